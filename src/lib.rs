@@ -136,27 +136,61 @@
 //! [`config`] for settings, [`lists`](mod@lists) for pacman's files, [`net`] for the network and the daemon's socket,
 //! and inside the daemon `node` for its peers.
 
+// Much is for the daemon alone.
+#![cfg_attr(not(feature = "node"), allow(dead_code))]
+
 // Contracts in tests/support are compiled into the unit tests as well.
 #[cfg(test)]
 extern crate self as pkgswarm;
 
-pub mod base;
-pub mod cmd;
-pub mod config;
-pub mod daemon;
-pub mod dag;
-pub mod engine;
-pub mod host;
-pub mod index;
-pub mod lists;
-pub mod machine;
-pub mod net;
 #[cfg(feature = "node")]
-pub mod node;
-pub mod pacman;
-pub mod pins;
-pub mod publish;
-pub mod refresh;
-pub mod report;
-pub mod store;
-pub mod trust;
+pub use cmd::resident_program;
+pub use cmd::{full_program, small_program};
+
+// Rooms are private: so rustc sees what no program uses. Tests and fuzz targets are built with the feature `testing`, and
+// name what is `pub` in them.
+cfg_if::cfg_if! {
+    if #[cfg(feature = "testing")] {
+        pub mod base;
+        pub mod cmd;
+        pub mod config;
+        pub mod daemon;
+        pub mod dag;
+        pub mod engine;
+        pub mod host;
+        pub mod index;
+        pub mod lists;
+        pub mod machine;
+        pub mod net;
+        #[cfg(feature = "node")]
+        pub mod node;
+        pub mod pacman;
+        pub mod pins;
+        pub mod publish;
+        pub mod refresh;
+        pub mod report;
+        pub mod store;
+        pub mod trust;
+    } else {
+        mod base;
+        mod cmd;
+        mod config;
+        mod daemon;
+        mod dag;
+        mod engine;
+        mod host;
+        mod index;
+        mod lists;
+        mod machine;
+        mod net;
+        #[cfg(feature = "node")]
+        mod node;
+        mod pacman;
+        mod pins;
+        mod publish;
+        mod refresh;
+        mod report;
+        mod store;
+        mod trust;
+    }
+}

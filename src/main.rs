@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use pkgswarm::cmd;
-
 fn main() -> ExitCode {
-    cmd::program(cmd::run)
+    pkgswarm::full_program()
 }

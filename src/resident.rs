@@ -3,8 +3,6 @@
 
 use std::process::ExitCode;
 
-use pkgswarm::cmd;
-
 fn main() -> ExitCode {
-    cmd::program(cmd::serve)
+    pkgswarm::resident_program()
 }

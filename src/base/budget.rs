@@ -11,24 +11,24 @@ use std::convert::Infallible;
 
 /// The limits of one collection of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Most bytes that it may hold.
-    pub quota: u64,
+    pub(crate) quota: u64,
     /// Bytes that stay free on its disk, whatever else fills it. 0: the disk is not looked at.
-    pub min_free: u64,
+    pub(crate) min_free: u64,
 }
 
 /// Something that takes room.
 #[derive(Clone, Copy, Debug)]
-pub struct HeldItem<T, A> {
+pub(crate) struct HeldItem<T, A> {
     /// The thing itself.
-    pub item: T,
+    pub(crate) item: T,
     /// Its position in the order: the least goes first. A time of last use makes it "least recently used first".
-    pub age: A,
+    pub(crate) age: A,
     /// Bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// True if it stays: the user keeps it, or it is open. It counts against the quota all the same.
-    pub stays: bool,
+    pub(crate) stays: bool,
 }
 
 impl<T, A> HeldItem<T, A> {
@@ -114,7 +114,7 @@ impl Budget {
 
 /// A collection that is being chosen: what is admitted fits, all of it together.
 #[derive(Clone, Copy, Debug)]
-pub struct Filling {
+pub(crate) struct Filling {
     budget: Budget,
     held: u64,
     free: u64,

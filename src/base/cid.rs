@@ -1,5 +1,7 @@
 //! Content ids as values: the kinds that are accepted, and the two that are made here.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -60,12 +62,12 @@ pub enum CidError {
 
 impl CidError {
     /// Returns true for a CID of a kind that is not read here.
-    pub fn is_foreign(&self) -> bool {
+    pub(crate) fn is_foreign(&self) -> bool {
         matches!(self, CidError::Codec(_) | CidError::Hash(_))
     }
 
     /// Returns true for the name of a key: an IPNS name.
-    pub fn is_key(&self) -> bool {
+    pub(crate) fn is_key(&self) -> bool {
         *self == CidError::Codec(LIBP2P_KEY)
     }
 }
@@ -169,14 +171,14 @@ impl AnyCid {
     }
 
     /// Returns the sha2-256 of its block, if its hash is of that kind.
-    pub fn sha256(&self) -> Option<Sha256> {
+    pub(crate) fn sha256(&self) -> Option<Sha256> {
         let hash = self.0.hash();
         let digest = hash.digest().try_into().ok().filter(|_| hash.code() == SHA2_256);
         digest.map(Sha256)
     }
 
     /// Returns true when its block links to nothing.
-    pub fn is_leaf(&self) -> bool {
+    pub(crate) fn is_leaf(&self) -> bool {
         self.0.codec() == RAW
     }
 

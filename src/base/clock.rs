@@ -3,17 +3,17 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Returns `time` as seconds since 1970; 0 for anything before.
-pub fn unix(time: SystemTime) -> u64 {
+pub(crate) fn unix(time: SystemTime) -> u64 {
     checked_unix(time).unwrap_or(0)
 }
 
 /// Returns `time` as seconds since 1970; `None` for anything before.
-pub fn checked_unix(time: SystemTime) -> Option<u64> {
+pub(crate) fn checked_unix(time: SystemTime) -> Option<u64> {
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// Returns this moment as seconds since 1970; 0 on a clock that stands before.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     unix(SystemTime::now())
 }
 

@@ -1,5 +1,7 @@
 //! SHA-256 as a value: the one hash that packages, blocks and tables are proven by.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -30,16 +32,16 @@ impl Sha256 {
 
 /// A hasher for bytes that arrive in pieces.
 #[derive(Clone, Default)]
-pub struct Hasher(sha2::Sha256);
+pub(crate) struct Hasher(sha2::Sha256);
 
 impl Hasher {
     /// Adds `bytes` to the hash.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// Returns the digest of everything added so far and ends the hashing.
-    pub fn finish(self) -> Sha256 {
+    pub(crate) fn finish(self) -> Sha256 {
         Sha256(self.0.finalize().into())
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! [`VARIABLES`] lists the environment variables that are read; the manual is made from it.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
@@ -12,20 +14,20 @@ use std::process::Command;
 
 /// Names, for a child of root or a process in the background, the pacman that its work is for. Set by hand it has
 /// no effect on root.
-pub const HANDOVER: &str = "PKGSWARM_HANDOVER";
+pub(crate) const HANDOVER: &str = "PKGSWARM_HANDOVER";
 
 /// Names, for a child of root that has no store with room, a directory of its own beside the target of its files.
-pub const BESIDE: &str = "PKGSWARM_BESIDE";
+pub(crate) const BESIDE: &str = "PKGSWARM_BESIDE";
 
 /// Tells a downloader of a pacman that is only asked for its list to fetch nothing.
-pub const AHEAD: &str = "PKGSWARM_AHEAD";
+pub(crate) const AHEAD: &str = "PKGSWARM_AHEAD";
 
 /// Prints every source that failed on stderr, also when another one delivered.
-pub const VERBOSE: &str = "PKGSWARM_VERBOSE";
+pub(crate) const VERBOSE: &str = "PKGSWARM_VERBOSE";
 
 /// The variables of this program that are no settings. The last two are of its tests, which find programs by them
 /// (`tests/parts`).
-pub const OWN_VARIABLES: [&str; 8] = [
+pub(crate) const OWN_VARIABLES: [&str; 8] = [
     "PKGSWARM_CONFIG_DIR",
     "PKGSWARM_MINISIGN_PASSWORD",
     VERBOSE,
@@ -38,7 +40,7 @@ pub const OWN_VARIABLES: [&str; 8] = [
 
 /// The variables that users may set, and their effects. [`HANDOVER`], [`BESIDE`] and [`AHEAD`] are for processes
 /// of this program alone.
-pub const VARIABLES: &[(&str, &str)] = &[
+pub(crate) const VARIABLES: &[(&str, &str)] = &[
     (
         "PKGSWARM_CONFIG_DIR",
         "Directory that replaces /etc/pkgswarm. The user's own configuration is then not read either.",
@@ -93,9 +95,9 @@ pub struct Env {
     /// The real user id, from the kernel: fakeroot cannot change what a system call answers.
     pub uid: u32,
     /// True when stderr is a terminal, so that a bar may be drawn.
-    pub terminal: bool,
+    pub(crate) terminal: bool,
     /// The process that started this one.
-    pub parent: u32,
+    pub(crate) parent: u32,
 }
 
 /// The full program; `pkgswarm` itself is a small one that starts it (`front.rs`).
@@ -129,7 +131,7 @@ fn this_program() -> PathBuf {
 /// Returns the program that this process runs, to be started again: the very file, even if another one has its
 /// name since. Where `/proc` is not mounted, the path with which the kernel was told to run it (`AT_EXECFN`,
 /// getauxval(3)).
-pub fn itself() -> PathBuf {
+pub(crate) fn itself() -> PathBuf {
     let very = Path::new("/proc/self/exe");
     if very.exists() {
         return very.to_owned();
@@ -158,7 +160,7 @@ impl Env {
     }
 
     /// Returns the current parent process: init, when the one that started this process has ended.
-    pub fn parent_now() -> u32 {
+    pub(crate) fn parent_now() -> u32 {
         rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
@@ -172,7 +174,7 @@ impl Env {
     ///
     /// # Errors
     /// Where `/proc` is hidden and the path that it was started with is gone; trying again does not help.
-    pub fn program(&self) -> std::io::Result<PathBuf> {
+    pub(crate) fn program(&self) -> std::io::Result<PathBuf> {
         let this = std::env::current_exe().or_else(|error| started_as().ok_or(error))?;
         let relative_paths = ["pkgswarm", "../../bin/pkgswarm"];
         let found =
@@ -188,13 +190,13 @@ impl Env {
     }
 
     /// Returns the path of the daemon's program, where this is the full one.
-    pub fn daemon_program(&self) -> PathBuf {
+    pub(crate) fn daemon_program(&self) -> PathBuf {
         beside(&this_program(), DAEMON)
     }
 
     /// Runs `program` in place of this process, with the same words, variables and open files; returns only on
     /// failure.
-    pub fn become_it(&self, program: &Path) -> std::io::Error {
+    pub(crate) fn become_it(&self, program: &Path) -> std::io::Error {
         let mut command = Command::new(program);
         if let Some(name) = self.args.first() {
             command.arg0(name);
@@ -203,7 +205,7 @@ impl Env {
     }
 
     /// Returns the arguments that set settings, for another process of this program.
-    pub fn settings(&self) -> Vec<&OsStr> {
+    pub(crate) fn settings(&self) -> Vec<&OsStr> {
         let mut words = self.words().iter().map(OsString::as_os_str).take_while(|word| *word != "--");
         let mut settings = Vec::new();
         while let Some(word) = words.next() {
@@ -217,19 +219,19 @@ impl Env {
     }
 
     /// Returns the value of a variable; empty means unset.
-    pub fn var(&self, name: &str) -> Option<&str> {
+    pub(crate) fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Returns true when root runs this process.
-    pub fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.uid == 0
     }
 
     /// Returns the home directory, when it is this user's own.
     ///
     /// pacman leaves `HOME=/root` to its download user, who can neither read it nor should.
-    pub fn home(&self) -> Option<PathBuf> {
+    pub(crate) fn home(&self) -> Option<PathBuf> {
         let home = PathBuf::from(self.var("HOME")?);
         let owner = std::fs::metadata(&home).ok()?.uid();
         // Under fakeroot every file of the user looks like root's.
@@ -239,7 +241,7 @@ impl Env {
 
     /// Returns true when the environment sets a proxy, which then must not be bypassed. Read as curl does: not
     /// `HTTP_PROXY`, and with a `no_proxy` of `*` there is none.
-    pub fn has_proxy(&self) -> bool {
+    pub(crate) fn has_proxy(&self) -> bool {
         let is_for_none =
             ["no_proxy", "NO_PROXY"].iter().find_map(|name| self.var(name)).is_some_and(|list| list.trim() == "*");
         let names = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
@@ -248,7 +250,7 @@ impl Env {
 }
 
 /// Returns true when stderr has a reader: not where it is /dev/null, as in the background.
-pub fn is_heard() -> bool {
+pub(crate) fn is_heard() -> bool {
     let null = rustix::fs::makedev(1, 3); // null(4)
     rustix::fs::fstat(std::io::stderr()).is_ok_and(|found| {
         let is_device = rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::CharacterDevice;

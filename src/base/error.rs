@@ -3,6 +3,8 @@
 //! Modules keep small error enums of their own for code to match on; a command ends with this type. Below `cmd` no
 //! other type stands for "any failure" (`tests/layers.rs`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 
 use crate::base::name::shown;
@@ -45,14 +47,14 @@ pub struct Error {
     /// Description of what was expected and what happened.
     pub message: String,
     /// One line for each source or step that was tried.
-    pub tried: Vec<String>,
+    pub(crate) tried: Vec<String>,
     /// The next step, preferably a command to run.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl Error {
     /// Makes a failure of `kind` about `subject`.
-    pub fn new(kind: ErrorKind, subject: impl fmt::Display, message: impl fmt::Display) -> Self {
+    pub(crate) fn new(kind: ErrorKind, subject: impl fmt::Display, message: impl fmt::Display) -> Self {
         Self { kind, subject: subject.to_string(), message: message.to_string(), tried: Vec::new(), hint: None }
     }
 
@@ -73,7 +75,7 @@ impl Error {
     }
 
     /// Adds a line about something that was tried. A source that was asked twice and failed alike has one line.
-    pub fn tried(mut self, line: impl fmt::Display) -> Self {
+    pub(crate) fn tried(mut self, line: impl fmt::Display) -> Self {
         let line = line.to_string();
         if !self.tried.contains(&line) {
             self.tried.push(line);

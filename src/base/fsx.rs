@@ -2,6 +2,8 @@
 //!
 //! System calls go through rustix, not libc: fakeroot, under which checkupdates runs pacman, fakes libc's answers.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -17,16 +19,16 @@ mod from_start;
 mod key;
 mod replace;
 
-pub use bounded::{count_lines, open_trusted, read_followed, read_small, read_up_to};
-pub use from_start::FromStart;
+pub(crate) use bounded::{count_lines, open_trusted, read_followed, read_small, read_up_to};
+pub(crate) use from_start::FromStart;
 pub use key::FileKey;
-pub use replace::{Lasting, ReplaceOptions, Replacement, TEMPORARY, replace, replace_synced, replace_synced_by};
+pub(crate) use replace::{Lasting, ReplaceOptions, Replacement, TEMPORARY, replace, replace_synced, replace_synced_by};
 
 /// Bytes that the kernel copies at a time: few calls, and the copy is still cached when it is read.
 const PIECE: usize = 1 << 20;
 
 /// Opens a regular file for reading; a link, FIFO, device or directory in its place is an error, not a wait.
-pub fn open_read(path: &Path) -> io::Result<File> {
+pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     regular(&file)?;
@@ -38,7 +40,7 @@ pub fn open_read(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// `IsADirectory`, `Other` for what else is no file, and those of open(2).
-pub fn open_followed(path: &Path) -> io::Result<File> {
+pub(crate) fn open_followed(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let stat = rustix::fs::fstat(&file)?;
@@ -52,12 +54,12 @@ pub fn open_followed(path: &Path) -> io::Result<File> {
 /// Opens or makes a regular file for reading and writing, which must belong to `uid` and have no second name.
 ///
 /// A new file is private to this user: another process that can open a file can lock it, and block this one.
-pub fn open_own(path: &Path, uid: u32) -> io::Result<File> {
+pub(crate) fn open_own(path: &Path, uid: u32) -> io::Result<File> {
     open_ours(path, uid, OFlags::CREATE)
 }
 
 /// Returns the same, but makes none.
-pub fn reopen_own(path: &Path, uid: u32) -> io::Result<File> {
+pub(crate) fn reopen_own(path: &Path, uid: u32) -> io::Result<File> {
     open_ours(path, uid, OFlags::empty())
 }
 
@@ -74,7 +76,7 @@ fn open_ours(path: &Path, uid: u32, more: OFlags) -> io::Result<File> {
 /// Opens or makes the lock file at `path` and waits for its lock, but not longer than `patience`.
 ///
 /// The file is private to this user: another process that can open it can lock it.
-pub fn lock(path: &Path, patience: Duration) -> io::Result<File> {
+pub(crate) fn lock(path: &Path, patience: Duration) -> io::Result<File> {
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     let begun = Instant::now();
     loop {
@@ -91,7 +93,7 @@ pub fn lock(path: &Path, patience: Duration) -> io::Result<File> {
 }
 
 /// Returns the status of an open file that must be a regular one.
-pub fn regular(file: &File) -> io::Result<Stat> {
+pub(crate) fn regular(file: &File) -> io::Result<Stat> {
     let stat = rustix::fs::fstat(file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(io::Error::other("is not a regular file"));
@@ -100,7 +102,7 @@ pub fn regular(file: &File) -> io::Result<Stat> {
 }
 
 /// Makes a directory of ours, and its parents, or accepts one that only `uid` and root can write to.
-pub fn own_dir(path: &Path, uid: u32) -> io::Result<()> {
+pub(crate) fn own_dir(path: &Path, uid: u32) -> io::Result<()> {
     // It nearly always exists, and asking for that is cheaper than being refused.
     let stat = match rustix::fs::lstat(path) {
         Err(Errno::NOENT) => {
@@ -135,7 +137,7 @@ fn make_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Makes an unnamed file in `dir`; where the file system has none, one whose name is removed at once.
-pub fn unnamed(dir: &Path) -> io::Result<File> {
+pub(crate) fn unnamed(dir: &Path) -> io::Result<File> {
     unnamed_yet(dir).or_else(|_| tempfile::tempfile_in(dir))
 }
 
@@ -143,7 +145,7 @@ pub fn unnamed(dir: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Where the file system has none (NFS, FAT), where it could not be linked (no `/proc`), and those of making a file.
-pub fn unnamed_yet(dir: &Path) -> io::Result<File> {
+pub(crate) fn unnamed_yet(dir: &Path) -> io::Result<File> {
     may_link()?;
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(dir, flags, Mode::from(0o644))?))
@@ -153,7 +155,7 @@ pub fn unnamed_yet(dir: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Where `/proc` is not mounted.
-pub fn reading(file: &File) -> io::Result<File> {
+pub(crate) fn reading(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
@@ -161,7 +163,7 @@ pub fn reading(file: &File) -> io::Result<File> {
 ///
 /// # Errors
 /// When this process can open no more files.
-pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     let file = File::from(rustix::fs::memfd_create(c"pkgswarm", rustix::fs::MemfdFlags::CLOEXEC)?);
     file.write_all_at(bytes, 0)?;
     Ok(file)
@@ -190,28 +192,28 @@ pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
 /// Where blocks cannot be shared their space is allocated first: a full disk is an error at once. It also spares
 /// pacman a wait when it replaces a database: ext4 otherwise begins to write a file out when it is renamed over
 /// another one (its mount option `auto_da_alloc`).
-pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
+pub(crate) fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
     copy_telling(from, to, len, |_| ())
 }
 
 /// Makes `to` share the blocks of the first `len` bytes of `from`, at almost no cost; false where it cannot.
-pub fn reflink(from: &File, to: &File, len: u64) -> bool {
+pub(crate) fn reflink(from: &File, to: &File, len: u64) -> bool {
     let is_whole = regular(from).is_ok_and(|stat| stat.st_size.unsigned_abs() == len);
     is_whole && rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
 /// Bytes of free room below which nothing is kept twice: less, and a large package does not fit, nor what pacman
 /// makes of what was fetched.
-pub const LITTLE_ROOM: u64 = 1 << 30;
+pub(crate) const LITTLE_ROOM: u64 = 1 << 30;
 
 /// Returns bytes that an unprivileged user may still write on the file system of `at`; more than there can be
 /// where none can be told.
-pub fn room(at: &Path) -> u64 {
+pub(crate) fn room(at: &Path) -> u64 {
     rustix::fs::statvfs(at).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
 /// Works as [`copy`]; calls `told` again and again with the number of bytes copied.
-pub fn copy_telling(from: &File, to: &File, len: u64, told: impl FnMut(u64)) -> io::Result<()> {
+pub(crate) fn copy_telling(from: &File, to: &File, len: u64, told: impl FnMut(u64)) -> io::Result<()> {
     if reflink(from, to, len) {
         let mut told = told;
         told(len);
@@ -230,7 +232,7 @@ pub fn copy_telling(from: &File, to: &File, len: u64, told: impl FnMut(u64)) -> 
 /// Copies like [`copy_telling`], and gives the room of each piece of `from` back before the next one is copied:
 /// both together need the room of one and of a piece. What is left in `from` is of no use, however this ends;
 /// where holes cannot be made, or it is not open for writing, it stays as it was.
-pub fn move_telling(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
+pub(crate) fn move_telling(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
     if reflink(from, to, len) {
         told(len);
         return Ok(());
@@ -285,12 +287,12 @@ fn copy_by_hand(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> 
 ///
 /// # Errors
 /// `NOENT` where `/proc` is not mounted.
-pub fn may_link() -> Result<(), Errno> {
+pub(crate) fn may_link() -> Result<(), Errno> {
     rustix::fs::stat("/proc/self/fd").map(drop)
 }
 
 /// Gives an unnamed file its first name in `dir`. Fails when the name is taken.
-pub fn link(file: &File, dir: impl AsFd, name: &str) -> io::Result<()> {
+pub(crate) fn link(file: &File, dir: impl AsFd, name: &str) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     Ok(rustix::fs::linkat(CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW)?)
 }

@@ -12,11 +12,11 @@ use futures_util::stream::FuturesUnordered;
 
 /// The waits after which a second source is asked as well.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hedge {
+pub(crate) struct Hedge {
     /// Since the request, while nothing comes.
-    pub silent: Duration,
+    pub(crate) silent: Duration,
     /// Since the request, while something comes.
-    pub slow: Duration,
+    pub(crate) slow: Duration,
 }
 
 impl Hedge {

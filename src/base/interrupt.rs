@@ -10,6 +10,8 @@
 //!
 //! Tests: `tests/cases/interrupted.rs`, `tests/real_ahead.rs`.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock};
 
@@ -30,7 +32,7 @@ static IS_UNHEEDED: AtomicBool = AtomicBool::new(true);
 /// A part of this process that ends by itself on an interrupt, until drop.
 #[must_use]
 #[derive(Debug)]
-pub struct Heeding(());
+pub(crate) struct Heeding(());
 
 impl Drop for Heeding {
     fn drop(&mut self) {
@@ -43,7 +45,7 @@ impl Drop for Heeding {
 /// Keeps interrupts from ending the process until the value is dropped: the caller looks for them. A handler stays
 /// once it is installed, so without this a later question to the user would not hear of a ^C either (test
 /// `at_a_question_it_ends_setup_also_where_kubo_was_asked_before`).
-pub fn heed() -> Heeding {
+pub(crate) fn heed() -> Heeding {
     static IS_INSTALLED: Once = Once::new();
     let mut heeding = HEEDING.lock().expect("nothing panics while it is held");
     *heeding += 1;
@@ -69,14 +71,14 @@ pub fn release() {
 }
 
 /// Returns true when one is pending that came since [`hold`], and clears it.
-pub fn is_waiting() -> bool {
+pub(crate) fn is_waiting() -> bool {
     let waiting = SignalFd::with_flags(&interrupt(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     waiting.and_then(|waiting| waiting.read_signal()).is_ok_and(|signal| signal.is_some())
 }
 
 /// Keeps interrupts from ending the process until the value is dropped, and lets [`came`] report them from now on; then
 /// unblocks them.
-pub fn listen() -> Heeding {
+pub(crate) fn listen() -> Heeding {
     let heeding = heed();
     // Without a handler an interrupt ends this process, as by default.
     let _ = flag::register(SIGINT, Arc::clone(CAME.get_or_init(Arc::default)));
@@ -85,6 +87,6 @@ pub fn listen() -> Heeding {
 }
 
 /// Returns true when an interrupt has come since [`listen`], or was pending before it.
-pub fn came() -> bool {
+pub(crate) fn came() -> bool {
     CAME.get().is_some_and(|came| came.load(Ordering::Relaxed))
 }

@@ -1,6 +1,8 @@
 //! The listener of a delivery. The engine prints nothing: what people may want to see while a file is on its way is
 //! told to a listener that the caller gives, and everything else is in the receipt or in the error.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::rc::Rc;
 

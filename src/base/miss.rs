@@ -1,5 +1,7 @@
 //! The reasons why a source did not deliver: the race decides by the kind, never by the text.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ pub enum Miss {
 
 impl Miss {
     /// Returns the same of another host than the one that was asked: the one that it redirected to.
-    pub fn at(mut self, host: &str) -> Self {
+    pub(crate) fn at(mut self, host: &str) -> Self {
         match &mut self {
             Miss::Absent(why)
             | Miss::Busy(why, _)
@@ -43,12 +45,12 @@ impl Miss {
 
     /// Returns true when it did not answer at all, or not in a way that could be used: something else may be wrong
     /// than with the file.
-    pub fn is_no_answer(&self) -> bool {
+    pub(crate) fn is_no_answer(&self) -> bool {
         matches!(self, Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) | Miss::Busy(..))
     }
 
     /// Returns one word for the line about a source that was tried.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Miss::Absent(_) => "absent",
             Miss::Busy(..) => "busy",

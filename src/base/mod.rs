@@ -17,20 +17,22 @@
 //! size
 //! ```
 
-pub mod budget;
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
+pub(crate) mod budget;
 pub mod cid;
-pub mod clock;
+pub(crate) mod clock;
 pub mod digest;
 pub mod env;
 pub mod error;
 pub mod fsx;
-pub mod hedge;
+pub(crate) mod hedge;
 pub mod interrupt;
 pub mod listener;
 pub mod miss;
 pub mod name;
-pub mod ordered;
-pub mod program;
+pub(crate) mod ordered;
+pub(crate) mod program;
 pub mod protobuf;
 pub mod public;
 pub mod runtime;

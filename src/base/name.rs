@@ -1,6 +1,8 @@
 //! Names that come from outside: files, repositories, and how to show them safely. What a file name stands for is
 //! for the list of its system to tell ([`crate::lists::system`]).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -92,7 +94,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 ///
 /// Categories Cc, Cf, Zl and Zp (Unicode 17), without the few of Cf that stand before Arabic numbers and are
 /// visible; and the fillers and selectors that leave no mark (Default_Ignorable_Code_Point).
-pub fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'

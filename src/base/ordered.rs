@@ -16,11 +16,11 @@ use futures_util::{FutureExt as _, StreamExt as _};
 /// The state of an ordered fetch: the keys under way, with what is known of each request, and the values that came
 /// before their turn. At most twice the number that may be under way are held.
 #[derive(Debug)]
-pub struct Ordered<K, A, T> {
+pub(crate) struct Ordered<K, A, T> {
     /// Keys under way.
-    pub asked: HashMap<K, A>,
+    pub(crate) asked: HashMap<K, A>,
     /// Values that are here and not used yet.
-    pub ready: HashMap<K, T>,
+    pub(crate) ready: HashMap<K, T>,
 }
 
 impl<K, A, T> Default for Ordered<K, A, T> {
@@ -50,7 +50,7 @@ impl<K: Copy + Eq + Hash, A, T> Ordered<K, A, T> {
 }
 
 /// An ordered fetch by futures. Dropping it ends them.
-pub struct OrderedFutures<'a, K, T> {
+pub(crate) struct OrderedFutures<'a, K, T> {
     order: Ordered<K, (), T>,
     coming: FuturesUnordered<LocalBoxFuture<'a, (K, T)>>,
 }

@@ -12,7 +12,7 @@ mod trust;
 
 /// The reason why a program gave no answer. Trying again may help only after `TooSlow`.
 #[derive(Debug, thiserror::Error)]
-pub enum SilentError {
+pub(crate) enum SilentError {
     /// It is not installed, or cannot be run by this user.
     #[error("{} cannot be run: {cause}", program.display())]
     Program {
@@ -52,7 +52,7 @@ pub enum SilentError {
 }
 
 /// Returns an ended standard input, or an unread output: `/dev/null`, and where `/dev` is empty an end of a pipe.
-pub fn nowhere() -> Stdio {
+pub(crate) fn nowhere() -> Stdio {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").map(Stdio::from);
     null.unwrap_or_else(|_| std::io::pipe().map_or_else(|_| Stdio::inherit(), |(end, _)| end.into()))
 }
@@ -60,7 +60,7 @@ pub fn nowhere() -> Stdio {
 /// Finds the file that running `program` means: a path, or a name that is looked up in `PATH` as execvp(3) does.
 /// Where another user decides about `PATH`, or this is root, only at a fixed place, or where root alone may write
 /// on the whole way to it.
-pub fn found(program: &Path) -> Option<PathBuf> {
+pub(crate) fn found(program: &Path) -> Option<PathBuf> {
     trust::found(program, std::env::var_os("PATH").as_deref())
 }
 
@@ -94,7 +94,7 @@ fn located(command: &Command) -> io::Result<Command> {
 ///
 /// # Errors
 /// `SilentError`. A program that is too slow or prints too much is killed.
-pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, SilentError> {
+pub(crate) fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, SilentError> {
     let program = PathBuf::from(command.get_program());
     let failed = |cause| SilentError::Program { program: program.clone(), cause };
     let too_slow = || SilentError::TooSlow { program: program.clone(), patience };

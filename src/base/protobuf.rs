@@ -4,6 +4,8 @@
 //! that must be refused here: these bytes come from strangers and are hashed, so there is one spelling for each
 //! value.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 /// The reason why bytes are not a message. Trying again does not help; other bytes may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtobufError {
@@ -163,7 +165,7 @@ pub struct ProtobufWriter(Vec<u8>);
 
 impl ProtobufWriter {
     /// Begins a message with room for `capacity` bytes.
-    pub fn with_capacity(capacity: usize) -> Self {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
 

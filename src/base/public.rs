@@ -1,5 +1,7 @@
 //! Public URLs, hosts and addresses, judged by their form alone: nothing is resolved here.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 // Names that are never public: RFC 6761, RFC 6762, RFC 8375, RFC 9476, ICANN's `internal`, and those that routers
@@ -24,7 +26,7 @@ const PRIVATE_SUFFIXES: [&str; 14] = [
 /// Returns true when `host`, in lower case, an IPv6 address in brackets, is public: a name with a dot
 /// whose end is public, or an address of no private, local or otherwise special range. A public name may still
 /// lead to a private address.
-pub fn is_public_host(host: &str) -> bool {
+pub(crate) fn is_public_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner.strip_suffix(']').and_then(|text| text.parse().ok());
         return address.is_some_and(|it| is_public_address(IpAddr::V6(it)));
@@ -43,7 +45,7 @@ pub fn is_public_host(host: &str) -> bool {
 }
 
 /// Returns true for a public address: one of no private, local or otherwise special range.
-pub fn is_public_address(address: IpAddr) -> bool {
+pub(crate) fn is_public_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();

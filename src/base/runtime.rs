@@ -2,6 +2,8 @@
 //! network. Only commands, and threads that they start, come here. What they run knows of no signal. It may block, by
 //! hashing a file or asking pacman-conf: the runtime has no other work meanwhile (`doc/decisions/0011-one-hub.md`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::mem::ManuallyDrop;
 use std::pin::pin;
 
@@ -29,7 +31,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
 /// Runs work on this thread until it ends by itself. When the user interrupts it, or has done so since this program
 /// [listens](interrupt::listen), `cancel` is cancelled: work that looks at it ends soon, and has its result all the
 /// same.
-pub fn run<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> T {
     let _heeding = interrupt::heed();
     RUNTIME.with(|runtime| {
         runtime.block_on(async {

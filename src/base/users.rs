@@ -1,39 +1,41 @@
 //! User names and ids from `/etc/passwd`, and the access of a user to a file. The users in question are always
 //! local ones.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// One user of this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct User {
+pub(crate) struct User {
     /// User id.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Its main group.
-    pub gid: u32,
+    pub(crate) gid: u32,
 }
 
 /// The users that may do the work of root where none is named, in this order.
-pub const USUAL: [&str; 3] = ["pkgswarm", "alpm", "nobody"];
+pub(crate) const USUAL: [&str; 3] = ["pkgswarm", "alpm", "nobody"];
 
 /// The number that belongs to no user: the kernel returns it where it has no number for a user
 /// (`/proc/sys/kernel/overflowuid`). Most systems name it `nobody`.
-pub const STRAY: User = User { uid: 65_534, gid: 65_534 };
+pub(crate) const STRAY: User = User { uid: 65_534, gid: 65_534 };
 
 /// Returns the user called `name`.
-pub fn named(name: &str) -> Option<User> {
+pub(crate) fn named(name: &str) -> Option<User> {
     find(&passwd(), |fields| fields[0] == name)
 }
 
 /// Returns the user with this id.
-pub fn with_id(uid: u32) -> Option<User> {
+pub(crate) fn with_id(uid: u32) -> Option<User> {
     find(&passwd(), |fields| fields[2].parse() == Ok(uid))
 }
 
 /// Returns true when this is the number that no user has, on a system that gives it no name either: nothing is
 /// kept under it.
-pub fn is_stray(uid: u32) -> bool {
+pub(crate) fn is_stray(uid: u32) -> bool {
     uid == STRAY.uid && with_id(uid).is_none()
 }
 
@@ -46,7 +48,7 @@ pub fn name_of(uid: u32) -> String {
 
 /// The kind of access to a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub(crate) enum Access {
     /// To read it.
     Read = 4,
     /// To run it.
@@ -59,7 +61,7 @@ pub enum Access {
 /// Decides by owner, group and mode alone, with no other groups than the main one, as pacman leaves its download
 /// user none (pacman 7.1.0, `lib/libalpm/sandbox.c`). `None` also where a part cannot be inspected from here; a
 /// directory that is closed to this process is found all the same, since its own mode can be read from above.
-pub fn obstacle(path: &Path, user: User, wish: Access) -> Option<PathBuf> {
+pub(crate) fn obstacle(path: &Path, user: User, wish: Access) -> Option<PathBuf> {
     if user.uid == 0 {
         return None;
     }
@@ -86,18 +88,18 @@ const STATUS: usize = 4096;
 
 /// A process as the kernel knows it: a process cannot fake this by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// Its parent; 0 where that is in another process namespace.
-    pub parent: i32,
+    pub(crate) parent: i32,
     /// Its real, effective and saved user id.
-    pub uids: [u32; 3],
+    pub(crate) uids: [u32; 3],
 }
 
 /// Inspects the process `pid`.
 ///
 /// # Errors
 /// `NotFound` when it has ended or is hidden, `InvalidData` for unexpected content; those of reading.
-pub fn of_process(pid: i32) -> io::Result<Process> {
+pub(crate) fn of_process(pid: i32) -> io::Result<Process> {
     let mut status = Vec::with_capacity(STATUS);
     std::fs::File::open(format!("/proc/{pid}/status"))?.take(STATUS as u64).read_to_end(&mut status)?;
     process(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
@@ -105,7 +107,7 @@ pub fn of_process(pid: i32) -> io::Result<Process> {
 
 /// Reads `/proc/PID/status` (proc(5)). The name in its first line is escaped, so that it can make no line of its own.
 /// Needs no more than the beginning, up to the line `Uid`.
-pub fn process(status: &[u8]) -> Option<Process> {
+pub(crate) fn process(status: &[u8]) -> Option<Process> {
     let status = String::from_utf8_lossy(status);
     let line = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     let mut uids = line("Uid")?.split_ascii_whitespace().map(|id| id.parse().ok());

@@ -10,7 +10,7 @@ use crate::pacman::ahead;
 use crate::pacman::background;
 
 /// Runs the command. Its output goes nowhere, and a file that it does not fetch is fetched by the call for it.
-pub fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::Result<u8> {
     background::detach();
     // Root fetches nothing ahead: it would ask pacman, and mirrors, as root. It holds its standard input until the
     // end of pacman (`handover/once.rs`).

@@ -14,7 +14,7 @@ use crate::pacman::handover::{self, HandoverTarget};
 use crate::report::{self, ProgressLine, counted};
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
     // Packages are untrusted bytes, and the indexes belong to the unprivileged user.
     handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }

@@ -10,7 +10,7 @@ use crate::cmd::cli::CidArgs;
 use crate::dag::build::build;
 
 /// Runs the command: one line `CID  FILE` for each file, in their order.
-pub fn run(args: &CidArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(args: &CidArgs) -> anyhow::Result<u8> {
     let mut out = crate::report::out();
     for path in &args.files {
         let failed = |e: io::Error| Error::local(path.display(), format!("cannot be read: {e}"));

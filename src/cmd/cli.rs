@@ -1,21 +1,23 @@
 //! The command line: the grammar alone. The comments here are the help and the manual.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub mod examples;
+pub(crate) mod examples;
 mod groups;
 mod index;
 mod sharing;
 mod upkeep;
 
-pub use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, StatusArgs, WhyArgs};
+pub(crate) use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, StatusArgs, WhyArgs};
 
-pub use groups::{GLOBAL, GROUPS, grammar};
-pub use index::{AuditArgs, IndexAddArgs, IndexCommand, RefreshArgs, ShowArgs};
-pub use sharing::{LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
-pub use upkeep::{CleanArgs, StoreCommand};
+pub(crate) use groups::{GLOBAL, GROUPS, grammar};
+pub(crate) use index::{AuditArgs, IndexAddArgs, IndexCommand, RefreshArgs, ShowArgs};
+pub(crate) use sharing::{LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
+pub(crate) use upkeep::{CleanArgs, StoreCommand};
 
 mod quick;
 
@@ -36,25 +38,25 @@ pub struct Cli {
     ///
     /// `pkgswarm config` lists all settings.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = GLOBAL)]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// Print data, errors and warnings alone
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Name every source that failed, also when another one delivered
     #[arg(short, long, global = true, help_heading = GLOBAL)]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
     /// Print help: in short with -h, in full with --help
     #[arg(short, long, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
-    pub help: Option<bool>,
+    pub(crate) help: Option<bool>,
 
     /// What to do
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// The verbs.
 #[derive(Subcommand, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Fetch one file for pacman (XferCommand) or makepkg (DLAGENTS)
     ///
     /// Exit status 0 means that OUTPUT is complete and proven, or accepted under a named waiver. Any other status leaves nothing at OUTPUT.
@@ -168,36 +170,36 @@ pub enum Command {
 
 /// Arguments of `xfer`.
 #[derive(Args, Debug)]
-pub struct XferArgs {
+pub(crate) struct XferArgs {
     /// The URL that pacman asks for: its %u
-    pub url: String,
+    pub(crate) url: String,
     /// Where to put the file: pacman's %o
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
 }
 
 /// Arguments of `fetch`.
 #[derive(Args, Debug)]
-pub struct FetchArgs {
+pub(crate) struct FetchArgs {
     /// What to fetch
     #[arg(required = true)]
-    pub what: Vec<String>,
+    pub(crate) what: Vec<String>,
     /// Write to this file; `-` is standard output
     #[arg(short, long, value_name = "FILE", conflicts_with = "directory")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Write into this directory
     #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Ask only this kind of source
     #[arg(long)]
-    pub source: Option<SourceArg>,
+    pub(crate) source: Option<SourceArg>,
     /// Print one JSON object a file on standard output
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Kinds of sources, as `--source` names them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum SourceArg {
+pub(crate) enum SourceArg {
     /// The store and pacman's caches on this machine
     Here,
     /// The machines of the local network, through `pkgswarm daemon`
@@ -212,104 +214,104 @@ pub enum SourceArg {
 
 /// Arguments of `cid`.
 #[derive(Args, Debug)]
-pub struct CidArgs {
+pub(crate) struct CidArgs {
     /// Files to read; `-` is standard input
     #[arg(required = true)]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// Print one JSON object a file
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// A name.
 #[derive(Args, Debug)]
-pub struct NameArgs {
+pub(crate) struct NameArgs {
     /// Which index
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// Only `--json`.
 #[derive(Args, Debug)]
-pub struct JsonArgs {
+pub(crate) struct JsonArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `publish`.
 #[derive(Args, Debug)]
-pub struct PublishArgs {
+pub(crate) struct PublishArgs {
     /// Directories made by repo-add: databases, packages and signatures
     #[arg(required = true, value_name = "REPO_DIR")]
-    pub directories: Vec<PathBuf>,
+    pub(crate) directories: Vec<PathBuf>,
     /// Name of the Kubo key to publish under; made when there is none
     #[arg(long, default_value = "pkgswarm")]
-    pub key: String,
+    pub(crate) key: String,
     /// Name of the publisher in the index
     #[arg(long, default_value = "pkgswarm")]
-    pub publisher: String,
+    pub(crate) publisher: String,
     /// minisign secret key file to sign the manifest with
     ///
     /// The password of an encrypted key is read from $PKGSWARM_MINISIGN_PASSWORD; it is never asked for.
     #[arg(long, value_name = "FILE")]
-    pub minisign_key: Option<PathBuf>,
+    pub(crate) minisign_key: Option<PathBuf>,
     /// Leave out this repository, which the last publication has; may be repeated
     ///
     /// Without it, a run that names fewer repositories than the last one stops: users of the index would lose them.
     #[arg(long, value_name = "REPO")]
-    pub drop: Vec<String>,
+    pub(crate) drop: Vec<String>,
     /// How long the index is valid, for example `48 h`
     #[arg(long, default_value = "48 h", value_name = "SPAN")]
-    pub lifetime: String,
+    pub(crate) lifetime: String,
     /// Build and sign into --out without a daemon
     #[arg(long, requires = "out")]
-    pub offline: bool,
+    pub(crate) offline: bool,
     /// Also write manifest, signature, tables and root blocks into this directory
     ///
     /// For a plain copy on any HTTP server. With the root blocks each MiB of a file can be proven by itself, from mirrors too.
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `config`.
 #[derive(Args, Debug)]
-pub struct ConfigArgs {
+pub(crate) struct ConfigArgs {
     /// Only this setting, and only its value; or a section, as a list
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// Only the settings that have another value than their default
     #[arg(long, conflicts_with = "key")]
-    pub changed: bool,
+    pub(crate) changed: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `upkeep`.
 #[derive(Args, Debug)]
-pub struct UpkeepArgs {
+pub(crate) struct UpkeepArgs {
     /// Leave the terminal's session first
     #[arg(long)]
-    pub detached: bool,
+    pub(crate) detached: bool,
     /// Only remove the copy of an index, by the name under which it is kept
     #[arg(long, value_name = "COPY")]
-    pub forget_index: Option<String>,
+    pub(crate) forget_index: Option<String>,
 }
 
 /// Arguments of `ahead`.
 #[derive(Args, Debug)]
-pub struct AheadArgs {
+pub(crate) struct AheadArgs {
     /// The run of pacman: its process id and its start time, with a dash between
-    pub run: String,
+    pub(crate) run: String,
 }
 
 /// Arguments of `generate`.
 #[derive(Args, Debug)]
-pub struct GenerateArgs {
+pub(crate) struct GenerateArgs {
     /// Directory that holds man/, completions/ and dist/
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 #[cfg(test)]

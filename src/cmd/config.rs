@@ -15,7 +15,7 @@ use crate::report;
 use crate::report::columns::Tone;
 
 /// Runs the command.
-pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {
     let layers = Layers::read(env, flags)?;
     let settings = Settings::from_layers(env, &layers);
     let mut out = crate::report::out();

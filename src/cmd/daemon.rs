@@ -22,7 +22,7 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// Becomes the daemon's program; returns only on failure.
 #[cfg(feature = "node")]
-pub fn run(env: &Env) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env) -> anyhow::Result<u8> {
     let program = env.daemon_program();
     let why = env.become_it(&program);
     let error = Error::local(program.display(), format!("the daemon's program cannot be started: {why}"));
@@ -31,7 +31,7 @@ pub fn run(env: &Env) -> anyhow::Result<u8> {
 
 /// Fails: there is no such program.
 #[cfg(not(feature = "node"))]
-pub fn run(_: &Env) -> anyhow::Result<u8> {
+pub(crate) fn run(_: &Env) -> anyhow::Result<u8> {
     Err(crate::daemon::missing().into())
 }
 
@@ -39,7 +39,7 @@ pub fn run(_: &Env) -> anyhow::Result<u8> {
 ///
 /// # Errors
 /// Fails when no daemon runs, or it does not answer.
-pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
+pub(crate) fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
     let answer = waited(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await })?;
     answer.map_err(|e| silent(settings, &e))?.map_err(|e| match is_absence(&e) {
         true => Error::local(
@@ -52,7 +52,7 @@ pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
 }
 
 /// Asks the daemon for a document as [`ask`] does; `None` when no daemon runs.
-pub fn ask_if_running(settings: &Settings, what: &str) -> Result<Option<Value>, Error> {
+pub(crate) fn ask_if_running(settings: &Settings, what: &str) -> Result<Option<Value>, Error> {
     match waited(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await })? {
         Ok(Ok(document)) => Ok(Some(document)),
         Ok(Err(e)) if is_absence(&e) => Ok(None),
@@ -66,7 +66,7 @@ pub fn ask_if_running(settings: &Settings, what: &str) -> Result<Option<Value>, 
 ///
 /// # Errors
 /// When the daemon does not answer, or goes on as before.
-pub fn confirmed(
+pub(crate) fn confirmed(
     settings: &Settings,
     what: &str,
     shows: impl Fn(&Value) -> Option<bool>,

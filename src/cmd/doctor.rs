@@ -18,7 +18,7 @@ use crate::report::{self, counted};
 const ILL: u8 = 1;
 
 /// Runs the command. For root, an unprivileged child runs the checks, with the view of pacman's downloader.
-pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
     if env.is_root() && handover::hands(settings).is_err() {
         // Root runs no checks itself: they read what strangers send.
         let found = doctor::checks().filter(|check| check.name == "user");

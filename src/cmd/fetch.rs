@@ -38,7 +38,7 @@ use crate::trust::output::Output;
 const STORED: &str = "fetched earlier";
 
 /// Runs the command. Every WHAT is tried; the first failure decides the exit status.
-pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
     if args.output.is_some() && args.what.len() > 1 {
         return Err(Error::usage("--output", "takes one file").hint("use --directory for several").into());
     }

@@ -56,7 +56,7 @@ const FILES: &[(&str, &str)] = &[
 type Pages = Vec<(String, Vec<u8>)>;
 
 /// Runs the command.
-pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
     let mut pages = Pages::new();
     let mut command = visible();
     command.build();

@@ -27,7 +27,7 @@ mod show;
 mod told;
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
     // The state belongs to the download user, and root does not trust its content.
     if matches!(command, IndexCommand::Ls(_) | IndexCommand::Show(_)) {
         return handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, command));

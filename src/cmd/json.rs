@@ -2,18 +2,20 @@
 //!
 //! `tests/cases/json.rs` runs the commands and checks that every field they print is listed here.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 /// The output of one command.
 pub struct JsonOutput {
     /// Its manual page without the section, for example `pkgswarm-index-ls`.
     pub page: &'static str,
     /// Number and kind of the objects.
-    pub form: &'static str,
+    pub(crate) form: &'static str,
     /// Path and meaning of each field; `[]` stands for every element of a list.
     pub fields: &'static [(&'static str, &'static str)],
 }
 
 /// Rules that apply to all of them.
-pub const COMMON: &str = "Sizes are bytes, times are seconds since 1970, null stands for what is not known or does not \
+pub(crate) const COMMON: &str = "Sizes are bytes, times are seconds since 1970, null stands for what is not known or does not \
                           apply. Fields may be added; existing ones keep their meaning.";
 
 const SHA256: (&str, &str) = ("sha256", "The file's sha256, in hexadecimal.");

@@ -10,11 +10,13 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! cli daemon json notify screen
+//! cli daemon json notify screen small
 //! ahead audit cid config doctor generate publish setup sharing stats status store why xfer
 //! fetch index prefetch
 //! upkeep
 //! ```
+
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -46,6 +48,7 @@ mod publish;
 mod screen;
 mod setup;
 mod sharing;
+mod small;
 mod stats;
 mod status;
 mod store;
@@ -53,9 +56,22 @@ mod upkeep;
 mod why;
 mod xfer;
 
+pub use small::small_program;
+
+/// Runs the full program, `pkgswarm-full`: every command but the daemon. Returns its exit status.
+pub fn full_program() -> ExitCode {
+    program(run)
+}
+
+/// Runs the daemon's program, `pkgswarm-daemon`. Returns its exit status.
+#[cfg(feature = "node")]
+pub fn resident_program() -> ExitCode {
+    program(serve)
+}
+
 /// Is a whole program: gathers the process, parses its words, has `run` do the work, and turns its end into an exit
 /// status.
-pub fn program(run: impl FnOnce(&Env, &Cli) -> anyhow::Result<u8>) -> ExitCode {
+fn program(run: impl FnOnce(&Env, &Cli) -> anyhow::Result<u8>) -> ExitCode {
     let env = Env::from_process();
     let cli = match Cli::read(&env.args) {
         Ok(cli) => cli,
@@ -82,7 +98,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// Runs `daemon` in its own program, where there is no other command; returns the exit status.
 #[cfg(feature = "node")]
-pub fn serve(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+fn serve(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     let env = &with_options(env, cli);
     interrupt::release();
     match cli.command {
@@ -105,7 +121,7 @@ fn with_options(env: &Env, cli: &Cli) -> Env {
 }
 
 /// Runs the command line and returns the exit status; errors carry their own.
-pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     let env = &with_options(env, cli);
     // The caller held these signals back until here.
     let _heeding = match cli.command {

@@ -26,7 +26,7 @@ const ANSWER_MOST: u64 = 4096;
 const MEMORY: u64 = 128;
 
 /// Runs the command. Never fails for lack of a desktop.
-pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     // Without a home there is no place to record the notification, and no desktop user.
     let Some(memory) = env.home().and_then(|_| memory()) else { return Ok(0) };
     let state = store::updates(settings);

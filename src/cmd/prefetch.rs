@@ -27,7 +27,7 @@ const FAILED: u8 = 1;
 const NONE: u8 = 2;
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Result<u8> {
     if args.notify {
         return super::notify::run(env, settings);
     }

@@ -23,7 +23,7 @@ use crate::report::{self, counted};
 const TTL: Duration = Duration::from_secs(300);
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result<u8> {
     let lifetime = value::span(&args.lifetime)
         .filter(|span| *span >= Duration::from_secs(600))
         .ok_or_else(|| Error::usage("--lifetime", "expected a time span like \"48 h\", at least 10 min"))?;

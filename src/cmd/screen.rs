@@ -17,7 +17,7 @@ const COMFORT: usize = 24;
 const LEAST: usize = 6;
 
 /// Text for people on standard output, gathered and then shown.
-pub struct Screen {
+pub(crate) struct Screen {
     paper: Paper,
     text: String,
 }
@@ -128,7 +128,7 @@ impl Screen {
 
 /// The text of a cell or a line: pieces, each with its style.
 #[derive(Clone, Default, Debug)]
-pub struct Cell {
+pub(crate) struct Cell {
     spans: Vec<Span>,
 }
 
@@ -212,7 +212,7 @@ enum Fit {
 
 /// A column of a grid.
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
+pub(crate) struct Column {
     title: &'static str,
     fit: Fit,
     is_right: bool,
@@ -248,7 +248,7 @@ impl Column {
 
 /// Rows of cells in columns.
 #[derive(Clone, Debug)]
-pub struct Grid {
+pub(crate) struct Grid {
     columns: Vec<Column>,
     indent: usize,
     is_bare_on_pipes: bool,

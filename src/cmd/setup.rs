@@ -21,7 +21,7 @@ struct PartOutcome {
 }
 
 /// Runs the command. A failed part does not stop the others; the first failure is the status.
-pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
     let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
     let context = Context { env, settings, flags: &flags, daemon_comes: false };
     refuse_without_root(env, settings, args)?;

@@ -26,7 +26,7 @@ use crate::report::{self, counted};
 const START: &str = "sudo systemctl enable --now pkgswarm-daemon.service";
 
 /// Runs `shared`.
-pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Result<u8> {
+pub(crate) fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Result<u8> {
     if let Some(switch) = args.switch {
         let on = switch == OnOff::On;
         let part = ConfigPart::of_daemon(env, settings, if on { "shared on" } else { "shared off" })?;
@@ -83,7 +83,7 @@ fn list<'a>(document: &'a Value, field: &str) -> &'a [Value] {
 }
 
 /// Runs `lan …`.
-pub fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Result<u8> {
+pub(crate) fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Result<u8> {
     match command {
         LanCommand::Ls(args) => ls(env, settings, args)?,
         LanCommand::Trust(args) => trust(env, settings, args)?,

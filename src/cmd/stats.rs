@@ -32,7 +32,7 @@ const KINDS: &[(&str, char)] =
 const OTHER: char = '◦';
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
     handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 

@@ -17,7 +17,7 @@ use crate::host::inspect::pacman::Downloader;
 use crate::pacman::handover::{self, HandoverTarget};
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &StatusArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &StatusArgs) -> anyhow::Result<u8> {
     handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 
@@ -32,7 +32,7 @@ fn run_here(env: &Env, settings: &Settings, args: &StatusArgs) -> anyhow::Result
 
 mod page;
 
-pub use page::versions;
+pub(crate) use page::versions;
 
 /// What was found, and the settings that it is held against.
 struct Status<'a> {

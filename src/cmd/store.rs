@@ -22,7 +22,7 @@ use crate::store::Store;
 use crate::store::held::{KeptFile, KeptState};
 
 /// Runs the command. For root, an unprivileged child works on the store of pacman's downloads.
-pub fn run(env: &Env, settings: &Settings, command: &StoreCommand) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, command: &StoreCommand) -> anyhow::Result<u8> {
     // Neither makes a store where there is none.
     handover::through(env, settings, &HandoverTarget::Looking, |settings| match command {
         StoreCommand::Ls(args) => run_ls(env, settings, args),

@@ -22,7 +22,7 @@ use crate::store::health::Health;
 const TRIM: Duration = Duration::from_secs(60);
 
 /// Runs the command. Never fails for work that can be done next time as well.
-pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<u8> {
     if args.detached {
         background::detach();
     }

@@ -22,7 +22,7 @@ use crate::store::journal::JournalRecord;
 use crate::trust::plan::Expect;
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
     handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 

@@ -39,7 +39,7 @@ use crate::store::journal::By;
 use crate::trust::output::Output;
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8> {
+pub(crate) fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8> {
     let name = want::name_of(&args.url)?;
     if env.var(AHEAD).is_some() {
         return Err(Error::usage(name, "pacman was only asked for its list, and fetches nothing then").into());

@@ -14,11 +14,11 @@ use crate::config::url::{BaseUrl, RpcAddress};
 use crate::config::written::Written;
 
 /// The beginning of every variable of this program.
-pub const PREFIX: &str = "PKGSWARM_";
+pub(crate) const PREFIX: &str = "PKGSWARM_";
 
 /// The syntax of a setting's text, and the field for its value. `Shape::read` reads a text into it.
 #[derive(Clone, Copy, Debug)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// A name, or `auto`.
     Name(ValueField<Option<String>>),
     /// An absolute path.
@@ -59,25 +59,25 @@ pub enum Shape {
 
 /// One setting.
 #[derive(Debug)]
-pub struct SettingKey {
+pub(crate) struct SettingKey {
     /// `section.key`, as in the file; `PKGSWARM_SECTION_KEY` in the environment.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The syntax of its text.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// The built-in default.
-    pub default: &'static str,
+    pub(crate) default: &'static str,
     /// One paragraph for the manual.
-    pub doc: &'static str,
+    pub(crate) doc: &'static str,
 }
 
 impl SettingKey {
     /// Returns the environment variable that sets it.
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.replace('.', "_").to_uppercase())
     }
 
     /// Returns true when `variable` sets it. Every call of pacman asks, so nothing is made for it.
-    pub fn is_set_by(&self, variable: &str) -> bool {
+    pub(crate) fn is_set_by(&self, variable: &str) -> bool {
         let is_same = |(ours, theirs): (u8, u8)| theirs == if ours == b'.' { b'_' } else { ours.to_ascii_uppercase() };
         let rest = variable.strip_prefix(PREFIX).filter(|rest| rest.len() == self.name.len());
         rest.is_some_and(|rest| self.name.bytes().zip(rest.bytes()).all(is_same))
@@ -85,7 +85,7 @@ impl SettingKey {
 }
 
 /// Returns the known name that is nearest to `wrong`, for the hint of an error.
-pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (strsim::levenshtein(wrong, name), name))
         .min()

@@ -3,7 +3,7 @@
 use super::key::{SettingKey, Shape};
 
 /// The table, in the order of the manual.
-pub const KEYS: &[SettingKey] = &[
+pub(crate) const KEYS: &[SettingKey] = &[
     SettingKey {
         name: "store.dir",
         shape: Shape::PathOr("auto", |it| &mut it.store_dir),
@@ -344,7 +344,7 @@ pub const KEYS: &[SettingKey] = &[
 ];
 
 /// The fields of an `[index.NAME]` table and their meaning. All are texts; `repos` is a list of them.
-pub const INDEX_FIELDS: &[(&str, &str)] = &[
+pub(crate) const INDEX_FIELDS: &[(&str, &str)] = &[
     ("key", "IPNS name (k51…) under which the index is published. Its record must carry the signature of this key."),
     (
         "minisign",
@@ -356,7 +356,7 @@ pub const INDEX_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// Returns the key named `name`.
-pub fn find(name: &str) -> Option<&'static SettingKey> {
+pub(crate) fn find(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.name == name)
 }
 

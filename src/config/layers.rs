@@ -1,6 +1,8 @@
 //! The layers of the configuration: defaults, files, environment, flags. The later layer wins, and its origin is
 //! kept.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,43 +63,43 @@ pub struct IndexConfig {
 
 impl IndexConfig {
     /// Returns true when the index may speak for `repo`.
-    pub fn may_describe(&self, repo: &str) -> bool {
+    pub(crate) fn may_describe(&self, repo: &str) -> bool {
         self.repos.iter().any(|granted| granted.text() == repo)
     }
 
     /// Lists its repositories for people.
-    pub fn repos_shown(&self) -> String {
+    pub(crate) fn repos_shown(&self) -> String {
         self.repos.iter().map(Written::text).collect::<Vec<_>>().join(", ")
     }
 }
 
 /// The value in force of a setting.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// The text, as `pkgswarm config` prints it. The defaults are not copied: every call of pacman reads them.
-    pub text: Cow<'static, str>,
+    pub(crate) text: Cow<'static, str>,
     /// The layer that it comes from.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 /// All layers merged: each key's value, and the indexes.
 #[derive(Debug)]
 pub struct Layers {
     /// The values of every key of [`KEYS`].
-    pub values: BTreeMap<&'static str, Chosen>,
+    pub(crate) values: BTreeMap<&'static str, Chosen>,
     /// What they mean.
-    pub typed: SettingValues,
+    pub(crate) typed: SettingValues,
     /// The indexes, in the order of their names.
-    pub indexes: BTreeMap<String, (IndexConfig, Origin)>,
+    pub(crate) indexes: BTreeMap<String, (IndexConfig, Origin)>,
 }
 
 /// Returns the directory of the system's configuration.
-pub fn system_dir(env: &Env) -> PathBuf {
+pub(crate) fn system_dir(env: &Env) -> PathBuf {
     env.var("PKGSWARM_CONFIG_DIR").map_or_else(|| PathBuf::from("/etc/pkgswarm"), PathBuf::from)
 }
 
 /// Returns the user's own configuration file; none for root and for users without a home of their own.
-pub fn user_file(env: &Env) -> Option<PathBuf> {
+pub(crate) fn user_file(env: &Env) -> Option<PathBuf> {
     if env.is_root() || env.var("PKGSWARM_CONFIG_DIR").is_some() {
         return None;
     }
@@ -106,19 +108,19 @@ pub fn user_file(env: &Env) -> Option<PathBuf> {
 }
 
 /// Lists the files that are read, in their order; not all of them need exist.
-pub fn files(env: &Env) -> Vec<PathBuf> {
+pub(crate) fn files(env: &Env) -> Vec<PathBuf> {
     let dirs = std::iter::once(system_dir(env)).chain(user_dir(env));
     dirs.flat_map(|dir| std::iter::once(dir.join("config.toml")).chain(parts(&dir)).collect::<Vec<_>>()).collect()
 }
 
 /// Returns the directory of the user's own configuration, see [`user_file`].
-pub fn user_dir(env: &Env) -> Option<PathBuf> {
+pub(crate) fn user_dir(env: &Env) -> Option<PathBuf> {
     user_file(env)?.parent().map(Path::to_owned)
 }
 
 /// True if this user's commands change the system's configuration: root's, and those of the owner of the directory that
 /// PKGSWARM_CONFIG_DIR names.
-pub fn may_change_system(env: &Env) -> bool {
+pub(crate) fn may_change_system(env: &Env) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let is_own = || system_dir(env).metadata().is_ok_and(|found| found.uid() == env.uid);
     env.is_root() || env.var("PKGSWARM_CONFIG_DIR").is_some() && is_own()
@@ -129,14 +131,14 @@ impl Layers {
     ///
     /// # Errors
     /// Usage errors that name file, line and, for unknown keys, the nearest known one.
-    pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
+    pub(crate) fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
         let (layers, mistakes) = Self::read_leniently(env, flags);
         mistakes.into_iter().next().map_or(Ok(layers), Err)
     }
 
     /// Reads and merges what is understood of every layer, and returns the mistakes: the errors of [`Layers::read`]. A
     /// setting with a wrong value keeps that of an earlier layer.
-    pub fn read_leniently(env: &Env, flags: &[String]) -> (Self, Vec<Error>) {
+    pub(crate) fn read_leniently(env: &Env, flags: &[String]) -> (Self, Vec<Error>) {
         let (mut layers, mut mistakes) = (Self::defaults(), Vec::new());
         for path in files(env) {
             layers.add_file(&path, &mut mistakes);
@@ -192,6 +194,7 @@ impl Layers {
     ///
     /// # Errors
     /// As [`Layers::read`].
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn add_text(&mut self, path: &Path, text: &str) -> Result<(), Error> {
         let mut mistakes = Vec::new();
         self.add_understood(path, text, &mut mistakes);
@@ -239,7 +242,7 @@ impl Layers {
 }
 
 /// Lists the variables that begin as ours do and mean nothing, each with the nearest one that does.
-pub fn unknown_variables(env: &Env) -> Vec<String> {
+pub(crate) fn unknown_variables(env: &Env) -> Vec<String> {
     let is_known = |name: &str| OWN_VARIABLES.contains(&name) || KEYS.iter().any(|key| key.is_set_by(name));
     let is_unknown = |name: &&String| name.starts_with(PREFIX) && !is_known(name) && env.var(name).is_some();
     let say = |name: &String| {
@@ -265,7 +268,7 @@ fn parts(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Checks the name of an index, which becomes a file name and a TOML key.
-pub fn check_index_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_index_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     {
         return Err(format!("index name {name:?}: 1 to 64 letters, digits, - and _ are allowed"));

@@ -17,6 +17,8 @@
 //! declared
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,19 +34,21 @@ use crate::config::time_window::TimeWindow;
 use crate::config::url::{BaseUrl, RpcAddress};
 use crate::config::written::Written;
 
-pub mod declared;
-pub mod key;
-pub mod keys;
-pub mod layers;
+pub(crate) mod declared;
+pub(crate) mod key;
+pub(crate) mod keys;
+pub(crate) mod layers;
 pub mod network;
-pub mod publisher;
-pub mod time_window;
-pub mod typed;
+pub(crate) mod publisher;
+pub(crate) mod time_window;
+pub(crate) mod typed;
 pub mod url;
-pub mod value;
+pub(crate) mod value;
 pub mod written;
 
-pub use layers::{IndexConfig, Layers, Origin};
+#[cfg(feature = "testing")]
+pub use layers::Origin;
+pub use layers::{IndexConfig, Layers};
 
 /// The policy for asking Kubo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +63,7 @@ pub enum AskPolicy {
 
 /// The weight of an event in the daemon's log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// Something does not work as configured.
     Warning,
     /// A transfer or a connection has ended.
@@ -68,7 +72,7 @@ pub enum LogLevel {
 
 /// The policy for searches of the whole network by Kubo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SearchPolicy {
+pub(crate) enum SearchPolicy {
     /// After all other sources failed.
     Last,
     /// From the start.
@@ -79,7 +83,7 @@ pub enum SearchPolicy {
 
 /// The repositories whose files peers may be asked for.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub enum SharePolicy {
+pub(crate) enum SharePolicy {
     /// Those whose servers are all public.
     #[default]
     Public,
@@ -89,16 +93,15 @@ pub enum SharePolicy {
 
 /// The settings of `prefetch`.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")]
-pub struct Prefetch {
-    pub max: u64,
-    pub age: Duration,
-    pub rate: u64,
-    pub window: TimeWindow,
-    pub metered: bool,
-    pub battery: bool,
-    pub vpn: bool,
-    pub pin: bool,
+pub(crate) struct Prefetch {
+    pub(crate) max: u64,
+    pub(crate) age: Duration,
+    pub(crate) rate: u64,
+    pub(crate) window: TimeWindow,
+    pub(crate) metered: bool,
+    pub(crate) battery: bool,
+    pub(crate) vpn: bool,
+    pub(crate) pin: bool,
 }
 
 /// The form in which progress is shown.
@@ -114,62 +117,64 @@ pub enum ProgressMode {
 
 /// Every setting with its type. What each means, its unit and its default stand in [`keys::KEYS`].
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")]
+#[cfg_attr(
+    feature = "testing",
+    expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")
+)]
 pub struct Settings {
-    pub config_dir: PathBuf,
-    pub store_dir: Option<PathBuf>,
+    pub(crate) store_dir: Option<PathBuf>,
     /// True when nothing may be kept from one call to the next, wherever `store_dir` points: for root where it
     /// works for itself without a store of its own, and for the user that has no name.
-    pub storeless: bool,
-    pub store_max: u64,
-    pub state_dir: PathBuf,
-    pub download_user: Option<String>,
-    pub connect: Duration,
-    pub stall: Duration,
-    pub patience: Duration,
-    pub floor: u64,
-    pub ahead: bool,
+    pub(crate) storeless: bool,
+    pub(crate) store_max: u64,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) download_user: Option<String>,
+    pub(crate) connect: Duration,
+    pub(crate) stall: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) floor: u64,
+    pub(crate) ahead: bool,
     /// `None` for as many as pacman is configured to.
-    pub ahead_parallel: Option<u32>,
-    pub split: usize,
-    pub pacman_conf: PathBuf,
-    pub from_index: Vec<RepoName>,
-    pub kubo: AskPolicy,
+    pub(crate) ahead_parallel: Option<u32>,
+    pub(crate) split: usize,
+    pub(crate) pacman_conf: PathBuf,
+    pub(crate) from_index: Vec<RepoName>,
+    pub(crate) kubo: AskPolicy,
     pub kubo_api: RpcAddress,
     pub kubo_token: Option<PathBuf>,
     pub kubo_gateway: BaseUrl,
     pub head_start: Duration,
-    pub kubo_search: SearchPolicy,
-    pub kubo_keep: u64,
-    pub lan: AskPolicy,
-    pub lan_networks: Vec<Written<Network>>,
-    pub lan_interfaces: Vec<Written<Pattern>>,
-    pub lan_port: u32,
+    pub(crate) kubo_search: SearchPolicy,
+    pub(crate) kubo_keep: u64,
+    pub(crate) lan: AskPolicy,
+    pub(crate) lan_networks: Vec<Written<Network>>,
+    pub(crate) lan_interfaces: Vec<Written<Pattern>>,
+    pub(crate) lan_port: u32,
     /// The weight of events that the daemon logs.
-    pub log: LogLevel,
+    pub(crate) log: LogLevel,
     /// Multiaddresses as written: only the daemon has the library that reads them.
-    pub lan_peers: Vec<String>,
-    pub lan_peers_most: u32,
-    pub lan_share: bool,
-    pub lan_upload: u64,
-    pub lan_upload_each: u64,
-    pub socket: PathBuf,
-    pub share: SharePolicy,
-    pub share_stores: Vec<PathBuf>,
+    pub(crate) lan_peers: Vec<String>,
+    pub(crate) lan_peers_most: u32,
+    pub(crate) lan_share: bool,
+    pub(crate) lan_upload: u64,
+    pub(crate) lan_upload_each: u64,
+    pub(crate) socket: PathBuf,
+    pub(crate) share: SharePolicy,
+    pub(crate) share_stores: Vec<PathBuf>,
     pub gateways: Vec<BaseUrl>,
     pub gateways_behind_proxy: bool,
-    pub index_refresh: Duration,
-    pub index_deadline: Duration,
+    pub(crate) index_refresh: Duration,
+    pub(crate) index_deadline: Duration,
     pub indexes: Vec<IndexConfig>,
     /// Stores that this user may look into: the own one, and the system's unless `store.dir` is set.
-    pub stores: Vec<PathBuf>,
-    pub prefetch: Prefetch,
+    pub(crate) stores: Vec<PathBuf>,
+    pub(crate) prefetch: Prefetch,
     /// Most bytes a second for one file, for background work.
-    pub rate: Option<u64>,
+    pub(crate) rate: Option<u64>,
     /// The progress of files that are fetched.
-    pub progress: ProgressMode,
+    pub(crate) progress: ProgressMode,
     /// What is wrong with the configuration, for people: mistakes that were no reason to stop, each with its location.
-    pub mistakes: Vec<String>,
+    pub(crate) mistakes: Vec<String>,
 }
 
 impl Settings {
@@ -183,7 +188,7 @@ impl Settings {
     }
 
     /// Reads what is understood of every layer. The second value is true where that is all of them.
-    pub fn read_leniently(env: &Env, flags: &[String]) -> (Self, bool) {
+    pub(crate) fn read_leniently(env: &Env, flags: &[String]) -> (Self, bool) {
         let (layers, wrong) = Layers::read_leniently(env, flags);
         let mistakes = wrong.iter().map(ToString::to_string).chain(layers::unknown_variables(env)).collect();
         (Self { mistakes, ..Self::from_layers(env, &layers) }, wrong.is_empty())
@@ -192,7 +197,7 @@ impl Settings {
     /// Reads the settings for pacman's downloader, which a mistake must not keep from its work. With one, no source but
     /// mirrors is asked, one file and one mirror at a time, and nothing is shared: what was meant to narrow that may be
     /// what is not understood (`tests/cases/broken_config.rs`).
-    pub fn read_for_downloads(env: &Env, flags: &[String]) -> Self {
+    pub(crate) fn read_for_downloads(env: &Env, flags: &[String]) -> Self {
         let (settings, is_sound) = Self::read_leniently(env, flags);
         if is_sound {
             return settings;
@@ -224,7 +229,6 @@ impl Settings {
             _ => AskPolicy::Auto,
         };
         Self {
-            config_dir: layers::system_dir(env),
             stores: typed.store_dir.clone().map_or_else(|| stores(env), |dir| vec![dir]),
             store_dir: typed.store_dir.or_else(|| store_dir(env)),
             storeless: env.var(HANDOVER).is_some() && users::is_stray(env.uid),
@@ -306,7 +310,7 @@ impl Settings {
 
 const SYSTEM_STORE: &str = "/var/cache/pkgswarm";
 /// The state directory of root and the user that downloads.
-pub const SYSTEM_STATE: &str = "/var/lib/pkgswarm";
+pub(crate) const SYSTEM_STATE: &str = "/var/lib/pkgswarm";
 
 /// Returns the system's store for root and its owner, else the user's, else none that lasts.
 fn store_dir(env: &Env) -> Option<PathBuf> {
@@ -326,7 +330,7 @@ fn stores(env: &Env) -> Vec<PathBuf> {
 }
 
 /// Returns the store of a user without a home.
-pub fn homeless_store(uid: u32) -> PathBuf {
+pub(crate) fn homeless_store(uid: u32) -> PathBuf {
     PathBuf::from(format!("/var/tmp/pkgswarm-{uid}"))
 }
 
@@ -344,7 +348,7 @@ fn state_dir(env: &Env) -> PathBuf {
 }
 
 /// Returns the directory of the indexes that an ordinary user adds; `None` for root, and without a home.
-pub fn own_state_dir(env: &Env) -> Option<PathBuf> {
+pub(crate) fn own_state_dir(env: &Env) -> Option<PathBuf> {
     env.home().filter(|_| !env.is_root())?;
     directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.data_dir().to_owned())
 }

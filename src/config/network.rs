@@ -3,6 +3,8 @@
 //! A trusted network is a range, `192.168.1.0/24`, and better a range with the hardware address of its router,
 //! `192.168.1.0/24@aa:bb:cc:dd:ee:ff`: the same range is found in every other café.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -68,7 +70,7 @@ impl fmt::Display for Network {
 /// True if an address is one that no public host has.
 ///
 /// RFC 1918, RFC 3927 (link-local), RFC 6598 (shared, also used by private overlays), RFC 4193 (ULA), loopback.
-pub fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(it) => {
             let shared = it.octets()[0] == 100 && it.octets()[1] & 0xc0 == 64;
@@ -79,7 +81,7 @@ pub fn is_private(address: IpAddr) -> bool {
 }
 
 /// True for IPv6 link-local addresses: they need an interface, which a multiaddr of a peer does not name.
-pub fn is_link_local_6(address: IpAddr) -> bool {
+pub(crate) fn is_link_local_6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(it) if it.segments()[0] & 0xffc0 == 0xfe80)
 }
 

@@ -1,6 +1,8 @@
 //! The keys of a publisher as a user writes them: an IPNS name and a minisign key. An index is proven by them
 //! (`index/ipns.rs`, `index/minisign.rs`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -28,6 +30,7 @@ pub enum IpnsNameError {
 
 impl Name {
     /// Makes the name of this public key.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn from_key(key: [u8; 32]) -> Self {
         Self(key)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A time of day, every day.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum TimeWindow {
+pub(crate) enum TimeWindow {
     /// Always.
     #[default]
     Any,
@@ -14,7 +14,7 @@ pub enum TimeWindow {
 
 impl TimeWindow {
     /// Reads `any` or `22:00-06:30`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text == "any" {
             return Some(Self::Any);
         }

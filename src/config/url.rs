@@ -1,5 +1,7 @@
 //! Addresses in settings: a server that is asked below a path, and Kubo's RPC.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -43,14 +45,14 @@ impl BaseUrl {
     }
 
     /// Returns the URL of `path` below it, as [`below`] does.
-    pub fn below(&self, path: &str) -> Url {
+    pub(crate) fn below(&self, path: &str) -> Url {
         below(&self.0, path)
     }
 }
 
 /// Returns the URL of `path`, which begins with a slash and may have a query, below `base`. The path of `base` is
 /// kept, as for a gateway behind a prefix of another server.
-pub fn below(base: &Url, path: &str) -> Url {
+pub(crate) fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
@@ -115,7 +117,7 @@ impl RpcAddress {
     }
 
     /// Returns the TCP port that is named in it.
-    pub fn port(&self) -> Option<u16> {
+    pub(crate) fn port(&self) -> Option<u16> {
         match self {
             Self::Http(base) => base.url().port(),
             Self::Unix(_) => None,
@@ -133,7 +135,7 @@ impl fmt::Display for RpcAddress {
 }
 
 /// Hides a possible password in a text that was to be a URL and is not.
-pub fn without_secret(text: &str) -> String {
+pub(crate) fn without_secret(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((before, rest)) => {
             let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));

@@ -19,7 +19,7 @@ impl Shape {
     ///
     /// # Errors
     /// A sentence that says what was expected and what was found.
-    pub fn read(self, text: &str, into: &mut SettingValues) -> Result<(), String> {
+    pub(crate) fn read(self, text: &str, into: &mut SettingValues) -> Result<(), String> {
         self.put(text, into).ok_or_else(|| {
             let expected = self.expected();
             if matches!(self, Shape::Url(_) | Shape::Urls(_) | Shape::Api(_)) && text.contains('@') {
@@ -103,7 +103,7 @@ fn interface(text: &str) -> Written<Pattern> {
 }
 
 /// Reads the name of a repository that an index may speak for.
-pub fn repo(text: &str) -> Written<RepoName> {
+pub(crate) fn repo(text: &str) -> Written<RepoName> {
     Written::new(text, RepoName::new(text).map_err(|e| e.to_string()))
 }
 
@@ -124,22 +124,22 @@ const SIZES: &[(&str, u64)] = &[
 const SPANS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads `100 KiB`, `2GiB`, `512`; whole numbers only.
-pub fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     with_unit(text, SIZES)
 }
 
 /// Reads `300 ms`, `5 s`, `10 min`, `6 h`, `2 d`; whole numbers with a unit.
-pub fn span(text: &str) -> Option<Duration> {
+pub(crate) fn span(text: &str) -> Option<Duration> {
     with_unit(text, SPANS).map(Duration::from_millis)
 }
 
 /// Splits a list at commas and white space.
-pub fn list(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
 }
 
 /// Prints bytes for people: `17 B`, `1.5 MiB`.
-pub fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     let (unit, scale) = SIZES[..4].iter().find(|(_, scale)| bytes >= *scale).copied().unwrap_or(("B", 1));
     if scale == 1 {
         return format!("{bytes} B");

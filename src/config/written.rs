@@ -1,5 +1,7 @@
 //! Texts of settings that are judged only where they are used.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,7 +17,7 @@ pub struct Written<T> {
 
 impl<T> Written<T> {
     /// Keeps `text` with its meaning, or with the sentence that says why it has none.
-    pub fn new(text: impl Into<String>, value: Result<T, String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>, value: Result<T, String>) -> Self {
         Self { text: text.into(), value }
     }
 
@@ -30,7 +32,7 @@ impl<T> Written<T> {
     }
 
     /// Returns the text as the user wrote it.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
@@ -38,7 +40,7 @@ impl<T> Written<T> {
     ///
     /// # Errors
     /// The sentence that says why it has none.
-    pub fn value(&self) -> Result<&T, &str> {
+    pub(crate) fn value(&self) -> Result<&T, &str> {
         self.value.as_ref().map_err(String::as_str)
     }
 }
@@ -48,7 +50,7 @@ impl<T: Clone> Written<T> {
     ///
     /// # Errors
     /// The sentence about the first one that has none.
-    pub fn values(list: &[Self]) -> Result<Vec<T>, &str> {
+    pub(crate) fn values(list: &[Self]) -> Result<Vec<T>, &str> {
         list.iter().map(|one| one.value().cloned()).collect()
     }
 }

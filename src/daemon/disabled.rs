@@ -6,7 +6,7 @@ use crate::config::network::Network;
 use crate::daemon::Nearby;
 
 /// Makes the error of everything that only the node can do.
-pub fn missing() -> Error {
+pub(crate) fn missing() -> Error {
     Error::usage("pkgswarm daemon", "this program was built without the node")
         .hint("build it with the cargo feature `node`, which is on by default")
 }
@@ -15,7 +15,7 @@ pub fn missing() -> Error {
 ///
 /// # Errors
 /// Always.
-pub fn here(_: &Settings) -> Result<Vec<Nearby>, Error> {
+pub(crate) fn here(_: &Settings) -> Result<Vec<Nearby>, Error> {
     Err(missing())
 }
 
@@ -23,6 +23,6 @@ pub fn here(_: &Settings) -> Result<Vec<Nearby>, Error> {
 ///
 /// # Errors
 /// Always.
-pub fn network(_: &str) -> Result<Network, Error> {
+pub(crate) fn network(_: &str) -> Result<Network, Error> {
     Err(missing())
 }

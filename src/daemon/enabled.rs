@@ -49,7 +49,7 @@ const BLOCKING: usize = 4;
 ///
 /// # Errors
 /// When it is root, or misconfigured; when the socket, the store or the network is unavailable.
-pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error> {
+pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error> {
     if env.is_root() {
         return Err(Error::usage("pkgswarm daemon", "does not run as root: it reads what strangers send")
             .hint("systemctl enable --now pkgswarm-daemon.service runs it as a user of its own"));
@@ -118,7 +118,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
 ///
 /// # Errors
 /// When the kernel does not list its addresses, or the settings are malformed.
-pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
+pub(crate) fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
     let allowed = allowed(settings)?;
     networks::await_hardware(ROUTER);
     let found =
@@ -143,7 +143,7 @@ pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
 ///
 /// # Errors
 /// When the text is no network.
-pub fn network(text: &str) -> Result<Network, Error> {
+pub(crate) fn network(text: &str) -> Result<Network, Error> {
     text.parse().map_err(|e| match e {
         NetworkError::Form => Error::usage("NETWORK", format!("{e}, found {text:?}")),
         NetworkError::Public => Error::usage(text, e),

@@ -44,7 +44,7 @@ const QUIET: Duration = Duration::from_secs(5);
 const UNREST: Duration = Duration::from_secs(10);
 
 /// The handle of the library thread.
-pub struct Library {
+pub(crate) struct Library {
     tell: Mutex<Sender<WatchEvent>>,
     shelf: Arc<Shelf>,
     indexes: Indexes,
@@ -53,7 +53,7 @@ pub struct Library {
 
 impl Library {
     /// Starts to fill the shelf of `node`, first with what was on it when it was last saved to `saved`.
-    pub fn open(env: &Env, settings: &Settings, node: &Node, store: &'static Store, saved: PathBuf) -> Self {
+    pub(crate) fn open(env: &Env, settings: &Settings, node: &Node, store: &'static Store, saved: PathBuf) -> Self {
         let shelf = Arc::clone(&node.shelf);
         if !settings.lan_share {
             shelf.close();
@@ -78,7 +78,7 @@ impl Library {
 
     /// Applies new settings from now on. What may not be offered any more is not offered when this returns; what may
     /// be offered follows once it is hashed.
-    pub fn follow(&self, settings: Settings) {
+    pub(crate) fn follow(&self, settings: Settings) {
         if settings.lan_share {
             self.shelf.open();
         } else {
@@ -90,7 +90,7 @@ impl Library {
     }
 
     /// Saves the hashes.
-    pub fn save(&self) {
+    pub(crate) fn save(&self) {
         if let Err(e) = saved::save(&self.shelf, &self.saved) {
             log::warn(&format!("{}: {e}; the files are hashed again next time", self.saved.display()));
         }

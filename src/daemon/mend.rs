@@ -18,7 +18,7 @@ const REST: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Repairs connections for as long as the process runs.
-pub async fn mend(node: &Node, kubo: Option<Kubo>) {
+pub(crate) async fn mend(node: &Node, kubo: Option<Kubo>) {
     let Some(kubo) = kubo else { return std::future::pending().await };
     let mut tried: HashMap<String, Instant> = HashMap::new();
     let mut deaf_before = HashSet::new();

@@ -65,32 +65,32 @@ use crate::config::network::Network;
 
 /// A private network that this machine is in.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Nearby {
+pub(crate) struct Nearby {
     /// The interface of the network.
-    pub interface: String,
+    pub(crate) interface: String,
     /// The network.
-    pub network: Network,
+    pub(crate) network: Network,
     /// This machine's address there.
-    pub address: String,
+    pub(crate) address: String,
     /// True if `lan.networks` contains it.
-    pub is_trusted: bool,
+    pub(crate) is_trusted: bool,
     /// True if `lan.interfaces` contains the interface.
-    pub is_chosen: bool,
+    pub(crate) is_chosen: bool,
     /// The resulting standing, in words.
-    pub stands: &'static str,
+    pub(crate) stands: &'static str,
     /// The reason why only its range could be trusted, which other networks have as well; `None` where a router tells
     /// it from these.
-    pub doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
     /// The entries of `lan.networks` that mean it, or may while its router is not seen; without `any`.
-    pub entries: Vec<String>,
+    pub(crate) entries: Vec<String>,
 }
 
 #[cfg(feature = "node")]
-pub use enabled::{here, network, run};
-#[cfg(feature = "node")]
+pub(crate) use enabled::{here, network, run};
+#[cfg(all(feature = "node", feature = "testing"))]
 pub use server::request;
 
 #[cfg(not(feature = "node"))]
 mod disabled;
 #[cfg(not(feature = "node"))]
-pub use disabled::{here, missing, network};
+pub(crate) use disabled::{here, missing, network};

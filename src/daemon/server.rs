@@ -3,6 +3,8 @@
 //! Any user of this machine may connect. The cost of one user is bounded: connections, requests in a second,
 //! transfers, and the time in which a request must come. Descriptors are handed over for reading only.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -49,7 +51,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const LOOKS: usize = 16;
 
 /// A request to read the configuration now, if it has changed. Answered once that was done.
-pub type LookRequest = oneshot::Sender<()>;
+pub(crate) type LookRequest = oneshot::Sender<()>;
 
 /// Most neighbours that are named as senders of one file.
 const SENDERS_MOST: usize = 8;
@@ -66,7 +68,7 @@ struct UserState {
 
 /// The server. Cheap to clone.
 #[derive(Clone)]
-pub struct Server(Arc<ServerInner>);
+pub(crate) struct Server(Arc<ServerInner>);
 
 struct ServerInner {
     node: Node,
@@ -119,7 +121,7 @@ impl Drop for Served {
 
 impl Server {
     /// Creates a server for `node`, and the receiver of its requests to look at the configuration.
-    pub fn new(node: Node, transfers: Transfers) -> (Self, mpsc::Receiver<LookRequest>) {
+    pub(crate) fn new(node: Node, transfers: Transfers) -> (Self, mpsc::Receiver<LookRequest>) {
         let [status, shared] = [STATUS, SHARED].map(|(most, fresh)| Documents::new(most, fresh));
         let (users, closers) = Default::default();
         let (looks, asked) = mpsc::channel(LOOKS);
@@ -127,7 +129,7 @@ impl Server {
     }
 
     /// Accepts connections for ever.
-    pub async fn run(self, listener: &SocketListener) {
+    pub(crate) async fn run(self, listener: &SocketListener) {
         loop {
             let connection = match listener.accept().await {
                 Ok(connection) => connection,

@@ -7,7 +7,7 @@ use crate::node::{AGENT, Node};
 use crate::store::contents::name_at;
 
 /// Reports the node, its networks and its neighbours.
-pub fn status(node: &Node, transfers: usize) -> Value {
+pub(crate) fn status(node: &Node, transfers: usize) -> Value {
     let peers = node.peers().into_iter().map(|(id, info)| {
         let traffic = node.bitswap.traffic(id);
         json!({
@@ -47,7 +47,7 @@ pub fn status(node: &Node, transfers: usize) -> Value {
 }
 
 /// Lists every file that is offered, and to whose networks.
-pub fn shared(node: &Node) -> Value {
+pub(crate) fn shared(node: &Node) -> Value {
     let files = node.shelf.files().into_iter().map(|file| {
         json!({
             "name": name_at(&file.path).map(|name| name.to_string()),

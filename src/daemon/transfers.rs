@@ -3,6 +3,8 @@
 //! A transfer looks in the store, else finds the root (from the request, or claimed by a neighbour), has
 //! `node/fetch.rs` write the blocks into the store's partial file, and proves the whole by the sha256.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::net::IpAddr;
@@ -49,11 +51,11 @@ pub struct Request {
 }
 
 /// Addresses of the neighbours that have sent any of one file.
-pub type Senders = Arc<Mutex<Vec<IpAddr>>>;
+pub(crate) type Senders = Arc<Mutex<Vec<IpAddr>>>;
 
 /// All transfers: those of the process's hub that ask neighbours only. Cheap to clone.
 #[derive(Clone)]
-pub struct Transfers(Arc<TransfersInner>);
+pub(crate) struct Transfers(Arc<TransfersInner>);
 
 struct TransfersInner {
     node: Node,
@@ -94,7 +96,7 @@ impl Drop for UserTransfer {
 
 impl Transfers {
     /// Creates transfers by `node` into `store`.
-    pub fn new(node: Node, store: &'static Store) -> Self {
+    pub(crate) fn new(node: Node, store: &'static Store) -> Self {
         let (proven, room) = (Arc::new(ProvenStates::of(store)), Room::of(store));
         let hub = Hub::new(MOST, CancellationToken::new());
         Self(Arc::new(TransfersInner {
@@ -110,12 +112,12 @@ impl Transfers {
 
     /// Returns the senders of the file of `sha256`, now and as they become known. Take it before [`Transfers::get`]: it
     /// is forgotten with the last one that holds it.
-    pub fn senders(&self, sha256: Sha256) -> Senders {
+    pub(crate) fn senders(&self, sha256: Sha256) -> Senders {
         self.0.senders(sha256)
     }
 
     /// Counts the transfers.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.hub.count()
     }
 
@@ -127,7 +129,7 @@ impl Transfers {
 
     /// Joins the transfer of this file for `user`: the running one, else a new one, from the store if it has the
     /// file. `None` when there are too many.
-    pub fn get(&self, user: u32, request: Request) -> Option<Ticket> {
+    pub(crate) fn get(&self, user: u32, request: Request) -> Option<Ticket> {
         let (ticket, duty) = self.0.hub.join(Some(request.sha256)).ok()?;
         let Some(duty) = duty else { return Some(ticket) };
         let counted = UserTransfer::of(&self.0.users, user)?;

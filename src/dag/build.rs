@@ -3,6 +3,8 @@
 //! A second pass for the whole file's sha256 would read the disk twice, so both come out together. Memory does not
 //! grow with the file: one open node for each level (two levels hold 1 TiB).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io::{self, Read};
 
 use crate::base::cid::Cid;
@@ -21,7 +23,7 @@ pub struct BuiltFile {
     /// Of the whole file, as `sha256sum` prints it.
     pub sha256: Sha256,
     /// Bytes of all its blocks, nodes included, as a directory's link to it states them.
-    pub dag_size: u64,
+    pub(crate) dag_size: u64,
 }
 
 /// Reads a file to its end and returns its CID.
@@ -72,7 +74,7 @@ pub fn build_blocks(
 ///
 /// Can be cloned to learn the CID of what has arrived so far.
 #[derive(Clone, Default)]
-pub struct FileDag {
+pub(crate) struct FileDag {
     size: u64,
     /// Hash of the whole file; `None` within the first leaf, whose hash it is.
     whole: Option<Hasher>,
@@ -86,12 +88,12 @@ type OnBlock<'a> = &'a mut dyn FnMut(Cid, &[u8]) -> io::Result<()>;
 
 impl FileDag {
     /// Begins a file without bytes.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds bytes to the file.
-    pub fn update(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.leaf_len == CHUNK {
                 self.close_leaf(&mut |_, _| Ok(())).expect("nothing is written that could fail");
@@ -108,7 +110,7 @@ impl FileDag {
     }
 
     /// Ends the file.
-    pub fn finish(self) -> BuiltFile {
+    pub(crate) fn finish(self) -> BuiltFile {
         self.finish_blocks(&mut |_, _| Ok(())).expect("nothing is written that could fail")
     }
 

@@ -6,7 +6,7 @@ use crate::base::cid::Cid;
 use crate::base::protobuf;
 
 /// Returns the beginning of a CAR, which names `root` as the root of all following blocks.
-pub fn header(root: Cid) -> Vec<u8> {
+pub(crate) fn header(root: Cid) -> Vec<u8> {
     let cid = root.to_bytes();
     // DAG-CBOR by hand, {"roots": [root], "version": 1}; a link is tag 42 over a zero byte and the CID.
     let mut map = b"\xa2\x65roots\x81\xd8\x2a\x58".to_vec();
@@ -21,7 +21,7 @@ pub fn header(root: Cid) -> Vec<u8> {
 }
 
 /// Returns the prefix of a block of `len` bytes; the block itself follows, uncopied.
-pub fn frame(cid: Cid, len: usize) -> Vec<u8> {
+pub(crate) fn frame(cid: Cid, len: usize) -> Vec<u8> {
     let cid = cid.to_bytes();
     let mut out = Vec::with_capacity(cid.len() + 4);
     protobuf::push_varint(&mut out, (cid.len() + len) as u64);

@@ -5,6 +5,8 @@
 //! hashes (`specs:src/unixfs.md`, `boxo:ipld/unixfs/hamt`). The form follows from the entries alone, in whatever
 //! order they were added.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 
@@ -14,7 +16,7 @@ use super::{Block, DagError};
 
 /// Longest block of a directory in one block, in bytes: 256 KiB. A longer one is sharded (IPIP-499, `block-bytes`,
 /// `>`).
-pub const MAX_BASIC: usize = 256 << 10;
+pub(crate) const MAX_BASIC: usize = 256 << 10;
 
 /// Bits of the hash. Each level uses as many as choose among its children, the highest first: 8 where there are
 /// 256.
@@ -37,7 +39,7 @@ pub struct BuiltDirectory {
     /// The directory's CID.
     pub root: Cid,
     /// Bytes of its own blocks and all blocks of its entries, as the directory above states them.
-    pub dag_size: u64,
+    pub(crate) dag_size: u64,
 }
 
 /// The reason why entries do not form a directory. Trying again does not help.

@@ -30,8 +30,10 @@
 //! vectors
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 pub mod build;
-pub mod car;
+pub(crate) mod car;
 pub mod dir;
 mod murmur;
 pub mod proof;
@@ -47,7 +49,7 @@ use crate::base::size::BLOCK_MOST;
 
 /// Most nodes between a root and a leaf, both counted. 174 links of 256 KiB, the narrowest shape in use, hold
 /// 40 TiB in 5 levels. Origin: chosen by us.
-pub const MAX_DEPTH: usize = 8;
+pub(crate) const MAX_DEPTH: usize = 8;
 
 /// Most links in a node of a file that is read. Kubo makes 174 or 1024; more is a setting there. Origin: chosen by us.
 /// Directories are bounded by [`BLOCK_MOST`] alone.
@@ -55,7 +57,7 @@ pub const MAX_LINKS: usize = 8192;
 
 /// Most blocks in a file that is read, the same block counted as often as it occurs: 256 GiB in leaves of 256 KiB.
 /// Origin: chosen by us, so that a small node linked again and again ends.
-pub const MAX_NODES: u64 = 1 << 20;
+pub(crate) const MAX_NODES: u64 = 1 << 20;
 
 /// A block and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

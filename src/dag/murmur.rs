@@ -6,7 +6,7 @@ const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
 
 /// Returns the first 64 of the 128 bits.
-pub fn murmur3(bytes: &[u8]) -> u64 {
+pub(crate) fn murmur3(bytes: &[u8]) -> u64 {
     let (mut h1, mut h2) = (0u64, 0u64);
     let mut blocks = bytes.chunks_exact(16);
     for block in &mut blocks {

@@ -4,6 +4,8 @@
 //! Proof of the whole file tells only at the end that it is wrong, and not where. With leaves, a source that sends
 //! wrong bytes or breaks off costs one leaf, and a partial file is cut back to its last proven leaf and continued.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -79,7 +81,7 @@ impl Leaves {
     }
 
     /// Returns the CID of leaf `i`, to ask for it as a block.
-    pub fn cid(&self, i: usize) -> Cid {
+    pub(crate) fn cid(&self, i: usize) -> Cid {
         Cid::raw(self.digests[i])
     }
 
@@ -129,6 +131,7 @@ pub struct LeafProver {
 
 impl LeafProver {
     /// Expects the bytes of `leaf` first; at `leaves.count()` nothing more.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn new(leaves: Arc<Leaves>, leaf: usize) -> Self {
         let mut prover = Self { leaves, leaf, filled: 0, hasher: Hasher::default(), failed: None };
         prover.close_if_full(); // The only leaf of an empty file is full from the start.
@@ -139,6 +142,7 @@ impl LeafProver {
     ///
     /// # Errors
     /// The first error, and the same at each later call.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), ProofError> {
         while !bytes.is_empty() && self.failed.is_none() {
             if self.is_done() {
@@ -167,6 +171,7 @@ impl LeafProver {
     }
 
     /// Returns the number of bytes that are missing until the end of the file.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn missing(&self) -> u64 {
         self.leaves.size() - self.proven() - self.filled
     }

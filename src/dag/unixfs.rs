@@ -4,6 +4,8 @@
 //! A node is hashed as written, so there is one way to write it: links before data, in each link Hash, Name (even when
 //! empty) and Tsize.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::borrow::Cow;
 
 use crate::base::cid::Cid;
@@ -32,7 +34,7 @@ const FILE: u64 = 2;
 const SHARD: u64 = 5;
 
 /// Children of a shard that is made here: 256, a byte of the hash for each level (IPIP-499).
-pub const FAN_OUT: u64 = 256;
+pub(crate) const FAN_OUT: u64 = 256;
 /// Most children of a shard that is read (boxo 0.42, `ipld/unixfs/hamt/hamt.go`, `maximumHamtWidth`). They are a power of
 /// two and a multiple of 8.
 const FAN_OUT_MOST: u64 = 1024;
@@ -53,7 +55,7 @@ impl LinkTarget<'_> {
     ///
     /// # Errors
     /// `Foreign` with the reason.
-    pub fn cid(&self) -> Result<Cid, DagError> {
+    pub(crate) fn cid(&self) -> Result<Cid, DagError> {
         match self {
             LinkTarget::Cid(cid) => Ok(*cid),
             LinkTarget::Foreign(bytes) => Cid::of_link(bytes).map_err(DagError::Foreign),
@@ -121,7 +123,7 @@ pub enum DagNode<'a> {
 
 impl<'a> DagNode<'a> {
     /// Makes the node of a raw block, which is all content.
-    pub fn leaf(block: &'a [u8]) -> Self {
+    pub(crate) fn leaf(block: &'a [u8]) -> Self {
         DagNode::File { inline: block, pieces: Vec::new(), size: block.len() as u64 }
     }
 }
@@ -141,7 +143,7 @@ pub fn file(pieces: &[Piece]) -> Vec<u8> {
 
 /// Encodes the blocks that hold `content` in a node without links, as Kubo makes and has made them: of the types file and raw
 /// (`boxo:ipld/unixfs/importer/helpers/dagbuilder.go`).
-pub fn leaves(content: &[u8]) -> [Vec<u8>; 2] {
+pub(crate) fn leaves(content: &[u8]) -> [Vec<u8>; 2] {
     [FILE, RAW].map(|kind| {
         let size = content.len() as u64;
         let data = ProtobufWriter::with_capacity(content.len() + 16)
@@ -256,7 +258,7 @@ fn target(bytes: &[u8]) -> LinkTarget<'_> {
 }
 
 /// Returns the number of hexadecimal digits that name the place of a link in a shard.
-pub fn digits(fan_out: u64) -> usize {
+pub(crate) fn digits(fan_out: u64) -> usize {
     // Kubo writes the last place without leading zeros (boxo 0.42, `ipld/unixfs/hamt/hamt.go`, `maxpadlen`).
     format!("{:X}", fan_out - 1).len()
 }

@@ -14,19 +14,19 @@ use crate::base::size::{CHUNK, WIDTH};
 ///
 /// Drawn from proptest's generator, which is that very stream: a cipher crate's generic code would be compiled with
 /// this one, unoptimised, and take minutes for a GiB.
-pub struct Stream {
+pub(crate) struct Stream {
     rng: TestRng,
     drawn: Vec<u8>,
     used: usize,
 }
 
 impl Stream {
-    pub fn new(seed: &str) -> Self {
+    pub(crate) fn new(seed: &str) -> Self {
         let key = Sha256::of(seed.as_bytes()).0;
         Self { rng: TestRng::from_seed(RngAlgorithm::ChaCha, &key), drawn: vec![0; CHUNK], used: CHUNK }
     }
 
-    pub fn take(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, len: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(len);
         while out.len() < len {
             if self.used == CHUNK {

@@ -3,6 +3,8 @@
 //! The publishers of the files that `fetch CID` names choose the shape. The walk does no I/O, so the same code
 //! runs over a gateway, Bitswap and a scripted fake.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::borrow::Cow;
 
 use crate::base::cid::Cid;
@@ -47,7 +49,7 @@ impl Walk {
     }
 
     /// Bytes of the file below the block to push next, as its parent says; `None` for the root.
-    pub fn next_size(&self) -> Option<u64> {
+    pub(crate) fn next_size(&self) -> Option<u64> {
         self.stack.last().and_then(|step| step.size)
     }
 

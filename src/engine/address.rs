@@ -1,5 +1,7 @@
 //! The forms in which a user writes a CID: the CID alone, a path below it, an `ipfs://` URL, the URL of a gateway.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -35,7 +37,7 @@ pub enum AddressError {
 
 impl AddressError {
     /// Returns the advice for the user.
-    pub fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             AddressError::Cid(_) => {
                 "`ipfs get` reads CIDs of other kinds; a CID is written exactly as it was given, A is not a"
@@ -122,7 +124,7 @@ impl Address {
     }
 
     /// Returns the file name to use when the user gives none.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.path.last().cloned().unwrap_or_else(|| self.cid.to_string())
     }
 }

@@ -35,7 +35,11 @@ mod pull;
 /// # Errors
 /// `NoSource` and `Corrupt` when a block of it is nowhere: trying again may help. `Interrupted`. `Local` when it cannot be
 /// written.
-pub async fn content(call: &Call, address: &Address, forced: Option<source::SourceKind>) -> Delivery<(Cid, Obtained)> {
+pub(crate) async fn content(
+    call: &Call,
+    address: &Address,
+    forced: Option<source::SourceKind>,
+) -> Delivery<(Cid, Obtained)> {
     Delivery::of(async |receipt: &mut Receipt| by_blocks(call, address, forced, receipt).await).await
 }
 

@@ -1,5 +1,7 @@
 //! From a user's words to a file of a repository: file name, package name, name-version, sha256, or CID.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind};
@@ -16,7 +18,7 @@ pub struct FoundFile {
     /// The file.
     pub name: FileName,
     /// Its expected content, when it was found by that: then no list is needed for the name.
-    pub exact: Option<Known>,
+    pub(crate) exact: Option<Known>,
 }
 
 /// Finds `what`; the first repository of the system that has it wins, as with pacman, then those of indexes alone.
@@ -50,7 +52,7 @@ pub fn find(lists: &Lists, what: &str) -> Result<FoundFile, Error> {
 ///
 /// # Errors
 /// A usage error when a sync database does not parse.
-pub fn by_cid(lists: &Lists, cid: Cid) -> Result<Option<FoundFile>, Error> {
+pub(crate) fn by_cid(lists: &Lists, cid: Cid) -> Result<Option<FoundFile>, Error> {
     by_content(lists, |catalogue| catalogue.by_cid(cid))
 }
 

@@ -14,6 +14,8 @@
 //! let result = ticket.result().await;                      // by each
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -33,7 +35,7 @@ mod files;
 pub use files::{Wanted, deliver, key, obtain};
 
 /// The result of a transfer: a file, or `None` where the call that wanted it has had it meanwhile.
-pub type HubResult = Delivery<Option<Obtained>>;
+pub(crate) type HubResult = Delivery<Option<Obtained>>;
 
 /// The transfers of a process, by the digest of each whole file. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,15 +78,15 @@ impl Drop for Transfer {
 
 /// The progress of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct HubProgress {
+pub(crate) struct HubProgress {
     /// Bytes that have come, proven or not. Fewer than before, when wrong ones were dropped.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// The end of the leaves, from the beginning of the file on, that are proven by the root.
-    pub proven: u64,
+    pub(crate) proven: u64,
     /// True once the root turned out to be another file's: leaves that were read are none of this file.
-    pub is_withdrawn: bool,
+    pub(crate) is_withdrawn: bool,
     /// True once there is a result.
-    pub is_over: bool,
+    pub(crate) is_over: bool,
 }
 
 /// The refusal of a transfer: as many as there may be are running.
@@ -108,7 +110,7 @@ pub struct Duty {
 }
 
 /// The ticket of who has joined, and the duty where it is the first.
-pub type Joined = (Ticket, Option<Duty>);
+pub(crate) type Joined = (Ticket, Option<Duty>);
 
 impl Hub {
     /// Makes a hub for at most so many transfers at a time. All end when `cancel` is cancelled.
@@ -173,35 +175,37 @@ impl Ticket {
     }
 
     /// Returns the progress, now and later. It keeps no transfer alive.
-    pub fn progress(&self) -> watch::Receiver<HubProgress> {
+    pub(crate) fn progress(&self) -> watch::Receiver<HubProgress> {
         self.0.progress.clone()
     }
 
     /// Opens the partial file, or the whole one, for a listener in another process, which proves each byte itself: it
     /// may read up to [`HubProgress::proven`], and all at the end. `None` before there is one, and where `/proc` is not
     /// mounted.
-    pub fn partial(&self) -> Option<File> {
+    pub(crate) fn partial(&self) -> Option<File> {
         self.0.file.lock().expect("nothing panics while it is held").as_ref()?.try_clone().ok()
     }
 
     /// Waits for the end of the transfer.
-    pub async fn over(&self) {
+    pub(crate) async fn over(&self) {
         // The sender is only dropped after the end.
         let _ = self.progress().wait_for(|progress| progress.is_over).await;
     }
 
     /// Has leaves proven as they come, for [`read_proven`](Self::read_proven). It may cost the root block.
-    pub fn want_leaves(&self) {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the endpoint reads leaves"))]
+    pub(crate) fn want_leaves(&self) {
         self.0.wants_leaves.store(true, Ordering::Relaxed);
     }
 
     /// Wishes where the file stays. Who comes when it is whole already may come too late.
-    pub fn want_stay(&self, wish: StayWish) {
+    pub(crate) fn want_stay(&self, wish: StayWish) {
         let mut strongest = self.0.stays.lock().expect("nothing panics while it is held");
         *strongest = wish.max(*strongest);
     }
 
     /// Counts the listeners, this one among them.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn listeners(&self) -> usize {
         Arc::strong_count(&self.0)
     }
@@ -212,7 +216,8 @@ impl Ticket {
     ///
     /// # Errors
     /// When the partial file cannot be read.
-    pub fn read_proven(&self, at: u64, most: u64) -> io::Result<Vec<u8>> {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the endpoint reads leaves"))]
+    pub(crate) fn read_proven(&self, at: u64, most: u64) -> io::Result<Vec<u8>> {
         let file = self.0.file.lock().expect("nothing panics while it is held");
         let HubProgress { proven, .. } = *self.0.progress.borrow();
         let bytes = match &*file {
@@ -232,7 +237,7 @@ impl Duty {
     }
 
     /// Returns the progress so far.
-    pub fn progress(&self) -> HubProgress {
+    pub(crate) fn progress(&self) -> HubProgress {
         *self.tell.borrow()
     }
 
@@ -273,7 +278,7 @@ impl Drop for Duty {
 }
 
 /// The listener of the engine that passes the progress on to all tickets, and to one listener more.
-pub struct DutyListener<L> {
+pub(crate) struct DutyListener<L> {
     transfer: Weak<Transfer>,
     tell: Arc<watch::Sender<HubProgress>>,
     also: L,
@@ -281,7 +286,7 @@ pub struct DutyListener<L> {
 
 impl Duty {
     /// Makes the listener for the engine.
-    pub fn listener<L: Listener>(&self, also: L) -> DutyListener<L> {
+    pub(crate) fn listener<L: Listener>(&self, also: L) -> DutyListener<L> {
         DutyListener { transfer: Weak::clone(&self.transfer), tell: Arc::clone(&self.tell), also }
     }
 }

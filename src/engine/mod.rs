@@ -16,8 +16,10 @@
 //! content hub want
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 pub mod address;
-pub mod content;
+pub(crate) mod content;
 pub mod deliver;
 pub mod find;
 pub mod hub;

@@ -1,5 +1,7 @@
 //! From the URL that pacman passed to the wanted file: the repository, the expectation, and the sources to ask.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use reqwest::Url;
 
 use crate::base::error::Error;
@@ -71,7 +73,7 @@ impl Want {
     }
 
     /// Returns the same file without an expectation, because its list could not be read; `None` without a doubt.
-    pub fn doubted(&self) -> Option<Self> {
+    pub(crate) fn doubted(&self) -> Option<Self> {
         let knowledge = Knowledge { in_repo: true, unread: Some(self.doubt?), ..Knowledge::default() };
         let plan = plan(&self.name, self.shape.kind, &knowledge).ok()?;
         Some(Self { plan, doubt: None, ..self.clone() })
@@ -83,7 +85,7 @@ impl Want {
     }
 
     /// Returns the kind of the file: its name tells it only where the system or a repository gave the name.
-    pub fn kind(&self) -> NameKind {
+    pub(crate) fn kind(&self) -> NameKind {
         match self.plan.expect {
             Expect::Waived(Waiver::NotPacmans) => NameKind::Other,
             _ => self.shape.kind,
@@ -91,13 +93,13 @@ impl Want {
     }
 
     /// Looks up the entries for a file of a repository, and all sources of it.
-    pub fn in_repo(lists: &Lists, repo: &RepoName, name: FileName) -> Result<Self, Error> {
+    pub(crate) fn in_repo(lists: &Lists, repo: &RepoName, name: FileName) -> Result<Self, Error> {
         let plan = plan(&name, lists.read(&name).shape.kind, &lists.knowledge(repo, &name)?)?;
         Ok(Self::planned(lists, repo, name, plan))
     }
 
     /// Makes the want of the file in `plan`, with all sources of it; `repo` has it under the name `name`.
-    pub fn planned(lists: &Lists, repo: &RepoName, name: FileName, plan: Plan) -> Self {
+    pub(crate) fn planned(lists: &Lists, repo: &RepoName, name: FileName, plan: Plan) -> Self {
         let configured = lists.repo(repo).cloned();
         let NameReading { shape, path, .. } = lists.read(&name);
         let mut candidates = if lists.may_share(repo) { by_content(lists.machine(), &plan) } else { Vec::new() };
@@ -176,7 +178,7 @@ fn unlisted(lists: &Lists) -> Knowledge {
 }
 
 /// Returns the candidates that have files by their content: neighbours, Kubo and gateways, where they may be asked.
-pub fn by_content(machine: &Machine, plan: &Plan) -> Vec<Candidate> {
+pub(crate) fn by_content(machine: &Machine, plan: &Plan) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     // The daemon also finds files without a CID that is known here: a neighbour names it.
     if machine.asks_lan()

@@ -14,6 +14,6 @@
 //! setup
 //! ```
 
-pub mod doctor;
-pub mod inspect;
-pub mod setup;
+pub(crate) mod doctor;
+pub(crate) mod inspect;
+pub(crate) mod setup;

@@ -1,6 +1,8 @@
 //! Decides whether an offered index counts, else gives the reason. Pure: `refresh` hands in what ways
 //! brought, the daemon a stored copy before it offers that.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use super::ipns::{Name, RecordError};
 use super::manifest::{Manifest, ManifestError, Table};
 use super::minisign::{PublicKey, SignatureError};
@@ -85,13 +87,13 @@ pub enum RefusalError {
 
 impl Grant {
     /// Returns the keys under which the highest sequence is remembered.
-    pub fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         let ipns = self.ipns.iter().map(|name| format!("ipns:{name}"));
         ipns.chain(self.minisign.iter().map(|key| format!("minisign:{key}"))).collect()
     }
 
     /// Returns the keys' fingerprints for people to compare.
-    pub fn fingerprints(&self) -> Vec<String> {
+    pub(crate) fn fingerprints(&self) -> Vec<String> {
         let ipns = self.ipns.iter().map(|name| format!("IPNS {name}"));
         ipns.chain(self.minisign.iter().map(|key| format!("minisign {}  {key}", key.fingerprint()))).collect()
     }
@@ -102,7 +104,7 @@ impl Grant {
     }
 
     /// Lists the repos of `manifest` that are ignored, because the user did not add the publisher for them.
-    pub fn ignored<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m RepoName> {
+    pub(crate) fn ignored<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m RepoName> {
         manifest.tables.iter().map(|table| &table.repo).filter(|repo| !self.repos.contains(repo))
     }
 }

@@ -4,6 +4,8 @@
 //! verbatim, unknown fields included, so that the result is the publisher's table byte for byte and can be checked
 //! against its sha256.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _, Write};
 
@@ -14,14 +16,14 @@ use super::table::{LINE_MOST, pack, unpack};
 use crate::base::name::{FileName, shown};
 
 /// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh transfers.
-pub const DIFFS_KEPT: usize = 24;
+pub(crate) const DIFFS_KEPT: usize = 24;
 
 /// Most uncompressed bytes of all diffs that are applied together (32 MiB); a table of more changes is fetched whole.
-pub const DIFFS_PLAIN_MOST: u64 = 32 << 20;
+pub(crate) const DIFFS_PLAIN_MOST: u64 = 32 << 20;
 
 /// Most names in all diffs together. Names alone fit two million times into [`DIFFS_PLAIN_MOST`] and half a
 /// megabyte of zstd, and would take a quarter of a gigabyte of memory.
-pub const CHANGES_MOST: usize = 200_000;
+pub(crate) const CHANGES_MOST: usize = 200_000;
 
 /// The changes of some names: a new line, or none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -94,11 +96,13 @@ impl Changes {
     }
 
     /// Counts the changed names.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
     /// True if no name changed.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }

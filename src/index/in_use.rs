@@ -1,5 +1,7 @@
 //! The configured indexes, as downloads see them: compiled tables, and whether a refresh is due.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::time::{Duration, SystemTime};
 
 use super::accept::Grant;
@@ -32,7 +34,7 @@ pub fn copy_name(index: &IndexConfig) -> FileName {
 ///
 /// # Errors
 /// `File` and `Damaged` when there is one and it cannot be read here.
-pub fn table(
+pub(crate) fn table(
     settings: &Settings,
     index: &IndexConfig,
     repo: &str,
@@ -50,7 +52,7 @@ pub fn table(
 ///
 /// # Errors
 /// `File` when there is a copy and it cannot be read here.
-pub fn is_in_force(settings: &Settings, index: &IndexConfig, now: SystemTime) -> Result<bool, CatalogueError> {
+pub(crate) fn is_in_force(settings: &Settings, index: &IndexConfig, now: SystemTime) -> Result<bool, CatalogueError> {
     state(settings).is_in_force(&copy_name(index), clock::unix(now))
 }
 
@@ -58,7 +60,7 @@ pub fn is_in_force(settings: &Settings, index: &IndexConfig, now: SystemTime) ->
 ///
 /// # Errors
 /// A usage error when a key or a name is malformed.
-pub fn grant(index: &IndexConfig) -> Result<Grant, Error> {
+pub(crate) fn grant(index: &IndexConfig) -> Result<Grant, Error> {
     let wrong = |field: &str, why: &str| {
         Error::usage(format!("index.{}.{field}", index.name), why).hint("pkgswarm index rm and add it again")
     };
@@ -69,7 +71,7 @@ pub fn grant(index: &IndexConfig) -> Result<Grant, Error> {
 }
 
 /// True if an index was last confirmed longer ago than `index.refresh`, or never.
-pub fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool {
+pub(crate) fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool {
     let state = state(settings);
     let Ok(grant) = grant(index) else { return false };
     let Ok(Some(seen)) = state.seen(&grant.keys()) else { return true };
@@ -78,7 +80,7 @@ pub fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool
 }
 
 /// True if any index is due.
-pub fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
+pub(crate) fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
     settings.indexes.iter().any(|index| is_due(settings, index, now))
 }
 

@@ -3,13 +3,17 @@
 //! Facts: `ipfs/specs` `src/ipns/ipns-record.md`; `doc/facts/kubo.md`; records made by boxo in
 //! `tests/data/ipns`. Only Ed25519 names are read: their public key is inside the name.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 use super::time;
 use crate::base::cid::Cid;
 use crate::base::size::RECORD_MOST;
+#[cfg(feature = "testing")]
+pub use crate::config::publisher::IpnsNameError;
 use crate::config::publisher::KEY_PREFIX;
-pub use crate::config::publisher::{IpnsNameError, Name};
+pub use crate::config::publisher::Name;
 
 mod wire;
 
@@ -100,6 +104,7 @@ impl IpnsRecord {
     /// Makes the bytes of a record, signed with `key`, like Kubo without V1 (`v1compat=false`).
     ///
     /// For publishers without a daemon, and for tests.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn sign(&self, key: &SigningKey) -> Vec<u8> {
         wire::sign(self, key)
     }

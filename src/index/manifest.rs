@@ -1,5 +1,7 @@
 //! `pkgswarm.json`: the one signed file of an index; it names everything else by hash.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use serde::{Deserialize, Serialize};
 
 use super::table::{self, ENTRIES_MOST, PLAIN_MOST};
@@ -11,11 +13,11 @@ use crate::base::size::{self, OWN_BLOCK_MOST, PROFILE};
 use crate::lists::pacman::names;
 
 /// The written format, and the only one that is read.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// Most bytes of a manifest: a few hundred for each table, and a table for each repo.
 pub const MANIFEST_MOST: usize = 1 << 20;
 /// Most seconds that a sequence may be ahead of this machine's clock: one day.
-pub const FUTURE_MOST: u64 = 86_400;
+pub(crate) const FUTURE_MOST: u64 = 86_400;
 
 pub(super) const TABLES_MOST: usize = 256;
 pub(super) const DATABASES_MOST: usize = 16;
@@ -26,7 +28,7 @@ const CRITICAL_MOST: usize = 64;
 /// Most bytes of a compressed table.
 pub const TABLE_MOST: u64 = 64 << 20;
 /// Most diffs of a table.
-pub const DIFFS_MOST: usize = 64;
+pub(crate) const DIFFS_MOST: usize = 64;
 /// Most bytes of a compressed diff: it is always one raw block, so that its CID follows from its sha256 (1 MiB).
 pub const DIFF_MOST: u64 = OWN_BLOCK_MOST;
 
@@ -100,7 +102,7 @@ pub struct Diff {
 
 impl Diff {
     /// Returns the CID of its one block.
-    pub fn cid(&self) -> Cid {
+    pub(crate) fn cid(&self) -> Cid {
         Cid::raw(self.sha256)
     }
 }
@@ -122,7 +124,7 @@ pub struct Database {
 
 impl Database {
     /// Returns its CID; `None` when it is larger than 1 MiB and the publisher gave none.
-    pub fn cid(&self) -> Option<Cid> {
+    pub(crate) fn cid(&self) -> Option<Cid> {
         size::own_block(self.size, self.sha256).or(self.cid)
     }
 }

@@ -1,8 +1,12 @@
 //! The second proof of a manifest: a minisign signature over its bytes, checked and made.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use cid::multibase::Base;
 
-pub use crate::config::publisher::{KeyError, PublicKey};
+#[cfg(feature = "testing")]
+pub use crate::config::publisher::KeyError;
+pub use crate::config::publisher::PublicKey;
 
 /// Most bytes of a `.minisig` that are read.
 pub const SIGNATURE_MOST: usize = 16 * 1024;
@@ -83,7 +87,7 @@ pub struct Comment(String);
 
 impl Comment {
     /// Returns the sequence in it, if there is one.
-    pub fn sequence(&self) -> Option<u64> {
+    pub(crate) fn sequence(&self) -> Option<u64> {
         self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix("sequence=")?.parse().ok())
     }
 

@@ -30,6 +30,8 @@
 //! in_use manual
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 pub mod accept;
 pub mod diff;
 pub mod in_use;

@@ -3,6 +3,8 @@
 //! With an IPNS name that is the record, from which everything else follows by hash. Without one it is the CID of
 //! the manifest and its signature. A source of the blocks is not named: the answering neighbour offers them too.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::cid::Cid;
 use crate::base::protobuf::{Fields, ProtobufError, ProtobufWriter};
 

@@ -13,6 +13,8 @@
 //! <state>/index/index/<name>/expires                  its expiry, for downloads; `expired` once that was seen
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +34,7 @@ mod asked;
 mod made;
 mod memory;
 
-pub use asked::RouteRecord;
+pub(crate) use asked::RouteRecord;
 pub use made::TableBytes;
 pub use memory::{SeenSequence, SequenceMemory};
 
@@ -51,7 +53,7 @@ pub struct IndexCopy {
     /// The manifest, which was proven when it was stored.
     pub manifest: Manifest,
     /// Its bytes as signed, for passing on.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The directory of its tables.
     dir: PathBuf,
 }
@@ -104,7 +106,7 @@ impl IndexState {
     }
 
     /// Returns the highest sequence seen from any of `keys` (those of [`super::accept::Grant::keys`]).
-    pub fn seen(&self, keys: &[String]) -> Result<Option<SeenSequence>, StateError> {
+    pub(crate) fn seen(&self, keys: &[String]) -> Result<Option<SeenSequence>, StateError> {
         Ok(self.read()?.highest(keys).cloned())
     }
 
@@ -127,7 +129,7 @@ impl IndexState {
     }
 
     /// Returns the path of the uncompressed table with this sha256 in the copy of `name`; may exist already.
-    pub fn table_path(&self, name: &FileName, sha256: Sha256) -> PathBuf {
+    pub(crate) fn table_path(&self, name: &FileName, sha256: Sha256) -> PathBuf {
         self.copy_dir(name).join(format!("{sha256}.ndjson"))
     }
 
@@ -228,7 +230,7 @@ impl IndexState {
     ///
     /// # Errors
     /// As [`IndexState::expires`].
-    pub fn is_in_force(&self, name: &FileName, now: u64) -> Result<bool, CatalogueError> {
+    pub(crate) fn is_in_force(&self, name: &FileName, now: u64) -> Result<bool, CatalogueError> {
         let Some(expires) = self.expires(name)? else { return Ok(false) };
         let over = self.copy_dir(name).join("expired");
         let was_seen = || {
@@ -246,7 +248,7 @@ impl IndexState {
     }
 
     /// True if the copy of `name` is that of `manifest` and complete for `repos`.
-    pub fn has(&self, name: &FileName, manifest: Sha256, repos: &[RepoName]) -> bool {
+    pub(crate) fn has(&self, name: &FileName, manifest: Sha256, repos: &[RepoName]) -> bool {
         let Ok(Some(held)) = self.held(name) else { return false };
         let mut tables = held.manifest.tables.iter().filter(|table| repos.contains(&table.repo));
         Sha256::of(&held.bytes) == manifest
@@ -259,20 +261,20 @@ impl IndexState {
     }
 
     /// Returns the results of the routes to the index `name` at its last refresh; empty when unknown.
-    pub fn asked(&self, name: &FileName) -> Vec<RouteRecord> {
+    pub(crate) fn asked(&self, name: &FileName) -> Vec<RouteRecord> {
         let bytes = fsx::read_followed(&self.asked_path(name), STATE_MOST).ok().flatten();
         bytes.map(|bytes| asked::from_bytes(&bytes)).unwrap_or_default()
     }
 
     /// Stores those results.
-    pub fn note_asked(&self, name: &FileName, asked: &[RouteRecord]) -> Result<(), StateError> {
+    pub(crate) fn note_asked(&self, name: &FileName, asked: &[RouteRecord]) -> Result<(), StateError> {
         let path = self.asked_path(name);
         let json = serde_json::to_vec(asked).expect("texts and numbers always make JSON");
         replace(&path, &json).map_err(at(&path))
     }
 
     /// Removes the copy of `name`; the memory of its keys stays.
-    pub fn forget_copy(&self, name: &FileName) -> Result<(), StateError> {
+    pub(crate) fn forget_copy(&self, name: &FileName) -> Result<(), StateError> {
         let dir = self.copy_dir(name);
         let _ = fs::remove_file(self.asked_path(name));
         match fs::remove_dir_all(&dir) {
@@ -308,29 +310,29 @@ impl IndexState {
     }
 
     /// Returns the directory of the copy of the index `name`, once there is one.
-    pub fn copy_dir(&self, name: &FileName) -> PathBuf {
+    pub(crate) fn copy_dir(&self, name: &FileName) -> PathBuf {
         self.dir.join("index").join(name.as_str())
     }
 }
 
 impl IndexCopy {
     /// Returns the path of the table with this sha256.
-    pub fn table(&self, sha256: Sha256) -> PathBuf {
+    pub(crate) fn table(&self, sha256: Sha256) -> PathBuf {
         self.dir.join(format!("{sha256}.ndjson"))
     }
 
     /// Reads a proof stored with it: `minisig`, `ipns-record` or `root`.
-    pub fn proof(&self, kind: &str) -> Option<Vec<u8>> {
+    pub(crate) fn proof(&self, kind: &str) -> Option<Vec<u8>> {
         fsx::read_followed(&self.proof_path(kind), BLOCK_MOST as u64).ok().flatten()
     }
 
     /// Returns the path of such a proof, if it is stored.
-    pub fn proof_path(&self, kind: &str) -> PathBuf {
+    pub(crate) fn proof_path(&self, kind: &str) -> PathBuf {
         self.dir.join(format!("{}.{kind}", Sha256::of(&self.bytes)))
     }
 
     /// Returns the path of the manifest.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.join("pkgswarm.json")
     }
 }
@@ -339,7 +341,7 @@ impl IndexCopy {
 ///
 /// # Errors
 /// When it is not a table of so many entries, and those of the file system.
-pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), StateError> {
+pub(crate) fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), StateError> {
     let file = File::open(plain).map_err(at(plain))?;
     let key = FileKey::of(&file).map_err(at(plain))?;
     let mut records = Vec::new();

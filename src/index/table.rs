@@ -3,6 +3,8 @@
 //! A line is JSON without blanks, its fields in one order, so that every writer makes the same bytes of the same
 //! uncompressed table. The manifest names its sha256, and the result of diffs is checked against that.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use crate::base::name::{FileName, shown};
 use crate::base::size::{self, SIGNATURE_MOST};
 
 /// Most bytes of a line; real ones have about 200.
-pub const LINE_MOST: usize = 4096;
+pub(crate) const LINE_MOST: usize = 4096;
 /// Most bytes of a decompressed table.
 pub const PLAIN_MOST: u64 = 256 << 20;
 /// Most lines of a table; Arch's largest repo has about 15,000.
@@ -71,13 +73,13 @@ pub enum TableError {
 }
 
 /// A reader of a compressed table or diff: at most as many bytes as requested, in about 20 MiB of memory.
-pub type UnpackedTable<R> = BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>;
+pub(crate) type UnpackedTable<R> = BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>;
 
 /// Decompresses `packed`, and ends without an error after `most` bytes: the caller counts them.
 ///
 /// # Errors
 /// When zstd cannot be set up; damaged input shows while reading, windows above 16 MiB included.
-pub fn unpack<R: BufRead>(packed: R, most: u64) -> io::Result<UnpackedTable<R>> {
+pub(crate) fn unpack<R: BufRead>(packed: R, most: u64) -> io::Result<UnpackedTable<R>> {
     let mut plain = zstd::stream::read::Decoder::with_buffer(packed)?;
     plain.window_log_max(WINDOW_LOG_MOST)?;
     Ok(BufReader::new(plain.take(most)))
@@ -96,6 +98,7 @@ pub struct Reader<R: BufRead> {
 
 impl<R: BufRead> Reader<UnpackedTable<R>> {
     /// Starts reading a compressed table; `announced` is the number of entries in the manifest.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn new(from: R, announced: u64) -> Result<Self, TableError> {
         Ok(Self::plain(unpack(from, PLAIN_MOST + 1)?, announced))
     }
@@ -257,7 +260,7 @@ pub(crate) mod tests {
     }
 
     /// Returns the canonical bytes of a table.
-    pub(crate) fn plain(entries: &[Entry]) -> Vec<u8> {
+    pub fn plain(entries: &[Entry]) -> Vec<u8> {
         let mut writer = TableWriter::new(Vec::new());
         entries.iter().for_each(|entry| writer.add(entry).unwrap());
         writer.finish()

@@ -1,5 +1,7 @@
 //! Points in time as texts: IPNS writes them as RFC 3339, our own formats have Unix seconds.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
@@ -54,7 +56,7 @@ pub fn to_rfc3339(unix: u64) -> String {
 }
 
 /// Formats a length of time for people: `40 s`, `12 min`, `5 h`, `3 d`.
-pub fn span(seconds: u64) -> String {
+pub(crate) fn span(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),

@@ -14,6 +14,8 @@
 //! pacman
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 pub mod catalogue;
 pub mod pacman;
 pub mod system;

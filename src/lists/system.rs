@@ -2,6 +2,8 @@
 //! the parts of a package's name. Which name is of which kind each system decides by itself
 //! ([`List`](crate::machine::lists::List)).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::digest::Sha256;
 use crate::base::name::RepoName;
 use crate::base::public::is_public_url;
@@ -23,12 +25,12 @@ pub enum NameKind {
 
 impl NameKind {
     /// Returns true for a package and for the signature of one.
-    pub fn is_of_package(self) -> bool {
+    pub(crate) fn is_of_package(self) -> bool {
         matches!(self, NameKind::Package | NameKind::PackageSignature)
     }
 
     /// Returns true for a repository's list and for the signature of one.
-    pub fn is_of_database(self) -> bool {
+    pub(crate) fn is_of_database(self) -> bool {
         matches!(self, NameKind::Database | NameKind::DatabaseSignature)
     }
 }
@@ -75,7 +77,7 @@ impl Repository {
     }
 
     /// Returns true when `url` is that of the file at `path` below one of its servers.
-    pub fn has(&self, url: &str, path: &str) -> bool {
+    pub(crate) fn has(&self, url: &str, path: &str) -> bool {
         self.cache_servers.iter().chain(&self.servers).any(|server| below(server, url) == Some(path))
     }
 

@@ -1,5 +1,7 @@
 //! One call: for which run of pacman, with what earlier calls of it learnt, and where it places its files.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,17 +24,17 @@ use crate::store::health::Health;
 /// A call of this program that delivers files.
 pub struct Call {
     /// The means that it shares with other calls of this process.
-    pub machine: Rc<Machine>,
+    pub(crate) machine: Rc<Machine>,
     /// The lists of pacman and the indexes.
-    pub lists: Lists,
+    pub(crate) lists: Lists,
     /// The run of pacman that it is for.
-    pub pacman_run: Rc<PacmanRun>,
+    pub(crate) pacman_run: Rc<PacmanRun>,
     /// The record of earlier calls.
     pub health: Health,
     /// Cancelled when its deliveries are to end: they end at once, and keep what has arrived.
     pub cancel: CancellationToken,
     /// Told of the progress of its deliveries.
-    pub listener: Rc<dyn Listener>,
+    pub(crate) listener: Rc<dyn Listener>,
     /// The directory for files, and for a temporary store.
     beside: PathBuf,
     /// True when this process places the results there.
@@ -44,14 +46,14 @@ impl Call {
     ///
     /// # Errors
     /// As of [`Machine::open`].
-    pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Self, Error> {
         let lists = Lists::of(&Machine::open(env, settings, beside)?);
         Ok(Self::with(lists, beside))
     }
 
     /// Works as [`open`](Self::open) with the lasting store or not at all, and prints nothing: see
     /// [`Lists::has_unsaid`].
-    pub fn open_silent(env: &Env, settings: &Settings, beside: &Path) -> Option<Self> {
+    pub(crate) fn open_silent(env: &Env, settings: &Settings, beside: &Path) -> Option<Self> {
         let lists = Lists::of(&Machine::open_lasting(env, settings)?).silent();
         Some(Self::with(lists, beside))
     }
@@ -65,12 +67,12 @@ impl Call {
     }
 
     /// Marks `beside` as the directory in which files are placed. Not for root's child, which cannot write there.
-    pub fn placing(self) -> Self {
+    pub(crate) fn placing(self) -> Self {
         Self { places: self.machine.env.var(HANDOVER).is_none(), ..self }
     }
 
     /// Has it add nothing to the record of its run of pacman, nor to that of sources.
-    pub fn keeping_to_itself(self) -> Self {
+    pub(crate) fn keeping_to_itself(self) -> Self {
         Self { health: self.health.for_itself(), ..self }
     }
 
@@ -80,7 +82,7 @@ impl Call {
     }
 
     /// Adds the mistakes in the configuration to the warnings of the lists, which appear once in a run of pacman.
-    pub fn warn_of_mistakes(&self) {
+    pub(crate) fn warn_of_mistakes(&self) {
         let mistakes = &self.machine.settings.mistakes;
         mistakes.iter().for_each(|mistake| self.lists.warn_once(mistake));
     }
@@ -90,39 +92,39 @@ impl Call {
     ///
     /// # Errors
     /// When neither accepts a file; trying again does not help.
-    pub fn scratch(&self) -> io::Result<File> {
+    pub(crate) fn scratch(&self) -> io::Result<File> {
         self.scratch_beside().map_or_else(|| self.machine.store.scratch(), Ok)
     }
 
     /// Makes it where it will be placed; `None` when this process places nothing, or the file could not be given a
     /// name.
-    pub fn scratch_beside(&self) -> Option<File> {
+    pub(crate) fn scratch_beside(&self) -> Option<File> {
         self.places.then(|| fsx::unnamed_yet(&self.beside).ok()).flatten()
     }
 
     /// Returns the list of what is coming in this run of pacman.
-    pub fn coming(&self) -> ComingFiles {
+    pub(crate) fn coming(&self) -> ComingFiles {
         ComingFiles::of(&self.machine.store.health_dir(), &self.pacman_run.name, self.machine.env.uid)
     }
 
     /// Returns true after a ^C in this run of pacman, if one was recorded, or when this call is cancelled.
-    pub fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.health.is_interrupted() || self.cancel.is_cancelled()
     }
 
     /// Records a ^C that has just come, for the later calls of this run.
-    pub fn interrupted(&mut self) {
+    pub(crate) fn interrupted(&mut self) {
         self.health.interrupt(SystemTime::now());
     }
 
     /// Reads again, for what other processes have recorded meanwhile. For processes that live longer than one
     /// file.
-    pub fn learn_from_others(&mut self) {
+    pub(crate) fn learn_from_others(&mut self) {
         self.health.learn_from_others(SystemTime::now());
     }
 
     /// Goes on without the lasting store, after it failed. False when there is no other place, or none was in use.
-    pub fn without_store(&mut self) -> bool {
+    pub(crate) fn without_store(&mut self) -> bool {
         let Some(machine) = self.machine.without_store(&self.beside) else { return false };
         self.lists.move_to(&machine);
         self.machine = machine;

@@ -16,6 +16,8 @@
 //! call
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::Path;
 use std::rc::Rc;
 
@@ -32,15 +34,15 @@ pub mod lists;
 /// The means that all calls of one process share. Many calls may hold the same one.
 pub struct Machine {
     /// The process.
-    pub env: Env,
+    pub(crate) env: Env,
     /// The settings.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
     /// The staging area.
     pub store: Rc<Store>,
     /// The HTTP clients.
-    pub http: Rc<Http>,
+    pub(crate) http: Rc<Http>,
     /// The reason why the configured store cannot be used, where that is so. For the user.
-    pub no_store: Option<String>,
+    pub(crate) no_store: Option<String>,
 }
 
 impl Machine {
@@ -54,7 +56,7 @@ impl Machine {
     }
 
     /// Opens the lasting store or none, and prints nothing.
-    pub fn open_lasting(env: &Env, settings: &Settings) -> Option<Rc<Self>> {
+    pub(crate) fn open_lasting(env: &Env, settings: &Settings) -> Option<Rc<Self>> {
         let store = Store::open(settings.store_dir.as_ref()?, env.uid, settings.store_max).ok()?;
         Some(Self::with_store(env, settings, store, None))
     }
@@ -66,7 +68,7 @@ impl Machine {
 
     /// Returns the same machine with a temporary store in `beside` in place of the lasting one, which has failed.
     /// `None` when there is no other place, or no lasting one was in use.
-    pub fn without_store(&self, beside: &Path) -> Option<Rc<Self>> {
+    pub(crate) fn without_store(&self, beside: &Path) -> Option<Rc<Self>> {
         if self.store.is_passing() {
             return None;
         }
@@ -82,18 +84,18 @@ impl Machine {
     }
 
     /// Returns the warning that it goes on without the configured store, where that cannot be used.
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         let (dir, why) = self.settings.store_dir.as_ref().zip(self.no_store.as_ref())?;
         Some(format!("{}: {why}; going on without a lasting store", dir.display()))
     }
 
     /// Returns true when Kubo may be asked at all.
-    pub fn asks_kubo(&self) -> bool {
+    pub(crate) fn asks_kubo(&self) -> bool {
         self.allows(self.settings.kubo)
     }
 
     /// Returns true when there is a daemon that may be asked for the files of neighbours.
-    pub fn asks_lan(&self) -> bool {
+    pub(crate) fn asks_lan(&self) -> bool {
         self.allows(self.settings.lan) && rustix::fs::stat(&self.settings.socket).is_ok()
     }
 
@@ -106,18 +108,18 @@ impl Machine {
     }
 
     /// Returns the RPC and gateway of the Kubo daemon.
-    pub fn kubo(&self) -> Kubo {
+    pub(crate) fn kubo(&self) -> Kubo {
         Kubo::configured(&self.settings, &self.http)
     }
 
     /// Returns true when gateways may be asked at all.
-    pub fn asks_gateways(&self) -> bool {
+    pub(crate) fn asks_gateways(&self) -> bool {
         !self.env.has_proxy() || self.settings.gateways_behind_proxy
     }
 
     /// Returns true when neighbours may be asked for an index, and so learn of it: it is public. One with a
     /// private copy is passed on where all of its repositories are named in `share.repos`.
-    pub fn may_pass_on(&self, index: &IndexConfig) -> bool {
+    pub(crate) fn may_pass_on(&self, index: &IndexConfig) -> bool {
         let is_named = match &self.settings.share {
             SharePolicy::Public => false,
             SharePolicy::Named(names) => {

@@ -13,6 +13,8 @@
 //! kubo
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 pub mod http;
 pub mod kubo;
 pub mod socket;

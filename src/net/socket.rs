@@ -25,6 +25,8 @@
 //! user. Both check the other's user id, which comes from the kernel (SO_PEERCRED). The daemon accepts no
 //! descriptors (`rights.rs`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,10 +40,10 @@ use tokio::net::{UnixListener, UnixStream};
 mod passing;
 mod rights;
 
-pub use passing::{receive, send};
+pub(crate) use passing::{receive, send};
 
 /// Longest message in bytes.
-pub const MOST: usize = 1024;
+pub(crate) const MOST: usize = 1024;
 
 /// Bytes in one message after `bytes LENGTH`. For a reader that does not read, the kernel keeps a few of them; a
 /// descriptor would let it keep as much as it likes.
@@ -87,12 +89,12 @@ impl Connection {
     }
 
     /// Makes a connection over an existing socket. Must be called within a runtime.
-    pub fn over(socket: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn over(socket: OwnedFd) -> io::Result<Self> {
         Ok(Self { socket: UnixStream::from_std(socket.into())?, takes: Takes::Wanted })
     }
 
     /// Returns the user at the other end.
-    pub fn user(&self) -> io::Result<u32> {
+    pub(crate) fn user(&self) -> io::Result<u32> {
         user_of(self.socket.as_fd())
     }
 
@@ -127,7 +129,7 @@ impl Connection {
     ///
     /// # Errors
     /// `InvalidData` when there are more, or when they do not come as announced.
-    pub async fn receive_bytes(&self, text: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn receive_bytes(&self, text: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
         let bad = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
         let Some(len) = text.strip_prefix("bytes ") else { return Ok(None) };
         let len: usize = len.parse().map_err(|_| bad("announced no number"))?;
@@ -180,7 +182,7 @@ impl Connection {
 
     /// Ends the connection: no more is read from it. Returns false when dropping it can block: then a descriptor
     /// is in its queue, and the thread that drops it waits for as long as the peer likes.
-    pub fn end(&self) -> bool {
+    pub(crate) fn end(&self) -> bool {
         self.takes == Takes::None || rights::is_free_of_them(&self.socket)
     }
 }
@@ -193,7 +195,7 @@ const DOCUMENT_MOST: u64 = 64 << 20;
 /// # Errors
 /// Those of [`Connection::to`], `NotFound` and `ConnectionRefused` among them; `InvalidData` for a malformed
 /// answer.
-pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
+pub(crate) async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
     let connection = Connection::to(path)?;
     connection.send(what, None).await?;
     let Some((_, Some(mut file))) = connection.receive().await? else {
@@ -210,7 +212,7 @@ pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
 ///
 /// # Errors
 /// Those of [`Connection::to`]; `InvalidData` for a daemon that does not know this request, or is busy.
-pub async fn look(path: &Path) -> io::Result<()> {
+pub(crate) async fn look(path: &Path) -> io::Result<()> {
     let connection = Connection::to(path)?;
     connection.send("look", None).await?;
     match connection.receive().await? {
@@ -259,7 +261,7 @@ impl SocketListener {
     }
 
     /// Returns standard input, when it is a listening socket: systemd passes it so with `StandardInput=socket`.
-    pub fn from_stdin() -> Option<Self> {
+    pub(crate) fn from_stdin() -> Option<Self> {
         let stdin = io::stdin();
         if !sockopt::socket_acceptconn(stdin.as_fd()).ok()? {
             return None;

@@ -23,10 +23,10 @@ use crate::node::peer::{ConnectedPeer, WANTS_MOST};
 use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
 
-pub use crate::node::peer::{BlockAnswer, PeerEvent, Traffic};
+pub(crate) use crate::node::peer::{BlockAnswer, PeerEvent, Traffic};
 
 /// The only supported version; Kubo offers it since 0.5.
-pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 
 /// Bytes after which a message takes no more blocks: with one more block it stays below
 /// [`MOST`](crate::node::message::MOST).
@@ -47,16 +47,16 @@ const SHUN: Duration = Duration::from_secs(30);
 
 /// Upload limits in bytes a second; 0 means none.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct UploadLimits {
+pub(crate) struct UploadLimits {
     /// To all peers together.
-    pub total: u64,
+    pub(crate) total: u64,
     /// To each.
-    pub each: u64,
+    pub(crate) each: u64,
 }
 
 /// Bitswap with all peers. Cheap to clone.
 #[derive(Clone)]
-pub struct Bitswap(Arc<BitswapInner>);
+pub(crate) struct Bitswap(Arc<BitswapInner>);
 
 struct BitswapInner {
     shelf: Arc<Shelf>,
@@ -73,7 +73,12 @@ struct BitswapInner {
 
 impl Bitswap {
     /// Serves from `shelf`. Misbehaving peers are sent to `cut`.
-    pub fn new(shelf: Arc<Shelf>, opener: Opener, upload: UploadLimits, cut: mpsc::UnboundedSender<PeerId>) -> Self {
+    pub(crate) fn new(
+        shelf: Arc<Shelf>,
+        opener: Opener,
+        upload: UploadLimits,
+        cut: mpsc::UnboundedSender<PeerId>,
+    ) -> Self {
         let total = Rate::new(upload.total);
         Self(Arc::new(BitswapInner {
             shelf,
@@ -88,7 +93,7 @@ impl Bitswap {
     }
 
     /// Starts Bitswap with a peer that has connected.
-    pub fn connected(&self, id: PeerId) {
+    pub(crate) fn connected(&self, id: PeerId) {
         let mut peers = self.peers();
         if peers.contains_key(&id) {
             return;
@@ -101,7 +106,7 @@ impl Bitswap {
     }
 
     /// Drops a peer whose last connection is gone.
-    pub fn disconnected(&self, id: PeerId) {
+    pub(crate) fn disconnected(&self, id: PeerId) {
         let Some(peer) = self.peers().remove(&id) else { return };
         let mut state = peer.state();
         state.gone = true;
@@ -112,7 +117,7 @@ impl Bitswap {
     }
 
     /// Counts the files that are being fetched.
-    pub fn transfers(&self) -> usize {
+    pub(crate) fn transfers(&self) -> usize {
         self.0.transfers.load(Ordering::Relaxed)
     }
 
@@ -127,19 +132,19 @@ impl Bitswap {
     }
 
     /// Lists all connected peers.
-    pub fn connected_peers(&self) -> Vec<PeerId> {
+    pub(crate) fn connected_peers(&self) -> Vec<PeerId> {
         self.peers().keys().copied().collect()
     }
 
     /// Lists the connected peers that have not wasted time recently.
-    pub fn worth_asking(&self) -> Vec<PeerId> {
+    pub(crate) fn worth_asking(&self) -> Vec<PeerId> {
         let mut shunned = self.0.shunned.lock().expect("nothing panics while it is held");
         shunned.retain(|_, until| *until > Instant::now());
         self.connected_peers().into_iter().filter(|peer| !shunned.contains_key(peer)).collect()
     }
 
     /// Stops asking this peer for a while: it did not answer, or not with what it promised.
-    pub fn shun(&self, id: PeerId) {
+    pub(crate) fn shun(&self, id: PeerId) {
         let mut shunned = self.0.shunned.lock().expect("nothing panics while it is held");
         shunned.insert(id, Instant::now() + SHUN);
     }
@@ -151,29 +156,29 @@ impl Bitswap {
     }
 
     /// True if bytes came from this peer, or went to it, in the last seconds.
-    pub fn is_stirring(&self, id: PeerId) -> bool {
+    pub(crate) fn is_stirring(&self, id: PeerId) -> bool {
         self.peers().get(&id).is_some_and(|peer| peer.is_stirring())
     }
 
     /// True if thousands of bytes of a message have come from this peer in the last seconds. On a slow line an answer waits
     /// behind the blocks that come.
-    pub fn is_sending(&self, id: PeerId) -> bool {
+    pub(crate) fn is_sending(&self, id: PeerId) -> bool {
         self.peers().get(&id).is_some_and(|peer| peer.is_sending())
     }
 
     /// True if an answer of this peer may wait behind blocks: it is sending, or was asked for one a moment ago. What two
     /// callers ask for goes over one line, and of a large block nothing may have come yet.
-    pub fn answers_may_wait(&self, id: PeerId) -> bool {
+    pub(crate) fn answers_may_wait(&self, id: PeerId) -> bool {
         self.peers().get(&id).is_some_and(|peer| peer.is_sending() || peer.state().owes_lately())
     }
 
     /// Returns the bytes of blocks to and from a peer.
-    pub fn traffic(&self, id: PeerId) -> Traffic {
+    pub(crate) fn traffic(&self, id: PeerId) -> Traffic {
         self.peers().get(&id).map_or(Traffic::default(), |peer| peer.traffic())
     }
 
     /// Asks a peer; the answer goes to `tell`. Answers `Gone` at once when the peer is not connected.
-    pub fn ask(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
+    pub(crate) fn ask(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
         let Some(digest) = want.digest() else { return };
         let peer = self.peers().get(&id).cloned();
         let Some(peer) = peer else {
@@ -199,7 +204,7 @@ impl Bitswap {
     }
 
     /// Cancels a want. Other transfers may still wait for the same block.
-    pub fn cancel(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
+    pub(crate) fn cancel(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
         let Some(digest) = want.digest() else { return };
         let Some(peer) = self.peers().get(&id).cloned() else { return };
         let mut state = peer.state();
@@ -219,7 +224,7 @@ impl Bitswap {
     }
 
     /// Reads a stream that a peer opened, until it ends or breaks the rules.
-    pub async fn read(&self, id: PeerId, mut stream: Stream, _guard: Guard) {
+    pub(crate) async fn read(&self, id: PeerId, mut stream: Stream, _guard: Guard) {
         // The connection's own task hands streams over, at times before the swarm's loop has reported the
         // connection.
         self.connected(id);

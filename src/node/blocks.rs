@@ -19,7 +19,7 @@ use crate::node::message::{WantEntry, WantKind};
 
 /// The reason why a block did not come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BlockMiss {
+pub(crate) enum BlockMiss {
     /// No connected peer has it: each said so, or none is connected.
     Absent,
     /// A peer that may have it did not answer in time. Asking again may help.
@@ -28,7 +28,7 @@ pub enum BlockMiss {
 
 /// The peers that are asked for a block, and the time that they have to say that they have it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SearchPatience {
+pub(crate) enum SearchPatience {
     /// Those that were not late recently, a quarter of a second: other sources can be asked.
     Brief,
     /// All, seconds: there is no other source, and a busy line delays an answer.
@@ -36,7 +36,7 @@ pub enum SearchPatience {
 }
 
 /// A sequence of block fetches that belong together.
-pub struct BlockFetch {
+pub(crate) struct BlockFetch {
     bitswap: Bitswap,
     /// The peer that had the last block.
     last: Option<PeerId>,
@@ -44,7 +44,7 @@ pub struct BlockFetch {
 
 impl BlockFetch {
     /// Fetches from the peers of `bitswap`.
-    pub fn new(bitswap: Bitswap) -> Self {
+    pub(crate) fn new(bitswap: Bitswap) -> Self {
         Self { bitswap, last: None }
     }
 
@@ -53,7 +53,12 @@ impl BlockFetch {
     ///
     /// # Errors
     /// [`BlockMiss`].
-    pub async fn get(&mut self, cid: Cid, patience: SearchPatience, coming: impl FnMut()) -> Result<Bytes, BlockMiss> {
+    pub(crate) async fn get(
+        &mut self,
+        cid: Cid,
+        patience: SearchPatience,
+        coming: impl FnMut(),
+    ) -> Result<Bytes, BlockMiss> {
         let (tell, told) = mpsc::unbounded_channel();
         let mut search = BlockSearch {
             bitswap: &self.bitswap,

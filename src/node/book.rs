@@ -36,7 +36,7 @@ const LONGEST_UNMET: Duration = Duration::from_secs(32);
 
 /// The book.
 #[derive(Default)]
-pub struct Book(HashMap<PeerId, BookEntry>);
+pub(crate) struct Book(HashMap<PeerId, BookEntry>);
 
 struct BookEntry {
     addresses: Vec<BookAddress>,
@@ -60,12 +60,12 @@ struct BookAddress {
 
 impl Book {
     /// Adds an address with its lifetime. A new one is dialled at the next check.
-    pub fn add(&mut self, peer: PeerId, address: Multiaddr, life: Duration) {
+    pub(crate) fn add(&mut self, peer: PeerId, address: Multiaddr, life: Duration) {
         self.note(peer, address, life, None);
     }
 
     /// Adds an announced address.
-    pub fn hear(&mut self, found: FoundPeer) {
+    pub(crate) fn hear(&mut self, found: FoundPeer) {
         self.note(found.peer, found.address, found.life, Some(found.by));
     }
 
@@ -106,7 +106,7 @@ impl Book {
     }
 
     /// Keeps the unexpired addresses that may be dialled.
-    pub fn keep(&mut self, may_dial: impl Fn(&Multiaddr) -> bool) {
+    pub(crate) fn keep(&mut self, may_dial: impl Fn(&Multiaddr) -> bool) {
         let now = Instant::now();
         self.0.retain(|_, entry| {
             entry.addresses.retain(|known| known.until > now && may_dial(&known.address));
@@ -115,7 +115,7 @@ impl Book {
     }
 
     /// Records that a connection was made or has just ended: the next attempt, if one is needed, comes soon.
-    pub fn met(&mut self, peer: PeerId) {
+    pub(crate) fn met(&mut self, peer: PeerId) {
         if let Some(entry) = self.0.get_mut(&peer) {
             (entry.wait, entry.next, entry.tries, entry.was_met) = (FIRST, Instant::now() + FIRST / 4, 0, true);
         }
@@ -124,7 +124,7 @@ impl Book {
     /// Returns the peers to dial now, of those not connected, while `may_be` allows one more: first those with the
     /// fewest failed attempts, so that a new neighbour does not wait behind many absent ones. Each gets a longer
     /// wait.
-    pub fn due(
+    pub(crate) fn due(
         &mut self,
         is_connected: impl Fn(&PeerId) -> bool,
         mut may_be: impl FnMut() -> bool,
@@ -138,7 +138,7 @@ impl Book {
     }
 
     /// Lists all peers and their addresses.
-    pub fn peers(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
+    pub(crate) fn peers(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
         self.0.iter().map(|(peer, entry)| (*peer, entry.multiaddrs())).collect()
     }
 }

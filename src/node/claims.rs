@@ -4,6 +4,8 @@
 //! Its answer is a claim: a daemon that follows it proves the whole file by the sha256 at the end. One request a
 //! stream, one answer; the format is in pkgswarm-protocol(7).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
 
 /// The protocol and its version.
-pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/root/1");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/root/1");
 
 /// Longest request and longest answer, in bytes: the length before them takes one byte.
 pub(super) const MOST: usize = 127;
@@ -37,9 +39,9 @@ pub(super) const RATE: u64 = 256;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClaimQuestion {
     /// Of the whole file.
-    pub sha256: Sha256,
+    pub(crate) sha256: Sha256,
     /// In bytes.
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 impl ClaimQuestion {
@@ -82,7 +84,7 @@ pub fn read_answer(bytes: &[u8]) -> Result<Option<Cid>, ProtobufError> {
 
 /// Both sides of the protocol. Cheap to clone.
 #[derive(Clone)]
-pub struct Claims {
+pub(crate) struct Claims {
     shelf: Arc<Shelf>,
     opener: Opener,
     rates: Arc<Rates>,
@@ -90,13 +92,13 @@ pub struct Claims {
 
 impl Claims {
     /// Serves answers from `shelf`.
-    pub fn new(shelf: Arc<Shelf>, opener: Opener) -> Self {
+    pub(crate) fn new(shelf: Arc<Shelf>, opener: Opener) -> Self {
         Self { shelf, opener, rates: Arc::new(Rates::new(RATE)) }
     }
 
     /// Asks these peers, all at once. Returns each root that a peer named, with those peers, the most often named
     /// first.
-    pub async fn ask(&self, peers: &[PeerId], question: ClaimQuestion) -> Vec<(Cid, Vec<PeerId>)> {
+    pub(crate) async fn ask(&self, peers: &[PeerId], question: ClaimQuestion) -> Vec<(Cid, Vec<PeerId>)> {
         let asked = peers.iter().map(|peer| async move {
             let answer = tokio::time::timeout(PATIENCE, self.ask_one(*peer, question)).await;
             (*peer, answer.ok().and_then(Result::ok).flatten())
@@ -121,7 +123,7 @@ impl Claims {
     }
 
     /// Answers on a stream that a peer opened.
-    pub async fn answer(&self, peer: PeerId, mut stream: Stream, _guard: Guard) {
+    pub(crate) async fn answer(&self, peer: PeerId, mut stream: Stream, _guard: Guard) {
         self.rates.of(peer).wait(1).await;
         let _ = tokio::time::timeout(SERVE, async {
             let request = frame::read(&mut stream, |len| len <= MOST, SERVE, || {}).await?;

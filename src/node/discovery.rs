@@ -55,15 +55,15 @@ const WAITING: usize = 256;
 
 /// An interface to be active on, and the addresses on which this node listens there.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ActiveInterface {
+pub(crate) struct ActiveInterface {
     /// The interface's name.
-    pub interface: String,
+    pub(crate) interface: String,
     /// The interface's number.
-    pub index: u32,
+    pub(crate) index: u32,
     /// Our addresses there, over TCP.
-    pub addresses: Vec<Multiaddr>,
+    pub(crate) addresses: Vec<Multiaddr>,
     /// The addresses that neighbours there can have.
-    pub around: Vicinity,
+    pub(crate) around: Vicinity,
 }
 
 /// A family of an interface.
@@ -75,7 +75,7 @@ struct LinkKey {
 }
 
 /// Discovery on all links.
-pub struct Discovery {
+pub(crate) struct Discovery {
     peer: PeerId,
     links: HashMap<LinkKey, MdnsLink>,
     tell: mpsc::Sender<FoundPeer>,
@@ -84,13 +84,13 @@ pub struct Discovery {
 
 impl Discovery {
     /// Creates it, active on no interface.
-    pub fn new(peer: PeerId) -> Self {
+    pub(crate) fn new(peer: PeerId) -> Self {
         let (tell, found) = mpsc::channel(WAITING);
         Self { peer, links: HashMap::new(), tell, found }
     }
 
     /// Makes these the active interfaces, and no others. If multicast is unavailable, the next call tries again.
-    pub fn follow(&mut self, interfaces: &[ActiveInterface]) {
+    pub(crate) fn follow(&mut self, interfaces: &[ActiveInterface]) {
         let wanted: HashMap<LinkKey, &ActiveInterface> = interfaces.iter().flat_map(keys).collect();
         self.links.retain(|key, _| wanted.contains_key(key));
         for (key, active) in wanted {
@@ -113,7 +113,7 @@ impl Discovery {
     }
 
     /// Waits for the next announced peer.
-    pub async fn next(&mut self) -> FoundPeer {
+    pub(crate) async fn next(&mut self) -> FoundPeer {
         self.found.recv().await.expect("it holds a sender itself")
     }
 }

@@ -47,7 +47,7 @@ const STILL: Duration = Duration::from_secs(1);
 
 /// The reason why a file did not come.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// No connected peer has it, or none answers in time.
     #[error("no peer has it")]
     Absent,
@@ -64,15 +64,15 @@ pub enum FetchError {
 
 /// The progress of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TransferProgress {
+pub(crate) struct TransferProgress {
     /// Bytes received so far, from the beginning; proven by the requested root.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Peers that have sent any of them, in no order.
-    pub senders: Vec<PeerId>,
+    pub(crate) senders: Vec<PeerId>,
 }
 
 /// A file in transfer.
-pub struct Arriving {
+pub(crate) struct Arriving {
     walk: Walk,
     file: File,
     verifier: Verifier,
@@ -80,12 +80,12 @@ pub struct Arriving {
 
 impl Arriving {
     /// Begins a transfer of the file `root`, of at most `most` bytes, to be written to `file` from its beginning.
-    pub fn new(root: Cid, most: u64, file: File) -> Self {
+    pub(crate) fn new(root: Cid, most: u64, file: File) -> Self {
         Self { walk: Walk::new(root, most), file, verifier: Verifier::new() }
     }
 
     /// Ends the transfer and returns the hash of all bytes.
-    pub fn into_verifier(self) -> Verifier {
+    pub(crate) fn into_verifier(self) -> Verifier {
         self.verifier
     }
 
@@ -103,7 +103,7 @@ impl Arriving {
 ///
 /// # Errors
 /// [`FetchError`]; after `Absent` and `Stalled` other peers may have it later.
-pub async fn fetch(
+pub(crate) async fn fetch(
     bitswap: &Bitswap,
     arriving: Arriving,
     among: &[PeerId],

@@ -31,14 +31,14 @@ enum GateError {
 }
 
 /// The swarm behaviour that refuses connections.
-pub struct Gate {
+pub(crate) struct Gate {
     reach: Arc<RwLock<TrustedReach>>,
     /// Inbound connections, by remote address.
     inbound: HashMap<ConnectionId, IpAddr>,
 }
 
 /// Returns the address of a multiaddr that is a plain one over TCP.
-pub fn tcp_address(address: &Multiaddr) -> Option<IpAddr> {
+pub(crate) fn tcp_address(address: &Multiaddr) -> Option<IpAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),
@@ -51,7 +51,7 @@ pub fn tcp_address(address: &Multiaddr) -> Option<IpAddr> {
 
 impl Gate {
     /// Creates a gate that admits what `reach` allows at the time.
-    pub fn new(reach: Arc<RwLock<TrustedReach>>) -> Self {
+    pub(crate) fn new(reach: Arc<RwLock<TrustedReach>>) -> Self {
         Self { reach, inbound: HashMap::new() }
     }
 

@@ -5,6 +5,8 @@
 //! (`crate::index::passed`). The blocks that they lead to come over Bitswap. The format is in
 //! pkgswarm-protocol(7).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -22,13 +24,13 @@ use crate::node::limits::Rates;
 use crate::node::streams::{Guard, Opener};
 
 /// The protocol and its version.
-pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/index/1");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/index/1");
 
 /// Longest request in bytes; a key takes 67.
 pub(super) const REQUEST_MOST: usize = 127;
 
 /// Longest answer in bytes: an IPNS record of 10 KiB, a signature of 16 KiB, a CID.
-pub const ANSWER_MOST: usize = 32 << 10;
+pub(crate) const ANSWER_MOST: usize = 32 << 10;
 
 /// Longest time for one request and its answer, on both sides. No user waits for an index.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -54,16 +56,16 @@ pub fn read_request(bytes: &[u8]) -> Result<Option<&str>, ProtobufError> {
 
 /// The answer about one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IndexAnswer {
+pub(crate) struct IndexAnswer {
     /// The answer, at most [`ANSWER_MOST`] bytes.
-    pub answer: Bytes,
+    pub(crate) answer: Bytes,
     /// Unix seconds after which it is not sent any more.
-    pub expires: u64,
+    pub(crate) expires: u64,
 }
 
 /// Both sides of the protocol. Cheap to clone.
 #[derive(Clone)]
-pub struct Indexes {
+pub(crate) struct Indexes {
     held: Arc<Mutex<HashMap<String, IndexAnswer>>>,
     opener: Opener,
     rates: Arc<Rates>,
@@ -71,17 +73,17 @@ pub struct Indexes {
 
 impl Indexes {
     /// Creates both sides, without any answers yet.
-    pub fn new(opener: Opener) -> Self {
+    pub(crate) fn new(opener: Opener) -> Self {
         Self { held: Arc::default(), opener, rates: Arc::new(Rates::new(RATE)) }
     }
 
     /// Replaces the answers, by key.
-    pub fn hold(&self, held: HashMap<String, IndexAnswer>) {
+    pub(crate) fn hold(&self, held: HashMap<String, IndexAnswer>) {
         *self.held.lock().expect("nothing panics while it is held") = held;
     }
 
     /// Asks these peers, all at once. Returns the distinct answers, not decoded.
-    pub async fn ask(&self, peers: &[PeerId], key: &str) -> Vec<Bytes> {
+    pub(crate) async fn ask(&self, peers: &[PeerId], key: &str) -> Vec<Bytes> {
         let asked = peers.iter().map(|peer| tokio::time::timeout(PATIENCE, self.ask_one(*peer, key)));
         let mut answers = Vec::new();
         for answer in join_all(asked).await.into_iter().flatten().flatten() {
@@ -101,7 +103,7 @@ impl Indexes {
     }
 
     /// Answers on a stream that a peer opened.
-    pub async fn answer(&self, peer: PeerId, mut stream: Stream, _guard: Guard) {
+    pub(crate) async fn answer(&self, peer: PeerId, mut stream: Stream, _guard: Guard) {
         self.rates.of(peer).wait(1).await;
         let _ = tokio::time::timeout(SERVE, async {
             let request = frame::read(&mut stream, |len| len <= REQUEST_MOST, SERVE, || {}).await?.unwrap_or_default();

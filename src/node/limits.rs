@@ -17,7 +17,7 @@ const SLACK: Duration = Duration::from_millis(5);
 const PEERS_MOST: usize = 1024;
 
 /// A limit of `rate` units a second, with up to a second's worth at once after a rest.
-pub struct Rate {
+pub(crate) struct Rate {
     rate: u64,
     /// The time when everything that was let through is paid for.
     paid: Mutex<Instant>,
@@ -25,18 +25,18 @@ pub struct Rate {
 
 impl Rate {
     /// Creates a limit of `rate` units a second; 0 is no limit.
-    pub fn new(rate: u64) -> Self {
+    pub(crate) fn new(rate: u64) -> Self {
         Self { rate, paid: Mutex::new(Instant::now()) }
     }
 
     /// Creates the same, after a rest.
-    pub fn rested(rate: u64) -> Self {
+    pub(crate) fn rested(rate: u64) -> Self {
         let now = Instant::now();
         Self { rate, paid: Mutex::new(now.checked_sub(REST).unwrap_or(now)) }
     }
 
     /// Takes `units`, and returns how long to wait before using them.
-    pub fn take(&self, units: u64) -> Duration {
+    pub(crate) fn take(&self, units: u64) -> Duration {
         if self.rate == 0 {
             return Duration::ZERO;
         }
@@ -48,12 +48,12 @@ impl Rate {
     }
 
     /// Waits until `units` may be used, and takes them.
-    pub async fn wait(&self, units: u64) {
+    pub(crate) async fn wait(&self, units: u64) {
         pause(self.take(units)).await;
     }
 
     /// Takes `units` if they can be used at once.
-    pub fn try_take(&self, units: u64) -> bool {
+    pub(crate) fn try_take(&self, units: u64) -> bool {
         let paid = *self.paid.lock().expect("nothing panics while it is held");
         (self.rate == 0 || paid <= Instant::now()) && self.take(units).is_zero()
     }
@@ -61,26 +61,26 @@ impl Rate {
 
 /// Sleeps, if that is worth a timer: one takes up to a millisecond even for nothing, and units let through early
 /// are paid for by the next ones.
-pub async fn pause(time: Duration) {
+pub(crate) async fn pause(time: Duration) {
     if time >= SLACK {
         tokio::time::sleep(time).await;
     }
 }
 
 /// A rate for each peer.
-pub struct Rates {
+pub(crate) struct Rates {
     rate: u64,
     peers: Mutex<HashMap<PeerId, Arc<Rate>>>,
 }
 
 impl Rates {
     /// Creates limits of `rate` units a second for each peer; 0 is no limit.
-    pub fn new(rate: u64) -> Self {
+    pub(crate) fn new(rate: u64) -> Self {
         Self { rate, peers: Mutex::default() }
     }
 
     /// Returns the rate of one peer.
-    pub fn of(&self, peer: PeerId) -> Arc<Rate> {
+    pub(crate) fn of(&self, peer: PeerId) -> Arc<Rate> {
         let mut peers = self.peers.lock().expect("nothing panics while it is held");
         if peers.len() > PEERS_MOST {
             peers.clear();

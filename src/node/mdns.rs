@@ -5,6 +5,8 @@
 //! keeps one of several `dnsaddr` strings, at times the one of loopback. `simple-dns` reads and writes the packets
 //! themselves.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -110,7 +112,7 @@ fn address(text: &[u8]) -> Option<(PeerId, Multiaddr)> {
 }
 
 /// Encodes the question for peers.
-pub fn question() -> Vec<u8> {
+pub(crate) fn question() -> Vec<u8> {
     let mut packet = Packet::new_query(0);
     let name = Name::new_unchecked(SERVICE);
     packet.questions.push(Question::new(name, QTYPE::TYPE(TYPE::PTR), QCLASS::CLASS(CLASS::IN), false));

@@ -3,6 +3,8 @@
 //! Source: `specs:src/bitswap-protocol.md`, section "Bitswap 1.2.0", message.proto. Bytes come from strangers, so the
 //! reader keeps only what is used: digests of blocks, not the CIDs that a peer claims for them.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use bytes::Bytes;
 
 use crate::base::cid::Cid;
@@ -12,11 +14,11 @@ use crate::base::size::BLOCK_MOST;
 
 /// Longest message in bytes: 4 MiB (`specs:src/bitswap-protocol.md`, "Implementation Details": blocks of 2 MiB, messages of
 /// 4 MiB). Kubo resets a stream on which a longer one comes.
-pub const MOST: usize = 4 << 20;
+pub(crate) const MOST: usize = 4 << 20;
 
 /// Most bytes in transit at a time of messages from a peer of which no block is wanted: a wantlist of 20,000
 /// entries takes 880 KB. Origin: chosen by us.
-pub const MOST_UNASKED: usize = 1 << 20;
+pub(crate) const MOST_UNASKED: usize = 1 << 20;
 
 /// Longest CID that is kept, in bytes. sha2-256 takes 36; a longer one is always answered with "no such block".
 const CID_MOST: usize = 128;
@@ -44,17 +46,17 @@ pub struct WantEntry {
     /// The kind of want.
     pub ask: WantKind,
     /// True if an answer is expected when the block is absent.
-    pub tell_absence: bool,
+    pub(crate) tell_absence: bool,
 }
 
 impl WantEntry {
     /// Makes a want for `cid` that asks to be told of absence.
-    pub fn new(cid: Cid, ask: WantKind) -> Self {
+    pub(crate) fn new(cid: Cid, ask: WantKind) -> Self {
         Self { cid: cid.to_bytes().into(), ask, tell_absence: ask != WantKind::Cancel }
     }
 
     /// Returns the digest of the wanted block, if files here can consist of such a block.
-    pub fn digest(&self) -> Option<Sha256> {
+    pub(crate) fn digest(&self) -> Option<Sha256> {
         Cid::from_bytes(&self.cid).ok().map(|cid| cid.digest())
     }
 }
@@ -63,7 +65,7 @@ impl WantEntry {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct BitswapMessage {
     /// True if the wants replace all former ones.
-    pub full: bool,
+    pub(crate) full: bool,
     /// Wants of the peer, and ends of wants.
     pub wants: Vec<WantEntry>,
     /// Blocks, unproven; parts of the message's own buffer.
@@ -187,12 +189,12 @@ pub struct Draft {
 
 impl Draft {
     /// True while the message is empty.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.has_wants && self.len == 0
     }
 
     /// Counts the bytes of blocks and answers so far.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
@@ -214,7 +216,7 @@ impl Draft {
     }
 
     /// Adds a block that is the answer to `want`.
-    pub fn block(&mut self, want: &WantEntry, block: &[u8]) {
+    pub(crate) fn block(&mut self, want: &WantEntry, block: &[u8]) {
         // CIDv1: version, codec, hash and its length; CIDv0: hash and its length.
         let prefix = &want.cid[..want.cid.len().saturating_sub(32)];
         let mut payload = ProtobufWriter::with_capacity(block.len() + 16);
@@ -224,7 +226,7 @@ impl Draft {
     }
 
     /// Adds the answer whether the block of `want` is here.
-    pub fn presence(&mut self, want: &WantEntry, is_here: bool) {
+    pub(crate) fn presence(&mut self, want: &WantEntry, is_here: bool) {
         let mut presence = ProtobufWriter::with_capacity(want.cid.len() + 4);
         presence.bytes(1, &want.cid);
         if !is_here {

@@ -37,6 +37,8 @@
 //! attacks runner slow
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -52,19 +54,19 @@ use crate::node::shelf::Shelf;
 
 #[cfg(test)]
 mod attacks;
-pub mod bitswap;
-pub mod blocks;
-pub mod book;
+pub(crate) mod bitswap;
+pub(crate) mod blocks;
+pub(crate) mod book;
 pub mod claims;
 mod clocks;
 mod discovery;
-pub mod fetch;
+pub(crate) mod fetch;
 mod frame;
-pub mod gate;
+pub(crate) mod gate;
 #[cfg(test)]
 mod hostile;
 pub mod indexes;
-pub mod limits;
+pub(crate) mod limits;
 #[cfg(test)]
 mod manual;
 pub mod mdns;
@@ -76,43 +78,43 @@ mod runner;
 pub mod shelf;
 #[cfg(test)]
 pub(crate) mod slow;
-pub mod streams;
+pub(crate) mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use runner::{Config, Runner, Running, start};
+pub(crate) use runner::{Config, start};
 
 /// The agent string that this program sends to peers.
-pub const AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
 /// A connected peer.
 #[derive(Clone, Debug)]
-pub struct PeerInfo {
+pub(crate) struct PeerInfo {
     /// The remote address of the newest connection.
-    pub address: Multiaddr,
+    pub(crate) address: Multiaddr,
     /// Its agent string, once it was received; at most 64 characters.
-    pub agent: String,
+    pub(crate) agent: String,
     /// The time when it connected.
     since: Instant,
     /// True if it supports our small protocol.
-    pub is_ours: bool,
+    pub(crate) is_ours: bool,
     /// True for a Kubo that identified itself before its Bitswap listened: it will not ask us on this connection.
     is_deaf: bool,
 }
 
 /// The public face of a running node. Cheap to clone.
 #[derive(Clone)]
-pub struct Node {
+pub(crate) struct Node {
     /// Its peer id.
-    pub id: PeerId,
+    pub(crate) id: PeerId,
     /// Bitswap, both ways.
-    pub bitswap: Bitswap,
+    pub(crate) bitswap: Bitswap,
     /// Roots of files, both ways.
-    pub claims: Claims,
+    pub(crate) claims: Claims,
     /// Answers about indexes, both ways.
-    pub indexes: Indexes,
+    pub(crate) indexes: Indexes,
     /// The files that it serves.
-    pub shelf: Arc<Shelf>,
+    pub(crate) shelf: Arc<Shelf>,
     seen: Arc<Mutex<NodeSnapshot>>,
 }
 
@@ -128,39 +130,39 @@ struct NodeSnapshot {
 
 impl Node {
     /// Lists the connected peers.
-    pub fn peers(&self) -> Vec<(PeerId, PeerInfo)> {
+    pub(crate) fn peers(&self) -> Vec<(PeerId, PeerInfo)> {
         self.seen().peers.iter().map(|(id, info)| (*id, info.clone())).collect()
     }
 
     /// Lists the addresses of these peers, as far as they are connected, each once.
-    pub fn addresses(&self, peers: &[PeerId]) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self, peers: &[PeerId]) -> Vec<IpAddr> {
         let seen = self.seen();
         let known = peers.iter().filter_map(|peer| gate::tcp_address(&seen.peers.get(peer)?.address));
         known.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Lists the peers known to be on the network, connected or not.
-    pub fn known(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
+    pub(crate) fn known(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
         self.seen().known.clone()
     }
 
     /// Lists the addresses on which it listens.
-    pub fn listening(&self) -> Vec<Multiaddr> {
+    pub(crate) fn listening(&self) -> Vec<Multiaddr> {
         self.seen().listening.clone()
     }
 
     /// Lists the networks of this machine, with the standing of each.
-    pub fn networks(&self) -> Vec<(LocalAddress, NetworkStanding)> {
+    pub(crate) fn networks(&self) -> Vec<(LocalAddress, NetworkStanding)> {
         self.seen().networks.clone()
     }
 
     /// Lists the entries of `lan.networks` that the event loop applies.
-    pub fn trusted(&self) -> Vec<String> {
+    pub(crate) fn trusted(&self) -> Vec<String> {
         self.seen().trusted.clone()
     }
 
     /// Lists the connected peers that support our small protocols, or have not told yet.
-    pub fn ours(&self) -> Vec<PeerId> {
+    pub(crate) fn ours(&self) -> Vec<PeerId> {
         let seen = self.seen();
         let worth = self.bitswap.worth_asking();
         worth.into_iter().filter(|id| seen.peers.get(id).is_none_or(|p| p.is_ours || p.agent.is_empty())).collect()

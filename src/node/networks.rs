@@ -5,6 +5,8 @@
 //! `192.168.1.0/24@aa:bb:cc:dd:ee:ff`: the same range is found in every other café. Claims of neighbours have no
 //! influence on this.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io;
 use std::net::IpAddr;
 
@@ -18,25 +20,25 @@ use crate::config::network::{Network, is_link_local_6, is_private};
 
 mod routers;
 
-pub use routers::{await_hardware, provoke};
+pub(crate) use routers::{await_hardware, provoke};
 
 /// The networks and interfaces on which the node may be active.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Allowed {
+pub(crate) struct Allowed {
     /// Trusted networks.
-    pub networks: Vec<Network>,
+    pub(crate) networks: Vec<Network>,
     /// Names of interfaces, with `*` and `?`; none means all.
-    pub interfaces: Vec<Pattern>,
+    pub(crate) interfaces: Vec<Pattern>,
 }
 
 impl Allowed {
     /// True if this interface is one of those.
-    pub fn chooses(&self, interface: &str) -> bool {
+    pub(crate) fn chooses(&self, interface: &str) -> bool {
         self.interfaces.is_empty() || self.interfaces.iter().any(|it| it.matches(interface))
     }
 
     /// Returns the standing of a network of this machine.
-    pub fn stands(&self, here: &LocalAddress) -> NetworkStanding {
+    pub(crate) fn stands(&self, here: &LocalAddress) -> NetworkStanding {
         match (self.chooses(&here.interface), here.is_trusted(&self.networks)) {
             (false, _) => NetworkStanding::NotChosen,
             (true, true) => NetworkStanding::Used,
@@ -50,7 +52,7 @@ impl Allowed {
 
 /// The standing of a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NetworkStanding {
+pub(crate) enum NetworkStanding {
     /// The node asks and answers there.
     Used,
     /// The user has not trusted it.
@@ -63,7 +65,7 @@ pub enum NetworkStanding {
 
 impl NetworkStanding {
     /// Returns the command by which a user has it used.
-    pub fn remedy(self) -> Option<&'static str> {
+    pub(crate) fn remedy(self) -> Option<&'static str> {
         match self {
             NetworkStanding::Used | NetworkStanding::RouterUnseen => None,
             NetworkStanding::NotTrusted => Some("sudo pkgswarm lan trust"),
@@ -72,7 +74,7 @@ impl NetworkStanding {
     }
 
     /// Describes it in words.
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             NetworkStanding::Used => "trusted",
             NetworkStanding::NotTrusted => "not trusted",
@@ -84,27 +86,27 @@ impl NetworkStanding {
 
 /// An address of this machine with its range, and the hardware address of the router there, if one is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LocalAddress {
+pub(crate) struct LocalAddress {
     /// The interface's name.
-    pub interface: String,
+    pub(crate) interface: String,
     /// The interface's number.
-    pub index: u32,
+    pub(crate) index: u32,
     /// This machine's address, with the prefix length of its network.
-    pub address: IpNet,
+    pub(crate) address: IpNet,
     /// The address of the default router within that range.
-    pub gateway: Option<IpAddr>,
+    pub(crate) gateway: Option<IpAddr>,
     /// Its hardware address, while the kernel knows it.
-    pub router: Option<String>,
+    pub(crate) router: Option<String>,
 }
 
 impl LocalAddress {
     /// Returns the entry of `lan.networks` that means this network.
-    pub fn network(&self) -> Network {
+    pub(crate) fn network(&self) -> Network {
         Network::Range(self.address.trunc(), self.router.clone())
     }
 
     /// True for a network with other machines on it that can be trusted at all.
-    pub fn is_lan(&self) -> bool {
+    pub(crate) fn is_lan(&self) -> bool {
         self.is_usable() && !self.address.addr().is_loopback()
     }
 
@@ -113,12 +115,12 @@ impl LocalAddress {
     }
 
     /// True if one of these entries means this network, or would if its router were seen.
-    pub fn may_be_one_of(&self, trusted: &[Network]) -> bool {
+    pub(crate) fn may_be_one_of(&self, trusted: &[Network]) -> bool {
         trusted.iter().any(|network| self.may_be(network))
     }
 
     /// True if this entry names the range of this network, and its router or one while none is seen.
-    pub fn may_be(&self, network: &Network) -> bool {
+    pub(crate) fn may_be(&self, network: &Network) -> bool {
         let of_it = |router: &Option<String>| router.is_none() || self.router.is_none() || *router == self.router;
         self.is_usable()
             && matches!(network, Network::Range(range, router) if range.contains(&self.address.addr()) && of_it(router))
@@ -126,12 +128,12 @@ impl LocalAddress {
 
     /// True if nothing that is seen here tells this network from others of the same range. Unique local addresses of
     /// IPv6 are random, so their range suffices (RFC 4193, 3.2.2).
-    pub fn is_vague(&self) -> bool {
+    pub(crate) fn is_vague(&self) -> bool {
         self.router.is_none() && self.address.addr().is_ipv4()
     }
 
     /// True if one of these entries means this network. Loopback must be named: its peers are on this machine.
-    pub fn is_trusted(&self, trusted: &[Network]) -> bool {
+    pub(crate) fn is_trusted(&self, trusted: &[Network]) -> bool {
         self.is_usable()
             && trusted.iter().any(|network| match network {
                 Network::Any => self.is_lan(),
@@ -144,14 +146,14 @@ impl LocalAddress {
 
 /// The addresses with which there may be traffic now.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TrustedReach {
+pub(crate) struct TrustedReach {
     /// The ranges of this machine's trusted networks, and those of static peers.
-    pub ranges: Vec<IpNet>,
+    pub(crate) ranges: Vec<IpNet>,
 }
 
 impl TrustedReach {
     /// True if `address` is private and in one of the ranges, or loopback, which is this machine.
-    pub fn allows(&self, address: IpAddr) -> bool {
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         is_private(address) && (address.is_loopback() || self.ranges.iter().any(|range| range.contains(&address)))
     }
@@ -168,7 +170,7 @@ pub struct Vicinity {
 
 impl Vicinity {
     /// True if a neighbour can have this address: not one of this machine, nor broadcast or multicast.
-    pub fn has(&self, address: IpAddr) -> bool {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let is_of_one = |range: &IpNet| match range {
             // A range of two has no other addresses (RFC 3021).
@@ -184,7 +186,7 @@ impl Vicinity {
 }
 
 /// True if an address is valid on one link only: such a sender is on it.
-pub fn is_link_local(address: IpAddr) -> bool {
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
     let address = address.to_canonical();
     is_link_local_6(address) || matches!(address, IpAddr::V4(it) if it.is_link_local())
 }
@@ -193,7 +195,7 @@ pub fn is_link_local(address: IpAddr) -> bool {
 ///
 /// # Errors
 /// When the kernel does not list them.
-pub fn here() -> io::Result<Vec<LocalAddress>> {
+pub(crate) fn here() -> io::Result<Vec<LocalAddress>> {
     let routers = routers::routers();
     let with_router = |(interface, index, address): (String, u32, IpNet)| {
         let inside = routers.iter().find(|router| address.contains(&IpAddr::V4(router.address)));

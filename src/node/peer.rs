@@ -31,7 +31,7 @@ const STIRRED: Duration = Duration::from_secs(2);
 
 /// The answer of a peer about a block.
 #[derive(Clone, Debug)]
-pub enum BlockAnswer {
+pub(crate) enum BlockAnswer {
     /// The block. Its digest is the requested one.
     Block(Bytes),
     /// The peer has it.
@@ -43,15 +43,15 @@ pub enum BlockAnswer {
 }
 
 /// An answer: the peer, the block, what it said.
-pub type PeerEvent = (PeerId, Sha256, BlockAnswer);
+pub(crate) type PeerEvent = (PeerId, Sha256, BlockAnswer);
 
 /// The traffic with a peer, in bytes of blocks since it connected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     /// Bytes to the peer.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Bytes from the peer.
-    pub received: u64,
+    pub(crate) received: u64,
 }
 
 /// One connected peer.

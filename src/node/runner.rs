@@ -33,8 +33,6 @@ use crate::report::log;
 mod interfaces;
 mod thread;
 
-pub use thread::Running;
-
 /// Interval between pings, and the silence after which a peer is gone: noticed within 8 s. libp2p's own verdict
 /// comes after 16 s, because it overlooks the first failure and then waits for a new stream.
 const PING: Duration = Duration::from_millis(2500);
@@ -57,21 +55,21 @@ const DIALS_RATE: u64 = 16;
 const CONNECTIONS_EACH: u32 = 4;
 
 /// The settings of a node.
-pub struct Config {
+pub(crate) struct Config {
     /// Its identity.
-    pub key: identity::Keypair,
+    pub(crate) key: identity::Keypair,
     /// The port to listen on; 0 takes any.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The networks on which it may be active.
-    pub allowed: Allowed,
+    pub(crate) allowed: Allowed,
     /// Peers in other networks, each with its peer id.
-    pub peers: Vec<(PeerId, Multiaddr)>,
+    pub(crate) peers: Vec<(PeerId, Multiaddr)>,
     /// Most peers at a time.
-    pub peers_most: u32,
+    pub(crate) peers_most: u32,
     /// Limits of sending.
-    pub upload: UploadLimits,
+    pub(crate) upload: UploadLimits,
     /// The files that it serves.
-    pub shelf: Arc<Shelf>,
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 #[derive(NetworkBehaviour)]
@@ -86,7 +84,7 @@ struct NodeBehaviour {
 }
 
 /// The event loop of a node.
-pub struct Runner {
+pub(crate) struct Runner {
     swarm: Swarm<NodeBehaviour>,
     node: Node,
     networks: ActiveNetworks,
@@ -131,7 +129,7 @@ struct ListenAddress {
 ///
 /// # Errors
 /// When the transport is unavailable; a fault of this machine.
-pub fn start(config: Config) -> Result<(Node, Runner), noise::Error> {
+pub(crate) fn start(config: Config) -> Result<(Node, Runner), noise::Error> {
     let id = config.key.public().to_peer_id();
     let reach = Arc::new(RwLock::new(TrustedReach::default()));
     let (give_cut, cut) = mpsc::unbounded_channel();
@@ -215,7 +213,7 @@ impl Runner {
     ///
     /// # Errors
     /// Those of the kernel's list of addresses.
-    pub async fn run(mut self, mut allowed: watch::Receiver<Allowed>) -> io::Result<()> {
+    pub(crate) async fn run(mut self, mut allowed: watch::Receiver<Allowed>) -> io::Result<()> {
         let mut addresses = if_watch::tokio::IfWatcher::new()?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -5,6 +5,8 @@
 //! never served as what it was (test `a_changed_file_is_not_served_as_what_it_was`); a file whose size, times or
 //! inode changed leaves the shelf at the next use.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
@@ -26,13 +28,13 @@ pub mod saved;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Shelved {
     /// Its path.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its state when it was hashed; with another state it has to be hashed again.
     pub key: FileKey,
     /// The digest of the whole file.
-    pub sha256: Sha256,
+    pub(crate) sha256: Sha256,
     /// The repository that lists it.
-    pub repo: String,
+    pub(crate) repo: String,
     /// The digests of its leaves of 1 MiB, in order.
     pub leaves: Arc<[Sha256]>,
 }
@@ -42,7 +44,7 @@ impl Shelved {
     ///
     /// # Errors
     /// Those of reading; `InvalidData` when it was written to meanwhile. Trying again may help.
-    pub fn read(path: &Path, repo: &str) -> io::Result<Self> {
+    pub(crate) fn read(path: &Path, repo: &str) -> io::Result<Self> {
         let file = fsx::open_read(path)?;
         let key = FileKey::of(&file)?;
         let mut leaves = Vec::new();
@@ -59,7 +61,7 @@ impl Shelved {
     }
 
     /// Returns the CID of the file.
-    pub fn root(&self) -> Cid {
+    pub(crate) fn root(&self) -> Cid {
         match self.nodes().last() {
             Some((digest, _)) => Cid::dag_pb(*digest),
             None => Cid::raw(self.leaves[0]),
@@ -90,14 +92,14 @@ impl Shelved {
     }
 
     /// True if the file still is the one that was hashed, by its state.
-    pub fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         FileKey::at(&self.path).is_ok_and(|key| key == self.key)
     }
 }
 
 /// The files that can be served. Shared between threads; calls that read files block for that time.
 #[derive(Default)]
-pub struct Shelf(Mutex<ShelfState>);
+pub(crate) struct Shelf(Mutex<ShelfState>);
 
 #[derive(Default)]
 struct ShelfState {
@@ -124,22 +126,22 @@ impl Shelf {
 
     /// Takes every file off, and adds none before it is opened again. The thread that hashes files for it may be busy
     /// with a large one: it is not waited for.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         *self.state() = ShelfState { is_closed: true, ..ShelfState::default() };
     }
 
     /// Lets files be added again.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.state().is_closed = false;
     }
 
     /// True while files may be added.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.state().is_closed
     }
 
     /// Adds a file, in place of the former one at its path; on a closed shelf, does nothing.
-    pub fn add(&self, file: Shelved) {
+    pub(crate) fn add(&self, file: Shelved) {
         let nodes = file.nodes();
         let mut state = self.state();
         if state.is_closed {
@@ -158,12 +160,12 @@ impl Shelf {
     }
 
     /// Removes a file. Returns whether it was there.
-    pub fn remove(&self, path: &Path) -> bool {
+    pub(crate) fn remove(&self, path: &Path) -> bool {
         self.state().remove(path)
     }
 
     /// Returns the file at `path`, if it is on the shelf and has not changed since.
-    pub fn at(&self, path: &Path) -> Option<Shelved> {
+    pub(crate) fn at(&self, path: &Path) -> Option<Shelved> {
         let state = self.state();
         let found = state.paths.get(path).and_then(|id| state.files.get(id)).cloned();
         drop(state);
@@ -171,20 +173,20 @@ impl Shelf {
     }
 
     /// Lists every file, by path.
-    pub fn files(&self) -> Vec<Shelved> {
+    pub(crate) fn files(&self) -> Vec<Shelved> {
         let mut files: Vec<Shelved> = self.state().files.values().cloned().collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files
     }
 
     /// Counts the files and their bytes.
-    pub fn size(&self) -> (usize, u64) {
+    pub(crate) fn size(&self) -> (usize, u64) {
         let state = self.state();
         (state.files.len(), state.files.values().map(|file| file.key.size).sum())
     }
 
     /// Returns the file with this sha256 and size.
-    pub fn find(&self, sha256: Sha256, size: u64) -> Option<Shelved> {
+    pub(crate) fn find(&self, sha256: Sha256, size: u64) -> Option<Shelved> {
         let state = self.state();
         let ids = state.digests.range((sha256, 0)..=(sha256, u32::MAX));
         let found: Vec<Shelved> = ids.filter_map(|(_, id)| state.files.get(id).cloned()).collect();
@@ -193,7 +195,7 @@ impl Shelf {
     }
 
     /// True if the block with this digest can be served. Checks the file's state, not its bytes.
-    pub fn has(&self, digest: Sha256) -> bool {
+    pub(crate) fn has(&self, digest: Sha256) -> bool {
         self.positions(digest).iter().any(|(file, block)| {
             let same = match file.leaves.get(*block) {
                 Some(leaf) => *leaf == digest,
@@ -204,7 +206,7 @@ impl Shelf {
     }
 
     /// Reads and hashes the block with this digest.
-    pub fn block(&self, digest: Sha256) -> Option<Bytes> {
+    pub(crate) fn block(&self, digest: Sha256) -> Option<Bytes> {
         self.positions(digest).into_iter().find_map(|(file, block)| {
             let bytes = match block.checked_sub(file.leaves.len()) {
                 None => read_leaf(&file, block),

@@ -26,10 +26,10 @@ use tokio::sync::{mpsc, oneshot};
 const STREAMS_MOST: usize = 16;
 
 /// A receiver of the streams that peers open. The guard counts the stream until drop.
-pub type OnStream = Arc<dyn Fn(PeerId, Stream, Guard) + Send + Sync>;
+pub(crate) type OnStream = Arc<dyn Fn(PeerId, Stream, Guard) + Send + Sync>;
 
 /// One of the streams that a connection may have open at a time.
-pub struct Guard(Arc<AtomicUsize>);
+pub(crate) struct Guard(Arc<AtomicUsize>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -43,11 +43,11 @@ type StreamRequest = (PeerId, oneshot::Sender<Stream>);
 
 /// Opens streams to connected peers. Cheap to clone.
 #[derive(Clone)]
-pub struct Opener(mpsc::UnboundedSender<StreamRequest>);
+pub(crate) struct Opener(mpsc::UnboundedSender<StreamRequest>);
 
 impl Opener {
     /// Opens a stream to `peer`; `None` when there is no connection, or the peer does not support the protocol.
-    pub async fn open(&self, peer: PeerId) -> Option<Stream> {
+    pub(crate) async fn open(&self, peer: PeerId) -> Option<Stream> {
         let (give, take) = oneshot::channel();
         self.0.send((peer, give)).ok()?;
         take.await.ok()
@@ -55,7 +55,7 @@ impl Opener {
 }
 
 /// The swarm behaviour for one protocol, both ways.
-pub struct Streams {
+pub(crate) struct Streams {
     protocol: StreamProtocol,
     on_stream: OnStream,
     wishes: mpsc::UnboundedReceiver<StreamRequest>,
@@ -64,7 +64,7 @@ pub struct Streams {
 
 impl Streams {
     /// Creates the behaviour: the streams of `protocol` go to `on_stream`.
-    pub fn new(protocol: StreamProtocol, on_stream: OnStream) -> (Self, Opener) {
+    pub(crate) fn new(protocol: StreamProtocol, on_stream: OnStream) -> (Self, Opener) {
         let (give, wishes) = mpsc::unbounded_channel();
         (Self { protocol, on_stream, wishes, connections: HashMap::new() }, Opener(give))
     }
@@ -133,7 +133,7 @@ impl NetworkBehaviour for Streams {
 }
 
 /// The part of [`Streams`] on one connection.
-pub struct Handler {
+pub(crate) struct Handler {
     peer: PeerId,
     protocol: StreamProtocol,
     on_stream: OnStream,

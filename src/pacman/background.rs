@@ -21,7 +21,7 @@ use crate::store::journal::{By, Journal, JournalRecord};
 ///
 /// A database that was just fetched is the sign of a `-Sy`: once for each, the store is swept and due indexes are
 /// refreshed. Blocks that Kubo cached for us are trimmed when they exceed `kubo.keep`.
-pub fn after(call: &Call, receipt: &Receipt, is_refresh: bool) {
+pub(crate) fn after(call: &Call, receipt: &Receipt, is_refresh: bool) {
     if call.machine.settings.storeless {
         return;
     }
@@ -39,7 +39,7 @@ pub fn after(call: &Call, receipt: &Receipt, is_refresh: bool) {
 /// and from every file that the caller left open for its children (pacman leaks two sockets and a directory).
 ///
 /// Call it first in a process: all files that are open then were inherited.
-pub fn detach() {
+pub(crate) fn detach() {
     // Fails for the first process of a session, which needs no detaching.
     let _ = rustix::process::setsid();
     let open: Vec<i32> = match std::fs::read_dir("/proc/self/fd") {
@@ -57,7 +57,7 @@ pub fn detach() {
 /// for it. `delivered` bytes were handed over, and the request came at `begun`.
 ///
 /// A temporary store has no journal.
-pub fn note(
+pub(crate) fn note(
     machine: &Machine,
     by: By,
     (repo, name): (Option<&RepoName>, &FileName),
@@ -89,7 +89,7 @@ pub fn note(
 
 /// Starts this program with these `words` and does not wait for it. The new process belongs to the same run of
 /// pacman and has the same settings.
-pub fn start(call: &Call, words: &[&str]) {
+pub(crate) fn start(call: &Call, words: &[&str]) {
     let pacman = call.pacman_run.pid();
     let child = Command::new(env::itself())
         .args(words)

@@ -23,6 +23,8 @@
 //! are complete or the process ends. Dropped, it ends files under way too, and so does a ^C: then they are
 //! `Interrupted`. A later run resumes partial ones.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -47,7 +49,7 @@ use crate::pacman::background;
 use crate::store::journal::By;
 
 /// Most files at a time, whatever the caller asks for: the most connections that one mirror ever sees.
-pub const MOST_AT_ONCE: usize = 16;
+pub(crate) const MOST_AT_ONCE: usize = 16;
 
 /// The result for one file.
 #[derive(Debug)]
@@ -57,14 +59,14 @@ pub struct Gathered {
     /// The file, or `None` when it is not wanted any more, or the error.
     pub result: Result<Option<Obtained>, Error>,
     /// Troubles that did not make it fail, one line each.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// Sources that failed although another one delivered, one line each.
-    pub passed_over: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// The result of waiting for the next file.
 #[derive(Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// This one is done.
     Done(Box<Gathered>),
     /// No file is done yet.
@@ -144,7 +146,7 @@ impl Gathering {
     }
 
     /// Waits for the next one, no longer than `patience`, so that the caller can show progress meanwhile.
-    pub fn next_within(&mut self, patience: Duration) -> Next {
+    pub(crate) fn next_within(&mut self, patience: Duration) -> Next {
         let cancel = self.hub.cancel().clone();
         match runtime::run(&cancel, async { tokio::time::timeout(patience, self.gathered()).await }) {
             Ok(Some(gathered)) => Next::Done(Box::new(gathered)),

@@ -11,6 +11,8 @@
 //!
 //! Tests: the scenarios all call `pkgswarm`; `tests/cases/front.rs` shows which program did the work.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -70,16 +72,16 @@ pub fn hand_out(env: &Env) -> Option<String> {
 
 /// A file that was found on this machine.
 #[derive(Debug)]
-pub struct LocalHit {
+pub(crate) struct LocalHit {
     /// The request that it answers.
-    pub want: Want,
+    pub(crate) want: Want,
     /// The file.
-    pub obtained: Obtained,
+    pub(crate) obtained: Obtained,
 }
 
 impl LocalHit {
     /// Writes the line of the journal; the request came at `begun`.
-    pub fn note(&self, machine: &Machine, begun: Instant) {
+    pub(crate) fn note(&self, machine: &Machine, begun: Instant) {
         let repo = self.want.repo.as_ref().map(|repo| &repo.name);
         let delivered = Some(self.obtained.accepted.size());
         background::note(machine, By::Xfer, (repo, &self.want.name), delivered, begun, &Receipt::default());
@@ -91,7 +93,7 @@ impl LocalHit {
 /// `None` when the file is not here, and whenever there is anything to report, to fetch or to start before: after a
 /// ^C, for the first file of a transaction that is to be read ahead, where two lists differ about the file, and
 /// where silent lists have withheld a warning.
-pub fn serve(call: &Call, url: &str) -> Option<LocalHit> {
+pub(crate) fn serve(call: &Call, url: &str) -> Option<LocalHit> {
     let name = want::name_of(url).ok()?;
     if !names::kind(&name).is_of_package() || call.is_interrupted() || ahead::is_to_start(call, &name) {
         return None;

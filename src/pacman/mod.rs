@@ -16,9 +16,11 @@
 //! hit
 //! ```
 
-pub mod ahead;
-pub mod background;
-pub mod database;
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
+pub(crate) mod ahead;
+pub(crate) mod background;
+pub(crate) mod database;
 pub mod gather;
 pub mod handover;
 pub mod hit;

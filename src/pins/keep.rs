@@ -8,6 +8,8 @@
 //! disk a second time (`doc/facts/kubo.md`). The ledger lists these files: a line `CID bytes time` for each,
 //! appended when fetched. A line cut short by a crash is skipped: that file stays until the user's own collection.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -236,10 +238,6 @@ impl CachedFiles<'_> {
 }
 
 impl PinTarget for CachedFiles<'_> {
-    fn label(&self) -> String {
-        "Kubo's cache".to_owned()
-    }
-
     /// Lists the oldest first.
     fn list<'a>(&'a self, _mark: &'a PinMark) -> LocalBoxFuture<'a, Result<Vec<PresentPin>, PinError>> {
         Box::pin(async move {

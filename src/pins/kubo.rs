@@ -6,6 +6,8 @@
 //! root that is pinned by its import gets its name by pinning it again. Cut short, that loses a root that is not
 //! published yet, and the next run sends it anew.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
@@ -78,10 +80,6 @@ impl KuboPins<'_> {
 }
 
 impl PinTarget for KuboPins<'_> {
-    fn label(&self) -> String {
-        "Kubo".to_owned()
-    }
-
     fn list<'a>(&'a self, mark: &'a PinMark) -> LocalBoxFuture<'a, Result<Vec<PresentPin>, PinError>> {
         Box::pin(self.list_ours(mark))
     }

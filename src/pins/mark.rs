@@ -1,5 +1,7 @@
 //! The marks by which pins are known as ours. All others belong to the user, or to another publisher.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::cid::Cid;
 
 /// Which pins of a target are ours.
@@ -37,7 +39,7 @@ impl PinMark {
 
     /// Marks these roots as well, as long as they have no name: what an interrupted run may have left
     /// ([`PinContent::is_claimed`](super::PinContent::is_claimed)).
-    pub fn with_roots(mut self, roots: &[Cid]) -> Self {
+    pub(crate) fn with_roots(mut self, roots: &[Cid]) -> Self {
         self.roots.extend(roots);
         self
     }

@@ -21,6 +21,8 @@
 //! tests
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,13 +43,15 @@ mod reconcile;
 
 pub use kubo::KuboPins;
 pub use mark::PinMark;
-pub use reconcile::{PinChange, PinFailure, ReconcileLimits, Reconciled, extend, reconcile};
+#[cfg(feature = "testing")]
+pub use reconcile::Reconciled;
+pub use reconcile::{ReconcileLimits, extend, reconcile};
 
 /// Takes one block after the other; an error ends the writing.
 pub type BlockSink<'a> = dyn FnMut(Cid, &[u8]) -> io::Result<()> + 'a;
 
 /// Passes the blocks of a root to its argument.
-pub type BlockWriter = dyn Fn(&mut BlockSink) -> io::Result<()> + Send + Sync;
+pub(crate) type BlockWriter = dyn Fn(&mut BlockSink) -> io::Result<()> + Send + Sync;
 
 /// A root that a target shall hold.
 #[derive(Clone)]
@@ -87,14 +91,15 @@ pub struct PresentPin {
     /// The root.
     pub cid: Cid,
     /// Its name; empty if it has none.
-    pub name: String,
+    pub(crate) name: String,
     /// The progress of the target.
-    pub state: PinState,
+    pub(crate) state: PinState,
 }
 
 /// The progress of a target with one pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PinState {
+#[cfg_attr(not(test), expect(dead_code, reason = "told by targets that work later, such as a cluster"))]
+pub(crate) enum PinState {
     /// It holds everything below the root.
     Held,
     /// It is at work.
@@ -109,6 +114,10 @@ pub enum Addition {
     /// The target holds it, under our name.
     Held,
     /// The target has accepted it and is at work.
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(dead_code, reason = "told by targets that work later, such as a cluster")
+    )]
     Pending,
     /// The target holds it already under another name: the user pinned it. It stays as it is, and is never removed.
     OfUser,
@@ -158,8 +167,6 @@ impl PinError {
 /// - a failed `add` leaves every other pin as it is;
 /// - `remove` of what is not there is no error.
 pub trait PinTarget {
-    /// Returns what it is called in messages.
-    fn label(&self) -> String;
     /// Lists the pins that may be ours by `mark`, in the order in which they go if they have to.
     fn list<'a>(&'a self, mark: &'a PinMark) -> LocalBoxFuture<'a, Result<Vec<PresentPin>, PinError>>;
     /// Has it hold `wanted` under `name`.

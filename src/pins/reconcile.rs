@@ -5,6 +5,8 @@
 //! failure is of one pin; the others are worked off all the same, unless the target itself has failed. A run that
 //! was cut short at any point is continued by the next (`a_second_run_does_the_rest`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -26,13 +28,13 @@ pub struct Reconciled {
     /// Roots that were added and are held now.
     pub added: Vec<Cid>,
     /// Wanted roots that the target is still at work on.
-    pub pending: Vec<Cid>,
+    pub(crate) pending: Vec<Cid>,
     /// Wanted roots that the user has pinned: held, and not ours.
     pub of_user: Vec<Cid>,
     /// Pins that were removed.
     pub removed: Vec<PresentPin>,
     /// Pins that had to go, and that the user keeps by other means.
-    pub kept_by_user: Vec<PresentPin>,
+    pub(crate) kept_by_user: Vec<PresentPin>,
     /// Changes that failed.
     pub failed: Vec<PinFailure>,
     /// Changes that are left to the next run: the limits were reached, the target failed, or a successor is not
@@ -43,23 +45,11 @@ pub struct Reconciled {
 /// A change that failed.
 #[derive(Debug)]
 pub struct PinFailure {
-    /// The change.
-    pub change: PinChange,
     /// The root.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub cid: Cid,
-    /// The name of the pin.
-    pub name: String,
     /// The reason.
-    pub error: PinError,
-}
-
-/// A kind of change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PinChange {
-    /// A wanted pin was to be added.
-    Add,
-    /// A pin was to be removed.
-    Remove,
+    pub(crate) error: PinError,
 }
 
 /// Makes the pins of `target` that are ours by `mark` those of `desired`.
@@ -188,7 +178,7 @@ impl Worker<'_> {
                 Err(error) => {
                     target_failed |= error.is_of_target();
                     takes_no_more |= error.is_of_intake();
-                    self.done.failed.push(PinFailure { change: PinChange::Add, cid: wanted.cid, name, error });
+                    self.done.failed.push(PinFailure { cid: wanted.cid, error });
                 }
             }
         }
@@ -213,8 +203,7 @@ impl Worker<'_> {
                 Ok(Removal::Gone) => self.done.removed.push(pin),
                 Ok(Removal::KeptByUser) => self.done.kept_by_user.push(pin),
                 Err(error) => {
-                    let PresentPin { cid, name, .. } = pin;
-                    self.done.failed.push(PinFailure { change: PinChange::Remove, cid, name, error });
+                    self.done.failed.push(PinFailure { cid: pin.cid, error });
                 }
             }
         }

@@ -61,10 +61,6 @@ impl FakePins {
 }
 
 impl PinTarget for FakePins {
-    fn label(&self) -> String {
-        "a fake".to_owned()
-    }
-
     fn list<'a>(&'a self, _mark: &'a PinMark) -> LocalBoxFuture<'a, Result<Vec<PresentPin>, PinError>> {
         let pins = self.pins.borrow();
         let pins = pins.iter().map(|(cid, (name, state))| PresentPin { cid: *cid, name: name.clone(), state: *state });

@@ -1,5 +1,7 @@
 //! Errors of publishing, with their remedies.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io;
 use std::path::PathBuf;
 

@@ -28,6 +28,8 @@
 //! targets
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,7 +60,7 @@ use tree::Tree;
 
 /// Most diffs that are kept for a table; fewer when they would not be smaller than the table.
 ///
-pub use crate::index::diff::DIFFS_KEPT;
+pub(crate) use crate::index::diff::DIFFS_KEPT;
 
 /// The parameters of a publication.
 pub struct PublishOptions {
@@ -123,7 +125,7 @@ pub struct PublishReport {
     /// Sequence of manifest and record.
     pub sequence: u64,
     /// Unix seconds.
-    pub expires: u64,
+    pub(crate) expires: u64,
     /// The name to give to users; `None` offline.
     pub name: Option<Name>,
     /// Files in the tree.
@@ -135,7 +137,7 @@ pub struct PublishReport {
     /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Targets that did not get it, or not all of it; the next run continues.
-    pub failed: Vec<TargetFailure>,
+    pub(crate) failed: Vec<TargetFailure>,
 }
 
 /// Publishes; without `kubo` only builds and signs, into `options.out`.

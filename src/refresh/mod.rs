@@ -26,6 +26,8 @@
 //! all
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -48,7 +50,7 @@ use crate::index::manifest::FUTURE_MOST;
 use crate::index::state::{IndexCopy, IndexState, RouteRecord, SeenSequence, StateError};
 use crate::machine::Machine;
 
-pub mod all;
+pub(crate) mod all;
 mod blocks;
 mod copy;
 mod files;
@@ -84,9 +86,9 @@ pub struct RefreshTarget {
 #[derive(Clone)]
 pub struct RefreshMeans {
     /// This machine: its sources, and the store in which files arrive.
-    pub machine: Rc<Machine>,
+    pub(crate) machine: Rc<Machine>,
     /// The transfers of the process; [`TRANSFERS_MOST`] for each refresh.
-    pub hub: Hub,
+    pub(crate) hub: Hub,
     /// For what has no expectation.
     client: Client,
 }
@@ -124,18 +126,18 @@ pub enum RefreshOutcome {
 
 /// The result of one route, in this process; its record on disk is a [`RouteRecord`].
 #[derive(Debug, PartialEq, Eq)]
-pub struct RouteOutcome {
+pub(crate) struct RouteOutcome {
     /// `lan`, `kubo`, `kubo routing`, `url`, or a gateway's host and the kind of request.
-    pub via: String,
+    pub(crate) via: String,
     /// From the first request to the decision.
-    pub took: Duration,
+    pub(crate) took: Duration,
     /// The sequence that it offered, or the reason why its offer does not count.
-    pub said: Result<u64, RefreshError>,
+    pub(crate) said: Result<u64, RefreshError>,
 }
 
 /// The reason why a route's answer does not count.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RefreshError {
+pub(crate) enum RefreshError {
     /// The proof failed or is missing.
     #[error(transparent)]
     Refused(#[from] RefusalError),
@@ -149,7 +151,7 @@ pub enum RefreshError {
 
 /// Evidence against this machine's clock; while it is wrong, expiry means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Clock {
+pub(crate) enum Clock {
     /// Seconds behind an earlier proof.
     Behind(u64),
     /// Seconds off from a server's clock: a hint, no proof. Positive: ahead.
@@ -167,13 +169,13 @@ pub struct Refreshed {
     /// The outcome.
     pub outcome: RefreshOutcome,
     /// Each route that was asked, in the order of their answers.
-    pub routes: Vec<RouteOutcome>,
+    pub(crate) routes: Vec<RouteOutcome>,
     /// Evidence against this machine's clock.
-    pub clock: Option<Clock>,
+    pub(crate) clock: Option<Clock>,
     /// Bytes received on all routes, headers not counted.
     pub moved: u64,
     /// Warnings for the user that prevented nothing.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Refreshes one index within `deadline`; `now` is in Unix seconds.

@@ -3,6 +3,8 @@
 //! Widths are those of `console` (Unicode's East Asian Width; an escape sequence has none). Text that goes in here is
 //! fit to print already: `crate::base::name::shown` escapes control characters.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -19,7 +21,7 @@ const LEAST: usize = 20;
 
 /// A meaning that a terminal shows by a style.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Tone {
+pub(crate) enum Tone {
     /// None.
     #[default]
     Plain,
@@ -37,7 +39,7 @@ pub enum Tone {
 
 impl Tone {
     /// Returns the text in this style.
-    pub fn paint(self, text: &str) -> String {
+    pub(crate) fn paint(self, text: &str) -> String {
         let style = match self {
             Self::Plain => return text.to_owned(),
             Self::Strong => Style::new().bold(),
@@ -52,13 +54,13 @@ impl Tone {
 
 /// The end of an output, as far as a layout has to know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Paper {
+pub(crate) struct Paper {
     /// Columns of a line; `None` where lines may have any length.
-    pub width: Option<usize>,
+    pub(crate) width: Option<usize>,
     /// True if it shows styles.
-    pub has_styles: bool,
+    pub(crate) has_styles: bool,
     /// True if a user reads it as it comes, and no program.
-    pub is_terminal: bool,
+    pub(crate) is_terminal: bool,
 }
 
 impl Paper {
@@ -67,7 +69,7 @@ impl Paper {
     /// would get names without their middles (`tests/cases/widths.rs`, `nothing_is_cut_on_a_pipe`).
     ///
     /// Styles are for terminals alone; NO_COLOR with any text (no-color.org) and TERM=dumb turn them off.
-    pub fn of(output: impl AsFd + IsTerminal, env: &Env) -> Self {
+    pub(crate) fn of(output: impl AsFd + IsTerminal, env: &Env) -> Self {
         let is_terminal = output.is_terminal();
         let told = || env.var("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0);
         let width = if is_terminal { columns(output).or_else(told) } else { None };
@@ -77,7 +79,7 @@ impl Paper {
 }
 
 /// Returns the columns of the terminal behind a descriptor; `None` where there is none, or it has no size.
-pub fn columns(output: impl AsFd) -> Option<usize> {
+pub(crate) fn columns(output: impl AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(output).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
@@ -88,7 +90,7 @@ pub fn width(text: &str) -> usize {
 }
 
 /// Cuts a text to at most `most` columns, in its middle: both ends of a name tell it from others.
-pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if width(text) <= most {
         return Cow::Borrowed(text);
     }
@@ -107,11 +109,11 @@ fn head(text: &str, most: usize) -> &str {
 
 /// A piece of a line, in one style.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Span {
+pub(crate) struct Span {
     /// The text, fit to print.
-    pub text: String,
+    pub(crate) text: String,
     /// Its style.
-    pub tone: Tone,
+    pub(crate) tone: Tone,
 }
 
 /// A part of a text that a line does not end in.
@@ -155,7 +157,7 @@ pub fn is_to_copy(line: &str) -> bool {
 
 /// Breaks a line between words, so that no line of the result has more than `most` columns; a word that is longer is
 /// broken as well, a command between backticks never. Lines after the first begin with `indent` spaces.
-pub fn wrap(spans: &[Span], most: usize, indent: usize) -> Vec<Vec<Span>> {
+pub(crate) fn wrap(spans: &[Span], most: usize, indent: usize) -> Vec<Vec<Span>> {
     let mut lines: Vec<Vec<Span>> = vec![Vec::new()];
     let indent = if indent + LEAST / 2 > most { 0 } else { indent };
     let (mut used, mut is_new) = (0, true);
@@ -208,7 +210,7 @@ fn trim(line: &mut Vec<Span>) {
 
 /// Breaks lines of plain text for a reader at a terminal of `most` columns. A line that goes on is indented by two more
 /// than it is itself. A hint or a fix stays as it is ([`is_to_copy`]): the terminal goes on below, and copies it whole.
-pub fn wrapped(text: &str, most: usize) -> String {
+pub(crate) fn wrapped(text: &str, most: usize) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
         let (bare, end) = line.strip_suffix('\n').map_or((line, ""), |bare| (bare, "\n"));

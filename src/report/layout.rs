@@ -8,6 +8,8 @@
 //! pacman gives the name six tenths of the columns less 30, and at least 20 (pacman 7.1, src/pacman/callback.c,
 //! `draw_pacman_progress_bar`). Pure: the columns are passed in.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::name::shown;
 use crate::config::value::show_size;
 use crate::lists::pacman::names;
@@ -31,7 +33,7 @@ pub struct Rest {
     /// Packages of which some bytes are missing.
     pub packages: usize,
     /// Missing bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The state of a file that is arriving.

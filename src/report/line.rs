@@ -1,6 +1,8 @@
 //! The line of a delivered file: in pacman's columns on a terminal, in words anywhere else; and the line that closes
 //! a run.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt::Write as _;
 
 use crate::base::name::shown;
@@ -20,23 +22,23 @@ const INDENT: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Delivered<'a> {
     /// Its file name.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Its size, in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// The sources.
-    pub origin: &'a FileOrigin,
+    pub(crate) origin: &'a FileOrigin,
     /// The reason for accepting it without a proof.
-    pub waiver: Option<&'a str>,
+    pub(crate) waiver: Option<&'a str>,
     /// True if every file of its kind has that waiver, so that a user can do nothing about it: left out on a terminal.
-    pub is_usual: bool,
+    pub(crate) is_usual: bool,
     /// The words for a file that the store had: `fetched ahead`.
-    pub stored: &'a str,
+    pub(crate) stored: &'a str,
 }
 
 impl Delivered<'_> {
     /// Returns what is printed about it, without the last end of a line: one line, on a terminal more where remarks
     /// do not fit.
-    pub fn on(&self, paper: Paper) -> String {
+    pub(crate) fn on(&self, paper: Paper) -> String {
         match paper.is_terminal {
             true => self.in_columns(paper.width.unwrap_or(USUAL), paper.has_styles),
             false => self.in_words(),
@@ -112,20 +114,20 @@ fn shown_whole(text: &str) -> String {
 
 /// What a run of pacman has fetched, once it has all.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct RunTotal {
+pub(crate) struct RunTotal {
     /// Packages.
-    pub packages: usize,
+    pub(crate) packages: usize,
     /// Their bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Bytes of these that each kind of source sent, in words: `mirrors`, `neighbours`; most first.
-    pub by_kind: Vec<(String, u64)>,
+    pub(crate) by_kind: Vec<(String, u64)>,
     /// Bytes of these that no mirror sent.
-    pub saved: u64,
+    pub(crate) saved: u64,
 }
 
 impl RunTotal {
     /// Returns it in a sentence: `7 packages, 52.6 MiB: neighbours 33.2 MiB, mirrors 19.4 MiB (63 % saved)`.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let Self { packages, bytes, by_kind, saved } = self;
         let what = format!("{}, {}", counted(packages, "package"), show_size(*bytes));
         match by_kind.as_slice() {
@@ -144,7 +146,7 @@ impl RunTotal {
 }
 
 /// Returns the line that closes a run; `sentence` is foreign text where a child has made it.
-pub fn closing(sentence: &str, paper: Paper) -> String {
+pub(crate) fn closing(sentence: &str, paper: Paper) -> String {
     let sentence = shown(sentence);
     if !paper.is_terminal {
         return sentence.into_owned();

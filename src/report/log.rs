@@ -17,24 +17,24 @@ static IS_JOURNAL: AtomicBool = AtomicBool::new(false);
 
 /// Writes with levels if stderr is the stream that `$JOURNAL_STREAM` names, by device and inode: processes inherit the
 /// variable that do not write there (systemd.exec(5)).
-pub fn know_journal(named: Option<&str>) {
+pub(crate) fn know_journal(named: Option<&str>) {
     let stderr = rustix::fs::fstat(io::stderr()).ok();
     let is_it = stderr.is_some_and(|stat| named == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)));
     IS_JOURNAL.store(is_it, Ordering::Relaxed);
 }
 
 /// Writes events up to this weight from now on. Before, warnings alone are written.
-pub fn write_up_to(level: LogLevel) {
+pub(crate) fn write_up_to(level: LogLevel) {
     MOST.store(level as u8, Ordering::Relaxed);
 }
 
 /// Writes a warning.
-pub fn warn(line: &str) {
+pub(crate) fn warn(line: &str) {
     write(LogLevel::Warning, || line.to_owned());
 }
 
 /// Writes an event of every day; `line` is made only where such events are written.
-pub fn info(line: impl FnOnce() -> String) {
+pub(crate) fn info(line: impl FnOnce() -> String) {
     write(LogLevel::Info, line);
 }
 

@@ -22,6 +22,8 @@
 //! progress
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,12 +33,12 @@ use crate::base::name::{is_hidden, shown};
 pub mod columns;
 mod layout;
 mod line;
-pub mod log;
+pub(crate) mod log;
 mod progress;
 mod rate;
 
-pub use layout::Rest;
-pub use line::{Delivered, RunTotal, closing};
+pub(crate) use layout::Rest;
+pub(crate) use line::{Delivered, RunTotal, closing};
 pub use progress::{ProgressBars, ProgressLine, RestOf};
 
 /// Returns a number with its noun in English: `1 file`, `2 files`.
@@ -50,12 +52,12 @@ pub fn counted(number: impl fmt::Display, noun: &str) -> String {
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Has [`say`] leave out, for the rest of this process, all but errors, warnings and hints.
-pub fn be_quiet() {
+pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
 /// Writes one line to stderr; a terminal gets it broken between words. A closed stderr is no reason to fail.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let matters = ["error: ", "warning: ", "hint: "].iter().any(|start| line.starts_with(start));
     if QUIET.load(Ordering::Relaxed) && !matters {
         return;
@@ -67,7 +69,7 @@ pub fn say(line: &str) {
 ///
 /// # Errors
 /// Those of standard output.
-pub fn tell(line: &str) -> io::Result<()> {
+pub(crate) fn tell(line: &str) -> io::Result<()> {
     let line = format!("{}\n", shown(line));
     let fitted = columns::columns(io::stdout()).map(|most| columns::wrapped(&line, most));
     out().write_all(fitted.as_deref().unwrap_or(&line).as_bytes())
@@ -80,7 +82,7 @@ pub fn complain(lines: &str) {
 }
 
 /// Writes troubles that are no reason to stop, one line each.
-pub fn warn(troubles: &[String]) {
+pub(crate) fn warn(troubles: &[String]) {
     troubles.iter().for_each(|trouble| say(&format!("warning: {trouble}")));
 }
 
@@ -98,10 +100,10 @@ pub fn say_lines(lines: &str) {
 ///
 /// Names are foreign text. Invisible characters ([`is_hidden`]) are written as `\u202e`, which in JSON is the same
 /// text. Ends of lines stay.
-pub struct Out(io::StdoutLock<'static>);
+pub(crate) struct Out(io::StdoutLock<'static>);
 
 /// Locks standard output for printing.
-pub fn out() -> Out {
+pub(crate) fn out() -> Out {
     Out(io::stdout().lock())
 }
 

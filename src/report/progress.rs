@@ -1,5 +1,7 @@
 //! The progress of one file: a bar on a terminal; elsewhere one line for a file that takes longer than two seconds.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::pin::pin;
@@ -79,7 +81,7 @@ impl ProgressLine {
     }
 
     /// Sets the number of bytes that are here, and the source of the last ones, in the words of `--json`.
-    pub fn at(&self, bytes: u64, from: &str) {
+    pub(crate) fn at(&self, bytes: u64, from: &str) {
         if self.mode == ProgressMode::Silent {
             return;
         }
@@ -152,7 +154,7 @@ impl ProgressLine {
     }
 
     /// Removes the bar.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut state = self.state.borrow_mut();
         if self.mode == ProgressMode::Bar && std::mem::take(&mut state.is_shown) {
             let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
@@ -186,13 +188,13 @@ impl ProgressBars {
     }
 
     /// Shows the rest of the run as well; `rest` is called once a second.
-    pub fn with_rest(self, rest: RestOf) -> Self {
+    pub(crate) fn with_rest(self, rest: RestOf) -> Self {
         Self { rest: Some(rest), ..self }
     }
 
     /// Does the work, and shows meanwhile what is due although nothing arrives: a rate that falls, a file that takes
     /// long.
-    pub async fn while_shown<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn while_shown<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
             let due = self.now.borrow().as_ref().and_then(ProgressLine::due);

@@ -20,31 +20,31 @@ const HANDED_OUT: &str = "handed-out";
 
 /// The directory of one run.
 #[derive(Debug)]
-pub struct Aside {
+pub(crate) struct Aside {
     dir: PathBuf,
     uid: u32,
 }
 
 /// A file that was set aside.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SetAside {
+pub(crate) struct SetAside {
     /// Its content.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The source that delivered it, for people.
-    pub from: String,
+    pub(crate) from: String,
     /// Its date at the source, to the second.
-    pub modified: Option<SystemTime>,
+    pub(crate) modified: Option<SystemTime>,
 }
 
 impl Store {
     /// Opens the files set aside for the run of pacman called `pacman_run`. Makes nothing on disk before a file is put
     /// there.
-    pub fn aside(&self, pacman_run: &str) -> Aside {
+    pub(crate) fn aside(&self, pacman_run: &str) -> Aside {
         Aside { dir: self.dir().join("aside").join(pacman_run), uid: self.uid }
     }
 
     /// Removes the files set aside for runs that are over.
-    pub fn clear_aside(&self, is_over: impl Fn(&str) -> bool) {
+    pub(crate) fn clear_aside(&self, is_over: impl Fn(&str) -> bool) {
         let Ok(entries) = std::fs::read_dir(self.dir().join("aside")) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_none_or(&is_over)) {
             let _ = std::fs::remove_dir_all(entry.path());
@@ -57,7 +57,7 @@ impl Aside {
     ///
     /// # Errors
     /// When it cannot be written, or files are not set aside for this run any more; then it is not added.
-    pub fn put(&self, key: &str, file: &SetAside) -> io::Result<()> {
+    pub(crate) fn put(&self, key: &str, file: &SetAside) -> io::Result<()> {
         let date = file.modified.map_or(0, clock::unix);
         let head = format!("{date} {}\n", file.from.replace('\n', " "));
         fsx::replace(&self.dir.join(key), &[head.as_bytes(), &file.bytes].concat(), 0o600)
@@ -65,7 +65,7 @@ impl Aside {
 
     /// Takes out the file called `key`. `None` when there is none, when another process took it first, or when it
     /// belongs to another user.
-    pub fn take(&self, key: &str) -> Option<SetAside> {
+    pub(crate) fn take(&self, key: &str) -> Option<SetAside> {
         let path = self.dir.join(key);
         let bytes = take_once(&path, &path.with_extension(HANDED_OUT), self.uid, MOST, Some)?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
@@ -76,7 +76,7 @@ impl Aside {
     }
 
     /// True if there is a file called `key`.
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         std::fs::symlink_metadata(self.dir.join(key)).is_ok()
     }
 
@@ -84,17 +84,17 @@ impl Aside {
     ///
     /// # Errors
     /// When it cannot be made; trying again does not help.
-    pub fn open(&self) -> io::Result<()> {
+    pub(crate) fn open(&self) -> io::Result<()> {
         fsx::own_dir(&self.dir, self.uid)
     }
 
     /// True if files are being set aside for this run.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.dir.is_dir()
     }
 
     /// Records that pacman got the file called `key` in another way: it is not to be fetched again.
-    pub fn note_handed_out(&self, key: &str) {
+    pub(crate) fn note_handed_out(&self, key: &str) {
         if self.is_open() {
             // Without the mark, it is fetched once more than needed.
             let _ = std::fs::File::create_new(self.dir.join(key).with_extension(HANDED_OUT));
@@ -102,23 +102,23 @@ impl Aside {
     }
 
     /// True if pacman has got the file called `key` already.
-    pub fn was_handed_out(&self, key: &str) -> bool {
+    pub(crate) fn was_handed_out(&self, key: &str) -> bool {
         std::fs::symlink_metadata(self.dir.join(key).with_extension(HANDED_OUT)).is_ok()
     }
 
     /// True if no file is left to hand out.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         entries.map(|entry| PathBuf::from(entry.file_name())).all(|name| name.extension() == Some(HANDED_OUT.as_ref()))
     }
 
     /// Removes the files that were not taken.
-    pub fn remove(&self) {
+    pub(crate) fn remove(&self) {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 
     /// Returns its directory.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 }
@@ -126,7 +126,7 @@ impl Aside {
 /// Takes out the unproven file at `path`, which has the name `taken` from then on. `None` when there is none, when it
 /// belongs to another user or has more than `most` bytes, when `read` does not accept it, or when another process
 /// took it first.
-pub fn take_once<T>(
+pub(crate) fn take_once<T>(
     path: &Path,
     taken: &Path,
     uid: u32,

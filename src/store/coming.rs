@@ -20,16 +20,16 @@ const MOST: u64 = 4 << 20;
 
 /// A file that pacman is going to ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ComingFile {
+pub(crate) struct ComingFile {
     /// Its name.
-    pub name: FileName,
+    pub(crate) name: FileName,
     /// Its sha256 and size in bytes; `None` for a file without a proof.
-    pub exact: Option<(Sha256, u64)>,
+    pub(crate) exact: Option<(Sha256, u64)>,
 }
 
 /// The two files of one run.
 #[derive(Clone, Debug)]
-pub struct ComingFiles {
+pub(crate) struct ComingFiles {
     list: PathBuf,
     done: PathBuf,
     uid: u32,
@@ -38,12 +38,12 @@ pub struct ComingFiles {
 impl ComingFiles {
     /// Names those of the run `run` in `dir`, the directory for the health of sources. Files of another user than
     /// `uid` are not read.
-    pub fn of(dir: &Path, run: &str, uid: u32) -> Self {
+    pub(crate) fn of(dir: &Path, run: &str, uid: u32) -> Self {
         Self { list: dir.join(format!("list-{run}")), done: dir.join(format!("done-{run}")), uid }
     }
 
     /// Writes the list. Without it nothing is shown.
-    pub fn announce(&self, files: &[ComingFile]) {
+    pub(crate) fn announce(&self, files: &[ComingFile]) {
         let mut text = String::new();
         for ComingFile { name, exact } in files {
             let _ = match exact {
@@ -55,33 +55,33 @@ impl ComingFiles {
     }
 
     /// Returns the list; `None` where the read-ahead has written none.
-    pub fn list(&self) -> Option<Vec<ComingFile>> {
+    pub(crate) fn list(&self) -> Option<Vec<ComingFile>> {
         let bytes = fsx::read_small(&self.list, self.uid, MOST).ok()?;
         std::str::from_utf8(&bytes).ok()?.lines().map(coming_file).collect()
     }
 
     /// Records a file that pacman was given. Lost where the store cannot be written to, without further harm.
-    pub fn hand_out(&self, record: &JournalRecord) {
+    pub(crate) fn hand_out(&self, record: &JournalRecord) {
         if let Ok(mut file) = File::options().append(true).create(true).mode(0o600).open(&self.done) {
             let _: io::Result<()> = file.write_all(record.to_line().as_bytes());
         }
     }
 
     /// Returns the files that pacman was given, in this order.
-    pub fn handed_out(&self) -> Vec<JournalRecord> {
+    pub(crate) fn handed_out(&self) -> Vec<JournalRecord> {
         let bytes = fsx::read_small(&self.done, self.uid, MOST).unwrap_or_default();
         String::from_utf8_lossy(&bytes).lines().filter_map(JournalRecord::from_line).collect()
     }
 
     /// True if pacman may have been given all: as many lines are recorded as are listed. Each call of a run asks this, so
     /// nothing is parsed or kept.
-    pub fn may_be_whole(&self) -> bool {
+    pub(crate) fn may_be_whole(&self) -> bool {
         let lines = |path| fsx::count_lines(path, self.uid, MOST);
         lines(&self.list).is_ok_and(|listed| lines(&self.done).is_ok_and(|done| done >= listed))
     }
 
     /// Removes both.
-    pub fn remove(&self) {
+    pub(crate) fn remove(&self) {
         let _ = std::fs::remove_file(&self.list);
         let _ = std::fs::remove_file(&self.done);
     }

@@ -1,5 +1,7 @@
 //! Views of a store that take no file out of it: for processes that keep files there, and for others.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,24 +16,24 @@ use crate::store::note::Note;
 
 /// The contents of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Use {
+pub(crate) struct Use {
     /// Proven files.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Their bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Bytes of incomplete files.
-    pub partial: u64,
+    pub(crate) partial: u64,
 }
 
 /// True if the store in `dir`, which may be another user's, has a file of this name and size. It is not proven
 /// here, but by the process that takes it.
-pub fn holds(dir: &Path, sha256: Sha256, size: u64) -> bool {
+pub(crate) fn holds(dir: &Path, sha256: Sha256, size: u64) -> bool {
     fs::symlink_metadata(dir.join("files").join(sha256.to_string()))
         .is_ok_and(|meta| meta.is_file() && meta.len() == size)
 }
 
 /// Returns pacman's name of the proven file at `path`, in any store.
-pub fn name_at(path: &Path) -> Option<FileName> {
+pub(crate) fn name_at(path: &Path) -> Option<FileName> {
     FileName::new(Note::beside(path).name?).ok()
 }
 
@@ -39,7 +41,7 @@ pub fn name_at(path: &Path) -> Option<FileName> {
 ///
 /// # Errors
 /// When it does not exist, or may not be read.
-pub fn usage(dir: &Path) -> io::Result<Use> {
+pub(crate) fn usage(dir: &Path) -> io::Result<Use> {
     let sizes = |part: &str| -> io::Result<Vec<u64>> {
         let entries = fs::read_dir(dir.join(part))?.filter_map(|entry| {
             let entry = entry.ok()?;
@@ -54,7 +56,7 @@ pub fn usage(dir: &Path) -> io::Result<Use> {
 
 impl Store {
     /// Makes a file young again, so that it is evicted last.
-    pub fn freshen(&self, sha256: Sha256) {
+    pub(crate) fn freshen(&self, sha256: Sha256) {
         // Its owner may do this without write access; opened for writing, a missing one would be made.
         if let Ok(file) = self.peek(sha256) {
             let _ = file.set_modified(SystemTime::now());
@@ -74,19 +76,19 @@ impl Store {
     }
 
     /// Opens a file without proving it; the reader does that.
-    pub fn peek(&self, sha256: Sha256) -> io::Result<File> {
+    pub(crate) fn peek(&self, sha256: Sha256) -> io::Result<File> {
         fsx::open_read(&self.dir().join("files").join(sha256.to_string()))
     }
 
     /// Lets every user of this machine read a file: the daemon has a user of its own.
-    pub fn open_to_all(&self, sha256: Sha256) {
+    pub(crate) fn open_to_all(&self, sha256: Sha256) {
         if let Ok(file) = self.peek(sha256) {
             let _ = rustix::fs::fchmod(file, rustix::fs::Mode::from(0o644));
         }
     }
 
     /// Removes a file and its partial, unless a process is fetching it now.
-    pub fn let_go(&self, sha256: Sha256) {
+    pub(crate) fn let_go(&self, sha256: Sha256) {
         for part in ["files", "partial"] {
             let path = self.dir().join(part).join(sha256.to_string());
             let _ = self.unless_fetched(&path, super::sweep::remove);

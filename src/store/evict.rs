@@ -12,7 +12,7 @@ use crate::base::budget::{Budget, HeldItem};
 
 impl Store {
     /// Returns the most bytes that it is to hold (`store.max`).
-    pub fn most(&self) -> u64 {
+    pub(crate) fn most(&self) -> u64 {
         self.max
     }
 
@@ -21,7 +21,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn shrink_to(&self, most: u64) -> io::Result<u64> {
+    pub(crate) fn shrink_to(&self, most: u64) -> io::Result<u64> {
         let held = list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none());
         let held = held.map(|(path, meta)| HeldItem::new(path, meta.modified().ok(), meta.len()));
         Budget::of(most).trim(
@@ -42,14 +42,14 @@ impl Slot<'_> {
     ///
     /// # Errors
     /// Those of the file system; trying again does not help.
-    pub fn fresh_partial(&self) -> io::Result<File> {
+    pub(crate) fn fresh_partial(&self) -> io::Result<File> {
         let partial = self.partial()?;
         partial.set_len(0)?;
         Ok(partial)
     }
 
     /// Removes the partial. A process that has it open finds it empty.
-    pub fn discard_emptied(&self) {
+    pub(crate) fn discard_emptied(&self) {
         empty(&self.path("partial"));
         self.discard();
     }

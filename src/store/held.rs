@@ -10,24 +10,24 @@ use super::{Stay, Store};
 
 /// A file of a store, seen from outside.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeptFile {
+pub(crate) struct KeptFile {
     /// Its key there: the sha256 of most.
-    pub key: String,
+    pub(crate) key: String,
     /// pacman's name for it, as the note beside it has it; none for a partial file.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The source that delivered it.
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// The bytes that are here.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Seconds since it was last written to or handed out.
-    pub age: u64,
+    pub(crate) age: u64,
     /// Its state.
-    pub state: KeptState,
+    pub(crate) state: KeptState,
 }
 
 /// The state of a kept file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeptState {
+pub(crate) enum KeptState {
     /// Proven and complete.
     Whole,
     /// The same, and it stays until it is handed out once.
@@ -40,7 +40,7 @@ pub enum KeptState {
 ///
 /// # Errors
 /// Those of the file system: no store, or no right to look into it.
-pub fn held(dir: &Path) -> io::Result<Vec<KeptFile>> {
+pub(crate) fn held(dir: &Path) -> io::Result<Vec<KeptFile>> {
     let mut found = Vec::new();
     for (part, is_partial) in [("files", false), ("partial", true)] {
         for (path, meta) in list(&dir.join(part))? {
@@ -73,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn remove(&self, file: &KeptFile) -> io::Result<bool> {
+    pub(crate) fn remove(&self, file: &KeptFile) -> io::Result<bool> {
         let part = if file.state == KeptState::Partial { "partial" } else { "files" };
         let path = self.dir().join(part).join(&file.key);
         self.unless_fetched(&path, remove)

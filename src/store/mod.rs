@@ -27,6 +27,8 @@
 //! contents held room
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -44,18 +46,18 @@ use crate::store::journal::FileOrigin;
 use crate::trust::verify::{self, Verified};
 
 mod aside;
-pub mod coming;
-pub mod contents;
+pub(crate) mod coming;
+pub(crate) mod contents;
 mod evict;
 pub mod health;
-pub mod held;
+pub(crate) mod held;
 pub mod journal;
 mod note;
 mod room;
-pub mod stats;
+pub(crate) mod stats;
 mod sweep;
 
-pub use aside::{Aside, SetAside, take_once};
+pub(crate) use aside::{Aside, SetAside, take_once};
 use note::Note;
 
 /// A store directory that belongs to the user of this process.
@@ -72,7 +74,7 @@ pub struct Store {
 
 /// The right to fetch one key. Released when dropped or when the process dies.
 #[derive(Debug)]
-pub struct Slot<'a> {
+pub(crate) struct Slot<'a> {
     store: &'a Store,
     key: String,
     _lock: File,
@@ -80,27 +82,27 @@ pub struct Slot<'a> {
 
 /// A stored file, not yet proven.
 #[derive(Debug)]
-pub struct StoredFile {
+pub(crate) struct StoredFile {
     /// The open file.
-    pub file: File,
+    pub(crate) file: File,
     /// Its origin: the source that delivered it to the store, if that was recorded.
-    pub from: FileOrigin,
+    pub(crate) from: FileOrigin,
     /// Its stay, which decides whether handing it out removes it.
-    pub stay: Stay,
+    pub(crate) stay: Stay,
 }
 
 /// A stored file, proven.
 #[derive(Debug)]
 pub struct ProvenFile {
     /// The file.
-    pub kept: StoredFile,
+    pub(crate) kept: StoredFile,
     /// Its proof.
-    pub proof: Verified,
+    pub(crate) proof: Verified,
 }
 
 /// The duration of a file's stay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stay {
+pub(crate) enum Stay {
     /// Until pacman has it, or room is needed.
     Lasting,
     /// Until it is handed out once: this machine has it elsewhere, and needs no second copy.
@@ -109,7 +111,7 @@ pub enum Stay {
 
 /// The result of waiting for a slot.
 #[derive(Debug)]
-pub enum Turn<'a> {
+pub(crate) enum Turn<'a> {
     /// The slot, now ours.
     Ours(Slot<'a>),
     /// The holder of the slot makes no progress; go on without the store.
@@ -132,7 +134,7 @@ impl Store {
     }
 
     /// Makes a store for this process alone, inside `parent`, removed at the end. Nothing is resumed from it.
-    pub fn passing(parent: &Path, uid: u32, max: u64) -> io::Result<Self> {
+    pub(crate) fn passing(parent: &Path, uid: u32, max: u64) -> io::Result<Self> {
         let own = tempfile::Builder::new().prefix(fsx::TEMPORARY).tempdir_in(parent)?;
         let mut store = Self::open(own.path(), uid, max)?;
         store._own = Some(own);
@@ -140,39 +142,39 @@ impl Store {
     }
 
     /// Returns the directory for compiled tables.
-    pub fn cache_dir(&self) -> PathBuf {
+    pub(crate) fn cache_dir(&self) -> PathBuf {
         self.dir.join("cache")
     }
 
     /// Returns the directory for the health of sources.
-    pub fn health_dir(&self) -> PathBuf {
+    pub(crate) fn health_dir(&self) -> PathBuf {
         self.dir.join("health")
     }
 
     /// True if it is for this process alone.
-    pub fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         self._own.is_some()
     }
 
     /// Returns the directory of proven files, each under its sha256.
-    pub fn files_dir(&self) -> PathBuf {
+    pub(crate) fn files_dir(&self) -> PathBuf {
         self.dir.join("files")
     }
 
     /// Removes the proven file of `sha256`, of which another copy exists elsewhere.
-    pub fn forget(&self, sha256: Sha256) {
+    pub(crate) fn forget(&self, sha256: Sha256) {
         let path = self.files_dir().join(sha256.to_string());
         let _ = std::fs::remove_file(path.with_extension("name"));
         let _ = std::fs::remove_file(path);
     }
 
     /// Returns the store's own directory.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Opens an unnamed file in the store, for content without a key.
-    pub fn scratch(&self) -> io::Result<File> {
+    pub(crate) fn scratch(&self) -> io::Result<File> {
         fsx::unnamed(&self.dir)
     }
 
@@ -180,7 +182,12 @@ impl Store {
     ///
     /// While the holder's partial is written to, waiting goes on; `patience` without that gives [`Turn::Stuck`].
     /// `waiting` is called repeatedly with the bytes of it that are here.
-    pub async fn lock(&self, key: &str, patience: Duration, mut waiting: impl FnMut(u64)) -> io::Result<Turn<'_>> {
+    pub(crate) async fn lock(
+        &self,
+        key: &str,
+        patience: Duration,
+        mut waiting: impl FnMut(u64),
+    ) -> io::Result<Turn<'_>> {
         let (mut seen, mut since, begun) = (None, Instant::now(), Instant::now());
         loop {
             if let Some(slot) = self.try_lock(key)? {
@@ -205,7 +212,7 @@ impl Store {
     ///
     /// # Errors
     /// When the lock file cannot be made; trying again does not help.
-    pub fn try_lock(&self, key: &str) -> io::Result<Option<Slot<'_>>> {
+    pub(crate) fn try_lock(&self, key: &str) -> io::Result<Option<Slot<'_>>> {
         let path = self.dir.join("lock").join(key);
         loop {
             let file = self.open_own(&path)?;
@@ -243,7 +250,7 @@ impl Store {
     }
 
     /// Opens the file of `sha256`, if the store has it, for a caller that proves it or a copy of it.
-    pub fn open_unproven(&self, sha256: Sha256) -> Option<StoredFile> {
+    pub(crate) fn open_unproven(&self, sha256: Sha256) -> Option<StoredFile> {
         let path = self.dir.join("files").join(sha256.to_string());
         let file = fsx::open_read(&path).ok()?;
         let Note { from, stay, .. } = Note::beside(&path);
@@ -257,25 +264,25 @@ impl Store {
     }
 
     /// Counts the bytes of this file that are here, whole or as a beginning. For people: nothing is proven.
-    pub fn arrived(&self, sha256: Sha256, size: u64) -> u64 {
+    pub(crate) fn arrived(&self, sha256: Sha256, size: u64) -> u64 {
         let partial = || std::fs::symlink_metadata(self.dir.join("partial").join(sha256.to_string())).ok();
         if self.has(sha256, size) { size } else { partial().as_ref().map_or(0, arrived_of).min(size) }
     }
 
     /// True if the file of `sha256` is kept for passing on.
-    pub fn is_passing_on(&self, sha256: Sha256) -> bool {
+    pub(crate) fn is_passing_on(&self, sha256: Sha256) -> bool {
         Note::beside(&self.dir.join("files").join(sha256.to_string())).stay == Stay::Passing
     }
 
     /// Takes out a file that was kept for passing on; its temporary name is removed on drop. `None` for any other
     /// file, and when another process took it first.
-    pub fn take_passing(&self, sha256: Sha256) -> Option<TempPath> {
+    pub(crate) fn take_passing(&self, sha256: Sha256) -> Option<TempPath> {
         self.is_passing_on(sha256).then(|| self.rename_out(sha256)).flatten()
     }
 
     /// Takes out any file, not yet proven, open for writing too; its temporary name is removed on drop. `None` when
     /// there is none, or when another process took it first.
-    pub fn take_out(&self, sha256: Sha256) -> Option<(StoredFile, TempPath)> {
+    pub(crate) fn take_out(&self, sha256: Sha256) -> Option<(StoredFile, TempPath)> {
         let kept = self.open_unproven(sha256)?;
         let file = fsx::reopen_own(&self.files_dir().join(sha256.to_string()), self.uid).ok()?;
         Some((StoredFile { file, ..kept }, self.rename_out(sha256)?))
@@ -301,12 +308,12 @@ impl Store {
 
 impl Slot<'_> {
     /// Opens the partial file, made if there is none.
-    pub fn partial(&self) -> io::Result<File> {
+    pub(crate) fn partial(&self) -> io::Result<File> {
         self.store.open_own(&self.path("partial"))
     }
 
     /// Turns the partial into a stored file, in exchange for its proof. `from` is its origin, for people.
-    pub fn keep(&self, name: &FileName, proof: &Verified, stay: Stay, from: &FileOrigin) -> io::Result<()> {
+    pub(crate) fn keep(&self, name: &FileName, proof: &Verified, stay: Stay, from: &FileOrigin) -> io::Result<()> {
         let to = self.store.dir.join("files").join(proof.sha256().to_string());
         Note::write(&to, name, stay, from)?;
         std::fs::rename(self.path("partial"), &to)?;
@@ -315,14 +322,14 @@ impl Slot<'_> {
 
     /// Takes the complete partial out of the store: no other process finds it, and its name there is removed on
     /// drop.
-    pub fn release(&self) -> io::Result<TempPath> {
+    pub(crate) fn release(&self) -> io::Result<TempPath> {
         let to = self.store.passing_name(&self.key);
         std::fs::rename(self.path("partial"), &to)?;
         TempPath::try_from_path(to)
     }
 
     /// Removes the partial.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         let _ = std::fs::remove_file(self.path("partial"));
     }
 

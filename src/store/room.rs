@@ -21,12 +21,12 @@ const SPARE: u64 = 256 << 10;
 
 impl Store {
     /// Returns the bytes that may still be written on the store's disk.
-    pub fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         fsx::room(self.dir())
     }
 
     /// True if little room is left beside a second copy of a file of `size` bytes.
-    pub fn is_short(&self, size: u64) -> bool {
+    pub(crate) fn is_short(&self, size: u64) -> bool {
         self.room() < size.saturating_add(fsx::LITTLE_ROOM)
     }
 
@@ -34,7 +34,7 @@ impl Store {
     /// fetched stay. Returns whether it made any.
     ///
     /// Files are handed out in the order in which they were fetched: the oldest have been, or are of an earlier run.
-    pub fn make_room(&self, size: u64) -> bool {
+    pub(crate) fn make_room(&self, size: u64) -> bool {
         let held = ["files", "partial"]
             .iter()
             .filter_map(|part| list(&self.dir().join(part)).ok())
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read, or one of the files cannot be removed.
-    pub fn leave_to(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
+    pub(crate) fn leave_to(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
         let mut freed = 0;
         for (path, meta) in list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none()) {
             if self.is_in(&path, &meta, cache_dirs) && self.unless_fetched(&path, remove)? {

@@ -21,48 +21,48 @@ const LARGE: u64 = 256 << 10;
 
 /// The contribution of one source.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Files of which it sent at least a part.
-    pub files: u64,
+    pub(crate) files: u64,
 }
 
 /// The bytes of one day.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Day {
+pub(crate) struct Day {
     /// Bytes handed over.
-    pub delivered: u64,
+    pub(crate) delivered: u64,
     /// Bytes received, by the kind of source.
-    pub received: BTreeMap<String, u64>,
+    pub(crate) received: BTreeMap<String, u64>,
 }
 
 /// The speed of mirrors on this machine: the measure for time saved.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Yardstick {
+pub(crate) struct Yardstick {
     /// Milliseconds until a small file was complete: the median.
-    pub wait: u64,
+    pub(crate) wait: u64,
     /// Bytes a second of large files, taken together.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Number of files that these are computed from.
-    pub files: usize,
+    pub(crate) files: usize,
 }
 
 /// Everything that is shown.
 #[derive(Clone, Default, Debug)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Time of the first record, Unix seconds.
-    pub since: Option<u64>,
+    pub(crate) since: Option<u64>,
     /// Files handed over.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Bytes handed over.
-    pub delivered: u64,
+    pub(crate) delivered: u64,
     /// The databases and their signatures among these.
-    pub databases: Sent,
+    pub(crate) databases: Sent,
     /// By source: `mirror m.example`, `kubo`.
-    pub sources: BTreeMap<String, Sent>,
+    pub(crate) sources: BTreeMap<String, Sent>,
     /// By day, as the caller counts them.
-    pub days: BTreeMap<String, Day>,
+    pub(crate) days: BTreeMap<String, Day>,
     /// Files handed over that did not come from mirrors alone: (bytes, milliseconds that they took).
     spared: Vec<(u64, u64)>,
     /// Files that one mirror sent to a waiting caller: (bytes, milliseconds).
@@ -118,7 +118,7 @@ impl Stats {
     }
 
     /// Adds the record of a file, which is a repository's list of others if `is_database`, to the sums of `day`.
-    pub fn add(&mut self, record: &JournalRecord, is_database: bool, day: &str) {
+    pub(crate) fn add(&mut self, record: &JournalRecord, is_database: bool, day: &str) {
         self.since = Some(self.since.map_or(record.at, |since| since.min(record.at)));
         let sums = self.days.entry(day.to_owned()).or_default();
         sums.delivered += record.delivered;
@@ -150,34 +150,34 @@ impl Stats {
     }
 
     /// Returns the bytes that mirrors sent.
-    pub fn from_mirrors(&self) -> u64 {
+    pub(crate) fn sent_by_mirrors(&self) -> u64 {
         self.of_kind("mirror")
     }
 
     /// Returns the bytes that sources of this kind sent.
-    pub fn of_kind(&self, kind: &str) -> u64 {
+    pub(crate) fn of_kind(&self, kind: &str) -> u64 {
         let of_kind = self.sources.iter().filter(|(source, _)| source.split(' ').next() == Some(kind));
         of_kind.map(|(_, sent)| sent.bytes).sum()
     }
 
     /// Returns the bytes that all sources together sent.
-    pub fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.sources.values().map(|sent| sent.bytes).sum()
     }
 
     /// Returns the bytes that were here already when they were asked for.
-    pub fn here(&self) -> u64 {
+    pub(crate) fn here(&self) -> u64 {
         self.delivered.saturating_sub(self.received())
     }
 
     /// Returns the saved mirror traffic in bytes: deliveries, less what mirrors sent. Negative while more was
     /// fetched ahead than was asked for. A file from a `file://` server would have cost curl nothing either.
-    pub fn saved(&self) -> i128 {
-        i128::from(self.delivered) - i128::from(self.from_mirrors()) - i128::from(self.of_kind("file"))
+    pub(crate) fn saved(&self) -> i128 {
+        i128::from(self.delivered) - i128::from(self.sent_by_mirrors()) - i128::from(self.of_kind("file"))
     }
 
     /// Returns the speed of mirrors; `None` before one has sent a file that can be measured.
-    pub fn yardstick(&self) -> Option<Yardstick> {
+    pub(crate) fn yardstick(&self) -> Option<Yardstick> {
         let mut small: Vec<u64> = self.measured.iter().filter(|(size, _)| *size <= SMALL).map(|(_, ms)| *ms).collect();
         let large: Vec<_> = self.measured.iter().filter(|(size, _)| *size >= LARGE).collect();
         if large.is_empty() {
@@ -194,7 +194,7 @@ impl Stats {
     /// Returns the seconds that pacman did not have to wait: for each file that did not come from a mirror alone,
     /// a mirror's time for it (its wait and its rate, [`Stats::yardstick`]) less the time that it took. Can be
     /// negative.
-    pub fn seconds_saved(&self) -> Option<f64> {
+    pub(crate) fn seconds_saved(&self) -> Option<f64> {
         let Yardstick { wait, rate, .. } = self.yardstick()?;
         let of_mirror = |size: u64| wait as f64 / 1000.0 + size as f64 / rate;
         Some(self.spared.iter().map(|(size, took)| of_mirror(*size) - *took as f64 / 1000.0).sum())
@@ -227,7 +227,7 @@ mod tests {
             record(By::Xfer, 0, 1, &[("mirror b", 5)]),
         ]);
         assert_eq!((stats.files, stats.delivered, stats.received(), stats.here()), (3, 220, 175, 45));
-        assert_eq!((stats.from_mirrors(), stats.of_kind("kubo"), stats.saved()), (115, 60, 105));
+        assert_eq!((stats.sent_by_mirrors(), stats.of_kind("kubo"), stats.saved()), (115, 60, 105));
         assert_eq!(stats.sources["mirror a"], Sent { bytes: 110, files: 2 });
         assert_eq!(stats.days["today"].received["mirror"], 115);
     }

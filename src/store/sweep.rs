@@ -60,7 +60,7 @@ impl Store {
     /// Removes files proven to be in one of pacman's `cache_dirs`, old partials and left-over locks.
     ///
     /// Returns the bytes freed.
-    pub fn sweep(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
+    pub(crate) fn sweep(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
         let mut freed = self.leave_to(cache_dirs)?;
         let is_older = |meta: &Metadata, than| {
             let age = meta.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// True if the store holds anything that a sweep could remove.
-    pub fn needs_sweep(&self) -> bool {
+    pub(crate) fn needs_sweep(&self) -> bool {
         ["files", "partial"].iter().any(|part| list(&self.dir().join(part)).is_ok_and(|mut held| held.next().is_some()))
     }
 

@@ -3,6 +3,8 @@
 //! It proves nothing. It keeps plain mistakes and captive portals from reaching the package manager, which would not
 //! fail over. What files of a kind look like is told by the list of their system.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -62,7 +64,7 @@ impl FileShape {
 }
 
 /// Refuses web pages and returns the first 512 bytes.
-pub fn not_a_web_page(file: &File) -> Result<Vec<u8>, ShapeError> {
+pub(crate) fn not_a_web_page(file: &File) -> Result<Vec<u8>, ShapeError> {
     let mut head = vec![0; 512];
     let mut filled = 0;
     while filled < head.len() {

@@ -15,6 +15,8 @@
 //! output plan
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 pub mod look;
 pub mod output;
 pub mod plan;

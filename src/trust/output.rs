@@ -8,6 +8,8 @@
 //! at once (`tests/cases/devices.rs`). A FIFO is replaced like a file: opening it would wait for a reader, without end
 //! where another user left it there.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -77,12 +79,12 @@ impl Output {
     }
 
     /// Returns the path that was asked for.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the directory that the file will be in.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir_path
     }
 
@@ -95,7 +97,7 @@ impl Output {
 
     /// Stages a file that no other process uses: where room is short, each part is removed from it once it was
     /// copied.
-    pub fn stage_spent(&self, from: &File, len: u64) -> Result<Staged<'_>, Error> {
+    pub(crate) fn stage_spent(&self, from: &File, len: u64) -> Result<Staged<'_>, Error> {
         if !self.is_short(len) {
             return self.stage(from, len);
         }
@@ -106,7 +108,7 @@ impl Output {
 
     /// Stages a copy and proves it to have the digest `sha256` and `len` bytes; else the inner error tells the
     /// difference. From a `spent` file each part is removed once it was copied, where room is short.
-    pub fn stage_and_prove(
+    pub(crate) fn stage_and_prove(
         &self,
         from: &File,
         sha256: Sha256,
@@ -145,7 +147,7 @@ impl Output {
     ///
     /// # Errors
     /// `Unsupported` where the bytes are to be written into a device.
-    pub fn stage_itself(&self, file: &File) -> io::Result<Staged<'_>> {
+    pub(crate) fn stage_itself(&self, file: &File) -> io::Result<Staged<'_>> {
         if self.is_stream {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -184,7 +186,7 @@ impl Staged<'_> {
     ///
     /// # Errors
     /// When this process has too many open files.
-    pub fn file(&self) -> io::Result<File> {
+    pub(crate) fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 

@@ -3,6 +3,8 @@
 //! Order of trust: the sync database of the repository; else a signed index that may speak for it; else a named
 //! waiver.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind};
@@ -24,30 +26,30 @@ pub struct Known {
 
 /// The entry of an index, with the index's name.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IndexEntry {
+pub(crate) struct IndexEntry {
     /// The index's name.
-    pub index: String,
+    pub(crate) index: String,
     /// The listed content.
-    pub known: Known,
+    pub(crate) known: Known,
 }
 
 /// Everything that is known about one wanted file.
 #[derive(Clone, Default, Debug)]
 pub struct Knowledge {
     /// True when the URL belongs to a configured repository.
-    pub in_repo: bool,
+    pub(crate) in_repo: bool,
     /// True when another program than pacman wants it: makepkg, or a user by hand.
-    pub for_others: bool,
+    pub(crate) for_others: bool,
     /// The entry in the repository's sync database.
-    pub database: Option<Known>,
+    pub(crate) database: Option<Known>,
     /// Entries of unexpired, proven indexes that may speak for the repository.
-    pub indexes: Vec<IndexEntry>,
+    pub(crate) indexes: Vec<IndexEntry>,
     /// True when the package manager itself demands package signatures for the repository.
-    pub signatures_required: bool,
+    pub(crate) signatures_required: bool,
     /// A list that could not be read, and so may have more entries.
-    pub unread: Option<UnreadList>,
+    pub(crate) unread: Option<UnreadList>,
     /// True when that is the sync database.
-    pub is_database_unread: bool,
+    pub(crate) is_database_unread: bool,
 }
 
 /// A file of pacman's that exists and could not be read.
@@ -87,7 +89,7 @@ impl Expect {
     }
 
     /// Returns the most bytes that may come.
-    pub fn most(&self) -> u64 {
+    pub(crate) fn most(&self) -> u64 {
         match self {
             Expect::Exact { size, .. } => *size,
             Expect::Waived(why) => why.limit(),
@@ -110,7 +112,7 @@ pub struct Plan {
 
 impl Known {
     /// Returns its CID: up to one chunk it follows from the sha256.
-    pub fn cid(&self) -> Option<Cid> {
+    pub(crate) fn cid(&self) -> Option<Cid> {
         size::own_block(self.size, self.sha256).or(self.root)
     }
 

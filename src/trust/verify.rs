@@ -3,6 +3,8 @@
 //! A proof is made by hashing; a waiver has a name, and even then the bytes are checked ([`look`]).
 //! `output.rs` is the only place that gives a file its name, and it asks for one of the two.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
@@ -27,7 +29,7 @@ pub struct Verified {
 
 impl Verified {
     /// Returns the digest that was proven.
-    pub fn sha256(&self) -> Sha256 {
+    pub(crate) fn sha256(&self) -> Sha256 {
         self.sha256
     }
 
@@ -83,7 +85,7 @@ impl Waiver {
     }
 
     /// Returns true for one that every file of its kind has, and that a user can do nothing about.
-    pub fn is_usual(self) -> bool {
+    pub(crate) fn is_usual(self) -> bool {
         matches!(self, Self::Signature | Self::MirrorDatabase | Self::DatabaseInUse | Self::NoSignature)
     }
 
@@ -91,7 +93,7 @@ impl Waiver {
     ///
     /// Signatures 16 KiB, as pacman's own downloader limits them (pacman 7.1, be_sync.c:213). Databases 1 GiB: its 128 MiB
     /// do not hold for an `XferCommand`.
-    pub fn limit(self) -> u64 {
+    pub(crate) fn limit(self) -> u64 {
         match self {
             Waiver::Signature => SIGNATURE_MOST as u64,
             Waiver::NoSignature => 0,
@@ -112,7 +114,7 @@ pub struct Waived {
 
 impl Waived {
     /// Returns the reason.
-    pub fn why(&self) -> Waiver {
+    pub(crate) fn why(&self) -> Waiver {
         self.why
     }
 }
@@ -138,7 +140,7 @@ impl Accepted {
 
 /// The bytes are not the expected ones. Another source may have them.
 #[derive(Debug, thiserror::Error)]
-pub enum MismatchError {
+pub(crate) enum MismatchError {
     /// Wrong length.
     #[error("has {found} bytes, expected {expected}")]
     Size {
@@ -165,7 +167,7 @@ pub enum MismatchError {
 const AT_A_TIME: usize = 32 * 1024;
 
 /// A hasher of bytes on their way into a file, which counts them.
-pub struct Verifier {
+pub(crate) struct Verifier {
     hasher: Hasher,
     size: u64,
     /// The buffer for reading.
@@ -174,13 +176,13 @@ pub struct Verifier {
 
 impl Verifier {
     /// Begins before the first byte.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { hasher: Hasher::default(), size: 0, buffer: Vec::new() }
     }
 
     /// Continues after the first `len` bytes of a partial file, which are hashed again: a record of an earlier
     /// hash could be ahead of the data on disk.
-    pub fn resume(file: &File, len: u64) -> io::Result<Self> {
+    pub(crate) fn resume(file: &File, len: u64) -> io::Result<Self> {
         let mut verifier = Self::new();
         verifier.read(file, len)?;
         Ok(verifier)
@@ -190,7 +192,7 @@ impl Verifier {
     ///
     /// # Errors
     /// `UnexpectedEof` when it has less.
-    pub fn read(&mut self, file: &File, len: u64) -> io::Result<()> {
+    pub(crate) fn read(&mut self, file: &File, len: u64) -> io::Result<()> {
         let missing = |size: u64| usize::try_from(len.saturating_sub(size)).unwrap_or(usize::MAX);
         if self.buffer.len() < missing(self.size).min(AT_A_TIME) {
             self.buffer.resize(missing(self.size).min(AT_A_TIME), 0);
@@ -213,13 +215,13 @@ impl Verifier {
     }
 
     /// Adds bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
     }
 
     /// Ends the hashing and compares.
-    pub fn finish(self, sha256: Sha256, size: u64) -> Result<Verified, MismatchError> {
+    pub(crate) fn finish(self, sha256: Sha256, size: u64) -> Result<Verified, MismatchError> {
         if self.size != size {
             return Err(MismatchError::Size { expected: size, found: self.size });
         }
@@ -238,7 +240,7 @@ impl Default for Verifier {
 }
 
 /// Proves an open file by reading all of it.
-pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, MismatchError> {
+pub(crate) fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, MismatchError> {
     let found = fsx::regular(file)?.st_size.unsigned_abs();
     if found != size {
         return Err(MismatchError::Size { expected: size, found });
@@ -248,7 +250,7 @@ pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, Mismatc
 
 /// Size from which [`prove_copy`] hashes while it copies. Below it, a second thread costs more than it saves.
 /// Bytes.
-pub const LARGE: u64 = 2 << 20;
+pub(crate) const LARGE: u64 = 2 << 20;
 
 /// Copies the first `size` bytes of `from` into the empty file `to`, and proves the copy, not the original. A
 /// large file is hashed while its rest is being copied.
@@ -256,13 +258,23 @@ pub const LARGE: u64 = 2 << 20;
 /// # Errors
 /// The outer one when the copy cannot be made, for lack of room for example; the inner one when it has other
 /// bytes.
-pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, MismatchError>> {
+pub(crate) fn prove_copy(
+    from: &File,
+    to: &File,
+    sha256: Sha256,
+    size: u64,
+) -> io::Result<Result<Verified, MismatchError>> {
     prove_as(to, sha256, size, |told| fsx::copy_telling(from, to, size, told))
 }
 
 /// Returns the same, and gives back the room of `from` while it is copied ([`fsx::move_telling`]): what is left of
 /// it is of no use.
-pub fn prove_moved(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, MismatchError>> {
+pub(crate) fn prove_moved(
+    from: &File,
+    to: &File,
+    sha256: Sha256,
+    size: u64,
+) -> io::Result<Result<Verified, MismatchError>> {
     prove_as(to, sha256, size, |told| fsx::move_telling(from, to, size, told))
 }
 
@@ -297,7 +309,7 @@ fn prove_as(
 }
 
 /// A file put together from proven blocks: complete, it is the one that its CID names.
-pub struct Walked {
+pub(crate) struct Walked {
     walk: Walk,
     hasher: Hasher,
     size: u64,
@@ -305,27 +317,27 @@ pub struct Walked {
 
 impl Walked {
     /// Begins at `root`; the file may have `most` bytes.
-    pub fn new(root: Cid, most: u64) -> Self {
+    pub(crate) fn new(root: Cid, most: u64) -> Self {
         Self { walk: Walk::new(root, most), hasher: Hasher::default(), size: 0 }
     }
 
     /// Returns the blocks that are needed, in order.
-    pub fn wants(&self) -> impl Iterator<Item = Cid> + '_ {
+    pub(crate) fn wants(&self) -> impl Iterator<Item = Cid> + '_ {
         self.walk.wants()
     }
 
     /// Returns the block to push next; `None` when all are here.
-    pub fn next_cid(&self) -> Option<Cid> {
+    pub(crate) fn next_cid(&self) -> Option<Cid> {
         self.walk.next_cid()
     }
 
     /// Returns the bytes of the file below the next block; `None` for the root.
-    pub fn next_size(&self) -> Option<u64> {
+    pub(crate) fn next_size(&self) -> Option<u64> {
         self.walk.next_size()
     }
 
     /// Returns true when all blocks are here.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.walk.is_done()
     }
 
@@ -335,7 +347,7 @@ impl Walked {
     }
 
     /// Proves the next block and returns the bytes of the file in it, which the caller must write in this order.
-    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, DagError> {
+    pub(crate) fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, DagError> {
         let bytes = self.walk.push(block)?;
         self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
@@ -346,7 +358,7 @@ impl Walked {
     ///
     /// # Panics
     /// When blocks are still missing.
-    pub fn finish(self) -> Verified {
+    pub(crate) fn finish(self) -> Verified {
         assert!(self.is_done(), "a walk is a proof only when it is done");
         Verified { sha256: self.hasher.finish(), size: self.size }
     }
@@ -357,7 +369,7 @@ impl Walked {
 ///
 /// # Errors
 /// [`ShapeError`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
-pub fn waive(why: Waiver, shape: FileShape, file: &File) -> Result<Waived, ShapeError> {
+pub(crate) fn waive(why: Waiver, shape: FileShape, file: &File) -> Result<Waived, ShapeError> {
     let size = fsx::regular(file)?.st_size.unsigned_abs();
     if size > why.limit() {
         return Err(ShapeError::TooLarge(why.limit()));
@@ -374,7 +386,7 @@ pub fn waive(why: Waiver, shape: FileShape, file: &File) -> Result<Waived, Shape
 /// Accepts a file that an unprivileged process of ours has checked: root does not parse foreign bytes itself.
 ///
 /// The proof shows that it is the very file that was checked.
-pub fn relay(why: Waiver, proof: Verified) -> Waived {
+pub(crate) fn relay(why: Waiver, proof: Verified) -> Waived {
     Waived { why, size: proof.size }
 }
 
@@ -384,67 +396,4 @@ pub fn digest(file: &File, size: u64) -> io::Result<Sha256> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lists::system::NameKind;
-    use std::io::Write as _;
-
-    const NEVER: FileShape = FileShape::new(NameKind::Database, |_, _, _| Err(ShapeError::NotASignature));
-
-    fn file(bytes: &[u8]) -> File {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(bytes).unwrap();
-        file
-    }
-
-    #[test]
-    fn only_the_expected_bytes_are_proven() {
-        let sha256 = Sha256::of(b"package");
-        assert_eq!(prove(&file(b"package"), sha256, 7).unwrap().size(), 7);
-        assert!(matches!(prove(&file(b"packagf"), sha256, 7), Err(MismatchError::Digest { .. })));
-        assert!(matches!(prove(&file(b"package!"), sha256, 7), Err(MismatchError::Size { expected: 7, found: 8 })));
-        assert!(matches!(prove(&file(b""), sha256, 7), Err(MismatchError::Size { .. })));
-    }
-
-    #[test]
-    fn a_resumed_hash_covers_the_old_bytes() {
-        let mut verifier = Verifier::resume(&file(b"pack"), 4).unwrap();
-        verifier.update(b"age");
-        assert!(verifier.finish(Sha256::of(b"package"), 7).is_ok());
-        assert!(Verifier::resume(&file(b"pack"), 5).is_err());
-    }
-
-    #[test]
-    fn a_copy_is_proven_by_its_own_bytes_small_or_large() {
-        for size in [7, 3 * usize::try_from(LARGE).unwrap() + 1] {
-            let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
-            let (from, len, sha256) = (file(&bytes), size as u64, Sha256::of(&bytes));
-            let to = file(b"");
-            assert_eq!(prove_copy(&from, &to, sha256, len).unwrap().unwrap().size(), len);
-            assert!(prove(&to, sha256, len).is_ok());
-            let other = prove_copy(&from, &file(b""), Sha256::of(b"other"), len).unwrap();
-            assert!(matches!(other, Err(MismatchError::Digest { .. })));
-            assert!(prove_copy(&from, &file(b""), sha256, len + 1).is_err(), "{size}: what is not there is not copied");
-        }
-    }
-
-    #[test]
-    fn what_pacman_does_not_want_may_have_any_shape() {
-        assert!(waive(Waiver::NotPacmans, NEVER, &file(b"<!DOCTYPE html><html>a licence</html>")).is_ok());
-    }
-
-    #[test]
-    fn a_login_page_is_never_waived() {
-        let page = file(b"<!DOCTYPE html><html>please log in</html>");
-        for why in [Waiver::Signature, Waiver::MirrorDatabase, Waiver::NotARepoUrl, Waiver::DatabaseInUse] {
-            assert!(matches!(waive(why, FileShape::ANY, &page), Err(ShapeError::WebPage)), "{why:?}");
-        }
-    }
-
-    #[test]
-    fn without_an_expectation_the_shape_decides() {
-        let text = file(b"not a database");
-        assert!(waive(Waiver::MirrorDatabase, NEVER, &text).is_err());
-        assert!(waive(Waiver::MirrorDatabase, FileShape::ANY, &text).is_ok());
-    }
-}
+mod tests;

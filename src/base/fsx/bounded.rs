@@ -15,7 +15,7 @@ const PART: usize = 16 << 10;
 ///
 /// # Errors
 /// Those of read(2).
-pub fn read_up_to(from: impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_up_to(from: impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
     up_to(from, most, 0)
 }
 
@@ -27,7 +27,7 @@ fn up_to(from: impl Read, most: u64, expected: usize) -> io::Result<Option<Vec<u
 }
 
 /// Reads a small file of ours or root's; any other owner, or more than `most` bytes, is an error.
-pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
     let (file, size) = open_small(path, uid)?;
     let expected = usize::try_from(size).unwrap_or(0).min(64 << 10) + 1;
     up_to(file, most, expected)?.ok_or_else(|| too_large(most))
@@ -35,7 +35,7 @@ pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
 
 /// Counts the ends of lines in a file that [`read_small`] would read, a part at a time: memory that was not in use
 /// before costs more than the calls.
-pub fn count_lines(path: &Path, uid: u32, most: u64) -> io::Result<usize> {
+pub(crate) fn count_lines(path: &Path, uid: u32, most: u64) -> io::Result<usize> {
     let (mut file, size) = open_small(path, uid)?;
     let (mut part, mut lines, mut read) = (vec![0; PART], 0, 0);
     while read < size {
@@ -78,7 +78,7 @@ fn too_large(most: u64) -> io::Error {
 ///
 /// # Errors
 /// `FileTooLarge` when it has more than `most` bytes; those of [`open_followed`].
-pub fn read_followed(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_followed(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match open_followed(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -95,7 +95,7 @@ pub fn read_followed(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// `PermissionDenied` for a file of another user, a link, or another type of file; otherwise those of open(2).
-pub fn open_trusted(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open_trusted(path: &Path) -> io::Result<Option<File>> {
     let refused = |why: &'static str| io::Error::new(io::ErrorKind::PermissionDenied, why);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {

@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 /// A reader of a file from its start, independent of the file's own position.
-pub struct FromStart<'f>(&'f File, u64);
+pub(crate) struct FromStart<'f>(&'f File, u64);
 
 impl<'f> FromStart<'f> {
     /// Begins at the first byte of `file`.
-    pub fn of(file: &'f File) -> Self {
+    pub(crate) fn of(file: &'f File) -> Self {
         Self(file, 0)
     }
 }

@@ -1,5 +1,7 @@
 //! The identity and state of a file: whether it is still the one that was read.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -12,15 +14,15 @@ use rustix::fs::Stat;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct FileKey {
     /// Device number.
-    pub dev: u64,
+    pub(crate) dev: u64,
     /// Inode number.
-    pub ino: u64,
+    pub(crate) ino: u64,
     /// Size in bytes.
     pub size: u64,
     /// Last modification, nanoseconds since 1970.
-    pub mtime_ns: i64,
+    pub(crate) mtime_ns: i64,
     /// Last status change, nanoseconds since 1970; unlike the modification time no program can set it.
-    pub ctime_ns: i64,
+    pub(crate) ctime_ns: i64,
 }
 
 impl FileKey {
@@ -28,7 +30,7 @@ impl FileKey {
     ///
     /// # Errors
     /// Those of fstat(2).
-    pub fn of(file: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
         Ok(Self::from_stat(&rustix::fs::fstat(file)?))
     }
 
@@ -36,19 +38,19 @@ impl FileKey {
     ///
     /// # Errors
     /// Those of stat(2).
-    pub fn at(path: &Path) -> io::Result<Self> {
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         Ok(Self::from_stat(&rustix::fs::stat(path)?))
     }
 
     /// Writes the state as five numbers, in the order of the fields, with `between` between them. Files on disk hold
     /// it so: their readers compare texts or use [`FileKey::from_words`].
-    pub fn text(&self, between: char) -> String {
+    pub(crate) fn text(&self, between: char) -> String {
         let Self { dev, ino, size, mtime_ns, ctime_ns } = self;
         format!("{dev}{between}{ino}{between}{size}{between}{mtime_ns}{between}{ctime_ns}")
     }
 
     /// Reads what [`FileKey::text`] wrote from the next five of `words`; `None` when one is no such number.
-    pub fn from_words<'w>(words: &mut impl Iterator<Item = &'w str>) -> Option<Self> {
+    pub(crate) fn from_words<'w>(words: &mut impl Iterator<Item = &'w str>) -> Option<Self> {
         Some(Self {
             dev: words.next()?.parse().ok()?,
             ino: words.next()?.parse().ok()?,

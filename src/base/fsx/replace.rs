@@ -8,11 +8,11 @@ use rustix::fs::{Gid, Mode, Uid};
 use tempfile::NamedTempFile;
 
 /// Beginning of the names of files that are not complete yet, and of directories that end with their process.
-pub const TEMPORARY: &str = ".pkgswarm-";
+pub(crate) const TEMPORARY: &str = ".pkgswarm-";
 
 /// The durability of a replacement: through the end of this process, or through a power cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lasting {
+pub(crate) enum Lasting {
     /// The kernel writes it when it likes: after a power cut the file may be the old one, or empty.
     Cached,
     /// The bytes are on the disk before they get the name: a power cut leaves the old file or the new one.
@@ -23,18 +23,18 @@ pub enum Lasting {
 
 /// The owner, mode and lasting of a new file.
 #[derive(Clone, Copy, Debug)]
-pub struct ReplaceOptions {
+pub(crate) struct ReplaceOptions {
     /// Permission bits.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// User and group; `None` leaves those of this process.
-    pub owner: Option<(u32, u32)>,
+    pub(crate) owner: Option<(u32, u32)>,
     /// Its durability.
-    pub lasting: Lasting,
+    pub(crate) lasting: Lasting,
 }
 
 /// A complete file with a hidden name, ready to take another one's place. Removed on drop.
 #[derive(Debug)]
-pub struct Replacement {
+pub(crate) struct Replacement {
     temp: NamedTempFile,
     path: PathBuf,
     lasting: Lasting,
@@ -45,7 +45,7 @@ impl Replacement {
     ///
     /// # Errors
     /// Those of `write` and of the file system; then nothing is left, and the old file stays.
-    pub fn prepare(
+    pub(crate) fn prepare(
         path: &Path,
         options: &ReplaceOptions,
         write: impl FnOnce(&mut File) -> io::Result<()>,
@@ -70,7 +70,7 @@ impl Replacement {
     ///
     /// # Errors
     /// Those of the file system; the old file stays, unless only its directory could not be synced.
-    pub fn commit(self) -> io::Result<()> {
+    pub(crate) fn commit(self) -> io::Result<()> {
         self.temp.persist(&self.path).map_err(|e| e.error)?;
         match self.lasting {
             Lasting::Named => File::open(directory(&self.path))?.sync_all(),
@@ -83,7 +83,7 @@ impl Replacement {
 ///
 /// # Errors
 /// Those of the file system; then no temporary file is left and the old file stays.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let options = ReplaceOptions { mode, owner: None, lasting: Lasting::Cached };
     Replacement::prepare(path, &options, |to| to.write_all(bytes))?.commit()
 }
@@ -93,7 +93,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// As of [`replace`].
-pub fn replace_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_synced_by(path, |to| to.write_all(bytes))
 }
 
@@ -101,7 +101,7 @@ pub fn replace_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of `write`, and as of [`replace`].
-pub fn replace_synced_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn replace_synced_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let options = ReplaceOptions { mode: 0o644, owner: None, lasting: Lasting::Synced };
     let buffered = |to: &mut File| {
         let mut buffer = BufWriter::with_capacity(1 << 18, to);

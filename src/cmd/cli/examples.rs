@@ -1,10 +1,10 @@
 //! Examples of each command: in its help, and in the manual as EXAMPLES.
 
 /// The examples of one command: command lines, each with its purpose. The name is that of the manual page.
-pub type Examples = (&'static str, &'static [(&'static str, &'static str)]);
+pub(crate) type Examples = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// All examples, in the order of the commands.
-pub const EXAMPLES: &[Examples] = &[
+pub(crate) const EXAMPLES: &[Examples] = &[
     (
         "pkgswarm",
         &[
@@ -161,6 +161,6 @@ pub const EXAMPLES: &[Examples] = &[
 ];
 
 /// Returns the examples of a command, by the name of its manual page.
-pub fn of(page: &str) -> &'static [(&'static str, &'static str)] {
+pub(crate) fn of(page: &str) -> &'static [(&'static str, &'static str)] {
     EXAMPLES.iter().find(|(name, _)| *name == page).map_or(&[], |(_, examples)| examples)
 }

@@ -6,7 +6,7 @@ use super::{Cli, examples};
 use crate::report::columns;
 
 /// The commands by purpose, in the order of the help and of the manual.
-pub const GROUPS: [(&str, &[&str]); 4] = [
+pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
     ("Everyday", &["setup", "status", "doctor", "why", "stats", "fetch", "prefetch", "store", "config"]),
     ("Sharing", &["lan", "shared", "daemon"]),
     ("Indexes and publishing", &["index", "publish", "cid"]),
@@ -14,13 +14,13 @@ pub const GROUPS: [(&str, &[&str]); 4] = [
 ];
 
 /// The heading of the options that every command has.
-pub const GLOBAL: &str = "Global options";
+pub(crate) const GLOBAL: &str = "Global options";
 
 /// Columns of a command's name and the gaps around it.
 const NAMES: usize = 12;
 
 /// Returns the grammar with its help laid out for a terminal of `width` columns.
-pub fn grammar(width: usize) -> Command {
+pub(crate) fn grammar(width: usize) -> Command {
     let command = with_examples(Cli::command(), "pkgswarm");
     let list = listed(&command, width);
     // The list stands where clap would write one of its own, without groups.

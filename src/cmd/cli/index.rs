@@ -8,7 +8,7 @@ use super::{JsonArgs, NameArgs};
 
 /// Verbs of `index`.
 #[derive(Subcommand, Debug)]
-pub enum IndexCommand {
+pub(crate) enum IndexCommand {
     /// Use an index
     ///
     /// Shows the fingerprint of the key and asks. KEY is an IPNS name (k51…), or, with --url, a minisign public key.
@@ -41,60 +41,60 @@ pub enum IndexCommand {
 
 /// Arguments of `index add`.
 #[derive(Args, Debug)]
-pub struct IndexAddArgs {
+pub(crate) struct IndexAddArgs {
     /// Name for it on this machine
-    pub name: String,
+    pub(crate) name: String,
     /// IPNS name, or minisign public key
-    pub key: String,
+    pub(crate) key: String,
     /// minisign public key that must have signed it as well
     #[arg(long, value_name = "PUBKEY")]
-    pub minisign: Option<String>,
+    pub(crate) minisign: Option<String>,
     /// Plain HTTP copy of the index
     #[arg(long)]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Repository that the index may speak for; may be repeated [default: pacman's repositories]
     #[arg(long = "repo", value_name = "REPO")]
-    pub repos: Vec<String>,
+    pub(crate) repos: Vec<String>,
     /// Do not ask
     #[arg(short = 'y', long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// Arguments of `index refresh`.
 #[derive(Args, Debug)]
-pub struct RefreshArgs {
+pub(crate) struct RefreshArgs {
     /// Only these [default: all]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// Only those older than index.refresh
     #[arg(long)]
-    pub due: bool,
+    pub(crate) due: bool,
     /// Print one JSON object an index
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `index show`.
 #[derive(Args, Debug)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// Which index
-    pub name: String,
+    pub(crate) name: String,
     /// List every entry of its tables as well
     #[arg(long)]
-    pub entries: bool,
+    pub(crate) entries: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `index audit`.
 #[derive(Args, Debug)]
-pub struct AuditArgs {
+pub(crate) struct AuditArgs {
     /// Indexes to compare with, and packages or directories of packages to read [default: all indexes, and pacman's CacheDirs]
     ///
     /// A word that is the name of an index in use is that index; write ./NAME for a file or directory of that name. Sync databases are always compared with. Directories are not searched below.
     #[arg(value_name = "NAME|DIR|FILE")]
-    pub what: Vec<PathBuf>,
+    pub(crate) what: Vec<PathBuf>,
     /// Print one JSON object a file: name, path, size, sha256, cid, the lists that name it, and disagreements
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }

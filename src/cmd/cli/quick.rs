@@ -5,6 +5,8 @@
 //! that are not on this machine, and root's calls, still come this way. A command line of any other form, a flag
 //! or one word more, goes to clap.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 

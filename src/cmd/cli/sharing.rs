@@ -6,7 +6,7 @@ use super::JsonArgs;
 
 /// Verbs of `lan`.
 #[derive(Subcommand, Debug)]
-pub enum LanCommand {
+pub(crate) enum LanCommand {
     /// Trust the networks that this machine is in, or those that are named
     ///
     /// A network is a range with the hardware address of its router, because the same range is found behind many routers: 192.168.1.0/24@aa:bb:cc:dd:ee:ff. Where its router does not answer, the range alone could be trusted, wherever it is used: that is asked. `any` trusts every private network. A running daemon applies the change at once, and its own judgement is printed.
@@ -28,18 +28,18 @@ pub enum LanCommand {
 
 /// Arguments of `shared`.
 #[derive(Args, Debug)]
-pub struct SharedArgs {
+pub(crate) struct SharedArgs {
     /// Offer files from now on, or none
     #[arg(value_name = "on|off")]
-    pub switch: Option<OnOff>,
+    pub(crate) switch: Option<OnOff>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// On or off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum OnOff {
+pub(crate) enum OnOff {
     /// Offer files
     On,
     /// Offer none
@@ -48,19 +48,19 @@ pub enum OnOff {
 
 /// Arguments of `lan trust`.
 #[derive(Args, Debug)]
-pub struct TrustArgs {
+pub(crate) struct TrustArgs {
     /// RANGE, RANGE@ROUTER or any [default: those that this machine is in]
     #[arg(value_name = "NETWORK")]
-    pub networks: Vec<String>,
+    pub(crate) networks: Vec<String>,
     /// Do not ask, also where no router tells a network from others of its range
     #[arg(short = 'y', long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// Networks.
 #[derive(Args, Debug)]
-pub struct NetworksArgs {
+pub(crate) struct NetworksArgs {
     /// RANGE, RANGE@ROUTER or any [default: those that this machine is in]
     #[arg(value_name = "NETWORK")]
-    pub networks: Vec<String>,
+    pub(crate) networks: Vec<String>,
 }

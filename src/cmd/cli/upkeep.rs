@@ -7,7 +7,7 @@ use crate::host::setup::SetupPart;
 
 /// Verbs of `store`.
 #[derive(Subcommand, Debug)]
-pub enum StoreCommand {
+pub(crate) enum StoreCommand {
     /// List what the stores keep, and why
     ///
     /// One line a file: its size, its age, its name, and the reason why it is kept. Lists the stores that this user may look into.
@@ -21,101 +21,101 @@ pub enum StoreCommand {
 
 /// Arguments of `store clean`.
 #[derive(Args, Debug)]
-pub struct CleanArgs {
+pub(crate) struct CleanArgs {
     /// Show what would go, and remove nothing
     #[arg(short = 'n', long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `prefetch`.
 #[derive(Args, Debug)]
-pub struct PrefetchArgs {
+pub(crate) struct PrefetchArgs {
     /// Only these packages [default: all that are pending]
     #[arg(long, value_name = "NAME", num_args = 1..)]
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
     /// Look for updates and fetch none
     #[arg(short = 'n', long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Ignore the settings about battery, connection and time of day
     #[arg(long)]
-    pub now: bool,
+    pub(crate) now: bool,
     /// Fetch nothing; notify this desktop of updates that are here, once
     ///
     /// For a unit of the user's session. Silent without a desktop.
     #[arg(long, conflicts_with_all = ["only", "dry_run", "now", "json"])]
-    pub notify: bool,
+    pub(crate) notify: bool,
     /// Print one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `setup`.
 #[derive(Args, Debug)]
-pub struct SetupArgs {
+pub(crate) struct SetupArgs {
     /// Undo what setup did
     #[arg(long)]
-    pub undo: bool,
+    pub(crate) undo: bool,
     /// Only these parts; may be repeated [default: all]
     #[arg(long, value_name = "PART", value_delimiter = ',')]
-    pub only: Vec<SetupPart>,
+    pub(crate) only: Vec<SetupPart>,
     /// Do not ask
     ///
     /// Sharing is then set up only where --only names daemon and lan.
     #[arg(short = 'y', long, conflicts_with = "dry_run")]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Show what would be changed, and change nothing
     #[arg(short = 'n', long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Print one JSON object a part: part, state, change, said
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Show peer ids, addresses and every pending update as well
     #[arg(short, long)]
-    pub long: bool,
+    pub(crate) long: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `why`.
 #[derive(Args, Debug)]
-pub struct WhyArgs {
+pub(crate) struct WhyArgs {
     /// A package file name, a package name, name-version, or a sha256
-    pub name: String,
+    pub(crate) name: String,
     /// Show digests, the CID and paths as well
     #[arg(short, long)]
-    pub long: bool,
+    pub(crate) long: bool,
     /// Print one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
-pub struct DoctorArgs {
+pub(crate) struct DoctorArgs {
     /// Show notes as well
     #[arg(long)]
-    pub notes: bool,
+    pub(crate) notes: bool,
     /// Print JSON: every check with its findings
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Arguments of `stats`.
 #[derive(Args, Debug)]
-pub struct StatsArgs {
+pub(crate) struct StatsArgs {
     /// Number of days to look back, today included; 0 for the whole journal
     #[arg(long, default_value_t = 30, value_name = "N")]
-    pub days: u32,
+    pub(crate) days: u32,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }

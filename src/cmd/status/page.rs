@@ -229,7 +229,7 @@ impl Status<'_> {
 }
 
 /// Returns the cells of an update: name, old version, arrow, new version.
-pub fn versions(update: &PendingUpdate) -> [Cell; 4] {
+pub(crate) fn versions(update: &PendingUpdate) -> [Cell; 4] {
     let old = update.old.as_deref().unwrap_or("");
     let arrow = if old.is_empty() { "" } else { "->" };
     [update.name.as_str().into(), old.into(), arrow.into(), update.new.as_str().into()]

@@ -50,20 +50,20 @@ pub(crate) trait BlockSource {
 pub(crate) struct Clocks {
     /// Silence of all sources that were asked after which the next one is asked as well, and the time over which a
     /// rate is measured.
-    pub stall: Duration,
+    pub(crate) stall: Duration,
     /// Silence of all sources that were asked after which a block is given up, when no other source is left.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// Bytes a second below which a source counts as silent as long as another one can be asked.
-    pub floor: u64,
+    pub(crate) floor: u64,
 }
 
 /// A block, and when its first byte came, as far as that could be seen.
 #[derive(Debug)]
 pub(crate) struct Came {
     /// Its bytes.
-    pub block: Vec<u8>,
+    pub(crate) block: Vec<u8>,
     /// When it began to come; when it was asked for where that does not show.
-    pub begun: Instant,
+    pub(crate) begun: Instant,
 }
 
 /// The reasons why a block came from no source, by index of the source.
@@ -71,7 +71,7 @@ pub(crate) type Misses = Vec<(usize, Miss)>;
 
 /// The sources to ask, gateways among them, and the standing of each.
 pub(crate) struct BlockSources<P> {
-    pub list: Vec<P>,
+    pub(crate) list: Vec<P>,
     clocks: Clocks,
     standings: RefCell<Vec<BlockSourceStanding>>,
     /// The sources that have delivered, in the order of their first block.

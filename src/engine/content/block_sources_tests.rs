@@ -59,9 +59,9 @@ pub(in crate::engine::content) struct Fake {
     is_flowing: bool,
     /// By how often this block was asked for before.
     does: Box<dyn Fn(Cid, usize) -> Does>,
-    pub asked: RefCell<Vec<Cid>>,
-    pub open: Cell<usize>,
-    pub open_most: Cell<usize>,
+    pub(crate) asked: RefCell<Vec<Cid>>,
+    pub(crate) open: Cell<usize>,
+    pub(crate) open_most: Cell<usize>,
 }
 
 impl Fake {

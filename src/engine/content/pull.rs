@@ -33,9 +33,9 @@ pub(super) enum PullError {
 /// A file that is here.
 pub(super) struct Pulled {
     /// The proof of its bytes.
-    pub proof: Verified,
+    pub(crate) proof: Verified,
     /// Bytes of it that did not lie here already.
-    pub fetched: u64,
+    pub(crate) fetched: u64,
 }
 
 /// Fetches the file `cid` into `to`. `show` is told how many bytes are there, and of how many. As many blocks are

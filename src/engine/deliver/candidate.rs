@@ -3,6 +3,8 @@
 //! A [`Candidate`] is an address: it can be copied and sorted. `deliver/race.rs` makes a
 //! [`Source`](crate::engine::source::Source) of it, which can be opened.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::PathBuf;
 
 use reqwest::Url;
@@ -34,7 +36,7 @@ impl Candidate {
     ///
     /// # Errors
     /// Schemes other than http, https and file, which curl knows and this program does not.
-    pub fn of_url(url: &Url) -> Result<Self, Error> {
+    pub(crate) fn of_url(url: &Url) -> Result<Self, Error> {
         match url.scheme() {
             "http" | "https" => Ok(Candidate::Mirror(url.clone())),
             "file" => {
@@ -48,7 +50,7 @@ impl Candidate {
     }
 
     /// Returns its kind of source.
-    pub fn kind(&self) -> SourceKind {
+    pub(crate) fn kind(&self) -> SourceKind {
         match self {
             Candidate::File(_) => SourceKind::File,
             Candidate::Lan(_) => SourceKind::Lan,
@@ -59,7 +61,7 @@ impl Candidate {
     }
 
     /// Returns the name under which its health is recorded.
-    pub fn host(&self) -> Option<String> {
+    pub(crate) fn host(&self) -> Option<String> {
         match self {
             Candidate::File(_) => None,
             Candidate::Lan(_) => Some("lan".to_owned()),
@@ -69,7 +71,7 @@ impl Candidate {
     }
 
     /// Returns its name in the journal: its kind and, where there are several of the kind, its host.
-    pub fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         match self {
             Candidate::File(_) | Candidate::Lan(_) | Candidate::Kubo(..) => self.kind().word().to_owned(),
             Candidate::Gateway(url, _) | Candidate::Mirror(url) => {

@@ -1,5 +1,7 @@
 //! Looks for a file on this machine: in the store, and in pacman's package caches.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::engine::deliver::obtained::TempFile;

@@ -12,6 +12,8 @@
 //! | `race` | makes a source of each candidate, runs the race over them (`crate::engine::race`), records their health |
 //! | `obtained`, `receipt` | what comes out: the accepted file; the bytes of each source |
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::rc::Rc;
 
 use crate::base::error::{Error, ErrorKind};
@@ -51,7 +53,7 @@ pub async fn fetch(call: &mut Call, order: Order<'_>, purpose: Purpose) -> Deliv
 }
 
 /// Fetches the file for a later call; `None` when that call has had it meanwhile.
-pub async fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Option<Obtained>> {
+pub(crate) async fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Option<Obtained>> {
     let purpose = Purpose::ReadAhead;
     Delivery::of(async |receipt: &mut Receipt| {
         with_or_without_store(call, order, purpose, receipt, async |call: &mut Call, receipt: &mut Receipt| {
@@ -71,7 +73,7 @@ pub async fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Option<Ob
 
 /// Fetches a newer version of a file that the caller has. No date proves anything, so this is for files that are
 /// accepted without a proof.
-pub async fn update(call: &mut Call, order: Order<'_>, since: Since) -> Delivery<Updated> {
+pub(crate) async fn update(call: &mut Call, order: Order<'_>, since: Since) -> Delivery<Updated> {
     let purpose = Purpose::Caller;
     Delivery::of(async |receipt: &mut Receipt| {
         with_or_without_store(call, order, purpose, receipt, async |call: &mut Call, receipt: &mut Receipt| {
@@ -236,7 +238,7 @@ const ROOM_TRIES: usize = 3;
 ///
 /// # Errors
 /// `Interrupted`; `Local` when the store cannot be used.
-pub async fn turn<'s>(
+pub(crate) async fn turn<'s>(
     call: &Call,
     store: &'s Store,
     key: &str,
@@ -255,7 +257,7 @@ pub async fn turn<'s>(
 }
 
 /// Makes the error of a delivery that was cancelled.
-pub fn cancelled(name: &FileName) -> Error {
+pub(crate) fn cancelled(name: &FileName) -> Error {
     Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept")
 }
 

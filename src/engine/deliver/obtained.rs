@@ -1,5 +1,7 @@
 //! A delivered file on its way to the place that the caller named.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io;
 use std::time::SystemTime;
@@ -25,9 +27,9 @@ pub struct Obtained {
     /// The sources that delivered it, for people.
     pub from: Box<FileOrigin>,
     /// The URL that delivered it, when one mirror did.
-    pub url: Option<Url>,
+    pub(crate) url: Option<Url>,
     /// Set when the file itself may be placed instead of a copy.
-    pub loose: Option<TempFile>,
+    pub(crate) loose: Option<TempFile>,
 }
 
 /// A file whose only user is the caller. Its temporary name is removed on drop.
@@ -45,13 +47,13 @@ impl TempFile {
 
 impl Obtained {
     /// Wraps the accepted bytes in `file`.
-    pub fn new(file: File, accepted: Accepted, from: impl Into<FileOrigin>) -> Self {
+    pub(crate) fn new(file: File, accepted: Accepted, from: impl Into<FileOrigin>) -> Self {
         let from = Box::new(from.into());
         Self { file, accepted, modified: None, from, url: None, loose: None }
     }
 
     /// Marks the file as one whose only user is the caller.
-    pub fn loose(self) -> Self {
+    pub(crate) fn loose(self) -> Self {
         Self { loose: Some(TempFile::default()), ..self }
     }
 
@@ -59,7 +61,7 @@ impl Obtained {
     ///
     /// # Errors
     /// When this process can open no more files.
-    pub fn share(&mut self) -> io::Result<Self> {
+    pub(crate) fn share(&mut self) -> io::Result<Self> {
         self.loose = None;
         let (from, url) = (self.from.clone(), self.url.clone());
         let (accepted, modified) = (self.accepted, self.modified);
@@ -75,7 +77,7 @@ impl Obtained {
     }
 
     /// Puts the file in its place: a copy, or the file itself when the caller is its only user.
-    pub fn place(&self, output: &Output) -> Result<(), Error> {
+    pub(crate) fn place(&self, output: &Output) -> Result<(), Error> {
         if self.loose.is_some()
             && let Ok(staged) = output.stage_itself(&self.file)
             && staged.commit(&self.accepted, self.modified).is_ok()

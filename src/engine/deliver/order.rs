@@ -1,5 +1,7 @@
 //! The order for a delivery: the file, the sources to ask, and the purpose.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::time::{Duration, SystemTime};
 
 use crate::base::listener::StayWish;
@@ -45,7 +47,7 @@ impl Purpose {
     }
 
     /// Returns where the file is to stay.
-    pub fn stays(self) -> StayWish {
+    pub(crate) fn stays(self) -> StayWish {
         match self {
             Purpose::Refresh => StayWish::Nowhere,
             Purpose::Caller | Purpose::Elsewhere { .. } => StayWish::AsUsual,
@@ -68,9 +70,9 @@ impl Purpose {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Since {
     /// Fetch only a file that is newer than this.
-    pub newer_than: Option<SystemTime>,
+    pub(crate) newer_than: Option<SystemTime>,
     /// Refuse one that is older than this: a source that is behind is not asked for its bytes.
-    pub not_older_than: Option<SystemTime>,
+    pub(crate) not_older_than: Option<SystemTime>,
 }
 
 /// The result of an [`update`].

@@ -243,7 +243,7 @@ fn sources<'a>(
                 let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(&told.had_it);
                 let is_last = *reach == KuboReach::Anywhere && has_near;
                 Box::new(match (is_last, is_spent) {
-                    (true, _) => source.as_last_resort(),
+                    (true, _) => source.into_last_resort(),
                     (false, true) => source.asking_others_after(LATER),
                     (false, false) => source,
                 })

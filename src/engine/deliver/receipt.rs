@@ -2,6 +2,8 @@
 //!
 //! A delivery that fails has one too: its bytes came over the network all the same.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::cid::Cid;
 use crate::base::error::Error;
 use crate::engine::deliver::Candidate;
@@ -16,16 +18,16 @@ pub struct Receipt {
     /// Misses of the last race, won or lost, with their sources; empty when no source was asked.
     pub misses: Vec<(Candidate, Miss)>,
     /// Files that Kubo fetched for this delivery, with their sizes in bytes.
-    pub cached_by_kubo: Vec<(Cid, u64)>,
+    pub(crate) cached_by_kubo: Vec<(Cid, u64)>,
     /// Troubles that did not make it fail, one line each, for the user.
     pub warnings: Vec<String>,
     /// Sources that failed although another one delivered, one line each, for those who ask (`PKGSWARM_VERBOSE`).
-    pub passed_over: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
 }
 
 impl Receipt {
     /// Adds bytes that `source` sent.
-    pub fn sent(&mut self, source: String, bytes: u64) {
+    pub(crate) fn sent(&mut self, source: String, bytes: u64) {
         match self.contributions.iter_mut().find(|one| one.source == source) {
             Some(one) => one.bytes += bytes,
             None if bytes > 0 => self.contributions.push(Contribution { source, bytes }),
@@ -34,7 +36,7 @@ impl Receipt {
     }
 
     /// Adds the receipt of a delivery that followed.
-    pub fn add(&mut self, next: Receipt) {
+    pub(crate) fn add(&mut self, next: Receipt) {
         next.contributions.into_iter().for_each(|one| self.sent(one.source, one.bytes));
         self.misses = next.misses;
         self.cached_by_kubo.extend(next.cached_by_kubo);
@@ -55,14 +57,14 @@ pub struct Delivery<T> {
 
 impl<T> Delivery<T> {
     /// Runs `steps`, which write the receipt.
-    pub async fn of(steps: impl AsyncFnOnce(&mut Receipt) -> Result<T, Error>) -> Self {
+    pub(crate) async fn of(steps: impl AsyncFnOnce(&mut Receipt) -> Result<T, Error>) -> Self {
         let mut receipt = Receipt::default();
         let result = steps(&mut receipt).await;
         Self { result, receipt }
     }
 
     /// Adds the receipt to that of a larger delivery, and returns the result.
-    pub fn noted_in(self, all: &mut Receipt) -> Result<T, Error> {
+    pub(crate) fn noted_in(self, all: &mut Receipt) -> Result<T, Error> {
         all.add(self.receipt);
         self.result
     }

@@ -1,5 +1,7 @@
 //! The hub for files: deliveries by their expectation, and the call that makes one itself where it is the first.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::rc::Rc;
 
 use crate::base::digest::Sha256;
@@ -16,11 +18,11 @@ use crate::trust::verify::Accepted;
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The digest of the whole file; `None` to share the transfer with no other.
-    pub key: Option<Sha256>,
+    pub(crate) key: Option<Sha256>,
     /// Its name, for messages.
-    pub name: &'a FileName,
+    pub(crate) name: &'a FileName,
     /// What it is for, which decides where it stays.
-    pub purpose: Purpose,
+    pub(crate) purpose: Purpose,
 }
 
 /// Returns the key of a delivery. One without an expectation is like no other, and so is one that skips the store.

@@ -7,6 +7,8 @@
 //! that does not deliver. `hunt` chooses the source to ask for a stretch, `hold` the one that sends it, `share`
 //! divides stretches.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use crate::engine::race::stretch::{Lane, Stretch};
 use crate::engine::source::{Miss, SourceKind};
 use crate::store::health::record::SourceRecord;
 
-pub use crate::engine::race::stretch::Time;
+pub(crate) use crate::engine::race::stretch::Time;
 
 /// Times that one source may be asked again after it broke off and had delivered something.
 const RESUMES: u32 = 5;
@@ -24,18 +26,18 @@ const RESUMES: u32 = 5;
 /// The race's current view of one source.
 #[derive(Debug)]
 pub(super) struct SourceStanding {
-    pub kind: SourceKind,
-    pub record: SourceRecord,
+    pub(crate) kind: SourceKind,
+    pub(crate) record: SourceRecord,
     /// Asked only when all others have failed.
-    pub is_last_resort: bool,
+    pub(crate) is_last_resort: bool,
     /// Number of times that it may still be asked.
-    pub chances: u32,
+    pub(crate) chances: u32,
     /// True if a leaf from it did not match the root. Proving the whole file tells which of the two was wrong.
-    pub accused: bool,
+    pub(crate) accused: bool,
     /// True if it answered a request for a part with something else.
-    pub partless: bool,
+    pub(crate) partless: bool,
     /// True if it was asked, and another source answered sooner.
-    pub outrun: bool,
+    pub(crate) outrun: bool,
 }
 
 /// The state of a race.
@@ -207,7 +209,7 @@ impl<'l> Board<'l> {
     }
 
     /// Handles the regular end of an answer. True when the answer may be complete.
-    pub fn ended(&mut self, id: u32, now: Time) -> bool {
+    pub(crate) fn ended(&mut self, id: u32, now: Time) -> bool {
         let size = self.size;
         let Some((i, lane)) = self.lane(id) else { return false };
         match size {
@@ -226,7 +228,7 @@ impl<'l> Board<'l> {
     }
 
     /// Handles a request or an answer that failed.
-    pub fn failed(&mut self, id: u32, why: Miss, now: Time) {
+    pub(crate) fn failed(&mut self, id: u32, why: Miss, now: Time) {
         let Some(i) = self.stretches.iter().position(|stretch| stretch.lanes().any(|lane| lane.id == id)) else {
             return;
         };
@@ -258,7 +260,7 @@ impl<'l> Board<'l> {
     }
 
     /// Adds missing bytes, lost again or new.
-    pub fn missing(&mut self, range: Range<u64>) {
+    pub(crate) fn missing(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -282,7 +284,7 @@ impl<'l> Board<'l> {
     }
 
     /// Marks everything as missing, and drops all requests.
-    pub fn restart(&mut self, now: Time) {
+    pub(crate) fn restart(&mut self, now: Time) {
         for stretch in std::mem::take(&mut self.stretches) {
             stretch.into_lanes().for_each(|lane| self.seen(&lane, now));
         }
@@ -290,12 +292,12 @@ impl<'l> Board<'l> {
     }
 
     /// Lets no two sources share the file from now on.
-    pub fn keep_apart(&mut self) {
+    pub(crate) fn keep_apart(&mut self) {
         self.alone = true;
     }
 
     /// True if no two sources share the file any more.
-    pub fn keeps_apart(&self) -> bool {
+    pub(crate) fn keeps_apart(&self) -> bool {
         self.alone
     }
 
@@ -305,25 +307,25 @@ impl<'l> Board<'l> {
     }
 
     /// Accuses a source of a wrong leaf: it is not asked while that is open.
-    pub fn accuse(&mut self, source: usize, now: Time) {
+    pub(crate) fn accuse(&mut self, source: usize, now: Time) {
         self.sources[source].accused = true;
         self.dismiss(source, now);
     }
 
     /// Lets the accused sources be asked once more.
-    pub fn acquit(&mut self) {
+    pub(crate) fn acquit(&mut self) {
         for standing in self.sources.iter_mut().filter(|standing| standing.accused) {
             (standing.accused, standing.chances) = (false, 1);
         }
     }
 
     /// True if a source is accused.
-    pub fn has_accused(&self) -> bool {
+    pub(crate) fn has_accused(&self) -> bool {
         self.sources.iter().any(|standing| standing.accused)
     }
 
     /// Excludes a source that cannot deliver the file.
-    pub fn exclude(&mut self, source: usize, why: Miss, now: Time) {
+    pub(crate) fn exclude(&mut self, source: usize, why: Miss, now: Time) {
         self.dismiss(source, now);
         self.sources[source].chances = 0;
         self.log.misses.push((source, why));
@@ -331,7 +333,7 @@ impl<'l> Board<'l> {
 
     /// Gives sources that cannot send parts their only chance to send the whole file. False when there is no such
     /// source.
-    pub fn ask_for_the_whole(&mut self) -> bool {
+    pub(crate) fn ask_for_the_whole(&mut self) -> bool {
         let mut is_any_left = false;
         if !std::mem::replace(&mut self.whole, true) {
             for standing in self.sources.iter_mut().filter(|standing| standing.partless) {
@@ -342,12 +344,12 @@ impl<'l> Board<'l> {
     }
 
     /// True if a stretch still waits for this answer.
-    pub fn is_wanted(&self, id: u32) -> bool {
+    pub(crate) fn is_wanted(&self, id: u32) -> bool {
         self.stretches.iter().any(|stretch| stretch.lanes().any(|lane| lane.id == id))
     }
 
     /// True if a sending source may need help, or several send: then the root block is worth a request.
-    pub fn wants_leaves(&self) -> bool {
+    pub(crate) fn wants_leaves(&self) -> bool {
         let holders = || self.stretches.iter().filter_map(|stretch| stretch.holder.as_ref());
         let is_peer = |lane: &Lane| !self.is_mirror(lane.source);
         let trouble = self.log.misses.iter().any(|(_, miss)| !matches!(miss, Miss::Absent(_)));

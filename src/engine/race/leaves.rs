@@ -1,5 +1,7 @@
 //! The leaves of a file with a known root: they prove single parts of it, from any source.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ pub trait Roots {
 }
 
 /// The sources that may have the root block: gateways, and the plain copies of indexes.
-pub struct RootBlock<'a> {
+pub(crate) struct RootBlock<'a> {
     http: &'a Http,
     /// The URLs to try. The flag marks Kubo's own gateway on loopback, which may ask only its connected peers.
     urls: Vec<(Url, bool)>,
@@ -33,7 +35,7 @@ pub struct RootBlock<'a> {
 
 impl<'a> RootBlock<'a> {
     /// Prepares to fetch the root block of the file `root` of `size` bytes.
-    pub fn new(http: &'a Http, urls: Vec<(Url, bool)>, root: Cid, size: u64) -> Self {
+    pub(crate) fn new(http: &'a Http, urls: Vec<(Url, bool)>, root: Cid, size: u64) -> Self {
         Self { http, urls, root, size }
     }
 

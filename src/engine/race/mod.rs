@@ -18,6 +18,8 @@
 //! and the bytes to fetch again; without them a mixed file that is wrong starts again from zero on one source
 //! alone.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
@@ -33,8 +35,8 @@ mod driver;
 mod hashing;
 mod hold;
 mod hunt;
-pub mod leaves;
-pub mod pace;
+pub(crate) mod leaves;
+pub(crate) mod pace;
 mod share;
 mod sheet;
 mod stretch;
@@ -75,7 +77,7 @@ pub struct Log {
     /// Positions in `misses` of wrong bytes of which no single source is known to be the sender.
     pub unattributed: Vec<usize>,
     /// Part of the head start that was spent without a result.
-    pub head_start_spent: Duration,
+    pub(crate) head_start_spent: Duration,
     /// Answers: source, time to the first byte, bytes, time from the first to the last byte.
     pub heard: Vec<(usize, Duration, u64, Duration)>,
     /// Sources that certainly sent something else than the file. A root alone is no proof of that.

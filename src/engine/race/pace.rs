@@ -1,6 +1,8 @@
 //! The clocks and measures of a race. Three clocks are kept apart, because they mean different things: nothing in
 //! flight (`stall`), a request open for too long (`overlap`, `head_start`), no source left to ask (`patience`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::time::Duration;
 
 use crate::base::size::CHUNK;
@@ -39,7 +41,7 @@ impl Pace {
     pub const BORDER: u64 = CHUNK as u64;
     /// Bytes a second below which even the last source is given up, as curl does for pacman (pacman 7.1, lib/libalpm/dload.c:
     /// `CURLOPT_LOW_SPEED_LIMIT`).
-    pub const LEAST_RATE: u64 = 1;
+    pub(crate) const LEAST_RATE: u64 = 1;
 
     /// Returns the time that the last source has for [`Pace::worth`] bytes.
     pub(super) fn longest(&self) -> Duration {

@@ -10,50 +10,50 @@ use crate::engine::source::Miss;
 const MEASURED: Duration = Duration::from_secs(1);
 
 /// Time since the race began.
-pub type Time = Duration;
+pub(crate) type Time = Duration;
 
 /// A request to one source, and the bytes that answer it.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// Unique in a race.
-    pub id: u32,
+    pub(crate) id: u32,
     /// Index of the source.
-    pub source: usize,
+    pub(crate) source: usize,
     /// Offset of the next byte.
-    pub at: u64,
+    pub(crate) at: u64,
     /// Where the answer ends.
-    pub until: u64,
+    pub(crate) until: u64,
     /// True if it asked for something else than the whole file.
-    pub is_part: bool,
+    pub(crate) is_part: bool,
     /// Time of the request.
-    pub asked: Time,
+    pub(crate) asked: Time,
     /// True once the source has answered that it will send.
-    pub answered: bool,
+    pub(crate) answered: bool,
     /// Time of the last sign of life.
-    pub heard: Time,
+    pub(crate) heard: Time,
     /// Time of its first byte.
-    pub first: Option<Time>,
+    pub(crate) first: Option<Time>,
     /// Bytes received.
-    pub got: u64,
+    pub(crate) got: u64,
     /// Start of the present measurement of its rate, and the bytes then.
-    pub window: (Time, u64),
+    pub(crate) window: (Time, u64),
     /// Its rate, when that is below the floor.
-    pub slow: Option<u64>,
+    pub(crate) slow: Option<u64>,
     /// Time when it last had sent enough to be waited for, from the request on, and the bytes sent until then.
-    pub worth: (Time, u64),
+    pub(crate) worth: (Time, u64),
 }
 
 /// Adjacent missing bytes.
 #[derive(Debug)]
 pub(super) struct Stretch {
     /// The first missing byte.
-    pub at: u64,
+    pub(crate) at: u64,
     /// The first byte that belongs to the next stretch.
-    pub until: u64,
+    pub(crate) until: u64,
     /// The lane that sends it.
-    pub holder: Option<Lane>,
+    pub(crate) holder: Option<Lane>,
     /// The other lanes, in the order of asking.
-    pub asked: Vec<Lane>,
+    pub(crate) asked: Vec<Lane>,
 }
 
 impl Stretch {

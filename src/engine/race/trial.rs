@@ -25,9 +25,9 @@ pub(super) struct Trial {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Wrong {
     /// Its range in the file.
-    pub range: Range<u64>,
+    pub(crate) range: Range<u64>,
     /// The sender of all of it, if that was one source in this run.
-    pub sender: Option<usize>,
+    pub(crate) sender: Option<usize>,
 }
 
 impl Trial {

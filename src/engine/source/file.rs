@@ -1,5 +1,7 @@
 //! A `file://` server: a directory of this machine, of which only regular files are read.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 

@@ -3,6 +3,8 @@
 //! Spec: trustless gateway, `GET /ipfs/{cid}?format=raw` (ipfs/specs, src/http-gateways/trustless-gateway.md).
 //! Several blocks are in transit at once. Directories give an error that names them.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -249,7 +251,7 @@ impl<'a> BlocksInOrder<'a> {
 }
 
 /// Fetches one block and proves it. `moved` is told how many bytes have come, each time some do.
-pub async fn raw_block(
+pub(crate) async fn raw_block(
     http: &Http,
     gateway: &Url,
     cid: Cid,
@@ -261,7 +263,13 @@ pub async fn raw_block(
 
 /// Fetches the block `cid` from `url` and proves it. `moved` is told how many bytes have come,
 /// each time some do.
-pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
+pub(crate) async fn block_at(
+    http: &Http,
+    url: &Url,
+    cid: Cid,
+    direct: bool,
+    moved: &dyn Fn(u64),
+) -> Result<Vec<u8>, Miss> {
     let ask = GetOptions { accept: Some(BLOCK_TYPE), direct, ..GetOptions::default() };
     let response = http.ask(url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());

@@ -5,6 +5,8 @@
 //! gateway/middleware_retrieval_timeout.go). Neither matters to a reader that proves the bytes; the race cuts back
 //! to the last proven leaf.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
@@ -24,12 +26,12 @@ use crate::net::http::{self, GetOptions, Http};
 /// Time for the daemon to find one block among its connected peers. It asks them at once, and after a second it
 /// starts to search the whole network (Bitswap's ProviderSearchDelay, boxo, bitswap/client/internal/defaults);
 /// closing the request ends the search before it begins.
-pub const NEAR: Duration = Duration::from_millis(900);
+pub(crate) const NEAR: Duration = Duration::from_millis(900);
 
 /// Time for mirrors to answer before the daemon, whose head start is used up, asks other peers. A mirror as near
 /// as a neighbour needs less, and then no search is made. A distant mirror needs more: a neighbour may still be
 /// first.
-pub const LATER: Duration = Duration::from_millis(10);
+pub(crate) const LATER: Duration = Duration::from_millis(10);
 
 /// The reach of the daemon's search for a file that it lacks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,14 +79,14 @@ impl<'a> KuboFile<'a> {
     }
 
     /// Makes it a last resort, asked only after all other sources have failed.
-    pub fn as_last_resort(self) -> Self {
+    pub(crate) fn into_last_resort(self) -> Self {
         Self { search: KuboSearch { is_last_resort: true, ..self.search }, ..self }
     }
 
     /// Stores in `had_it` whether the daemon had the file before it was first asked.
     ///
     /// A file that it had is the user's; one that it fetched for us counts against `kubo.keep`.
-    pub fn telling(self, had_it: &Rc<Cell<Option<bool>>>) -> Self {
+    pub(crate) fn telling(self, had_it: &Rc<Cell<Option<bool>>>) -> Self {
         Self { had_it: Rc::clone(had_it), ..self }
     }
 
@@ -165,13 +167,13 @@ impl Source for KuboFile<'_> {
 ///
 /// # Errors
 /// Those of [`Http::ask`]: it was not asked.
-pub async fn ask_cached(http: &Http, gateway: &Url, cid: Cid) -> Result<reqwest::Response, Miss> {
+pub(crate) async fn ask_cached(http: &Http, gateway: &Url, cid: Cid) -> Result<reqwest::Response, Miss> {
     let ask = GetOptions { head: true, cached_only: true, direct: true, ..GetOptions::default() };
     http.ask(&url(gateway, cid), &ask).await
 }
 
 /// Returns whether Kubo has it, by the status of its answer; `None` when it does not tell.
-pub fn has_it(status: StatusCode) -> Option<bool> {
+pub(crate) fn has_it(status: StatusCode) -> Option<bool> {
     match status {
         StatusCode::OK => Some(true),
         StatusCode::PRECONDITION_FAILED => Some(false),

@@ -3,6 +3,8 @@
 //!
 //! The other end is `daemon/server.rs`; the messages are in [`crate::net::socket`].
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::net::IpAddr;
@@ -32,7 +34,7 @@ const SENDERS_MOST: usize = 8;
 
 /// What the daemon tells about a file beside its bytes. Cheap to clone.
 #[derive(Clone, Default, Debug)]
-pub struct LanTold(Rc<LanTelling>);
+pub(crate) struct LanTold(Rc<LanTelling>);
 
 #[derive(Default, Debug)]
 struct LanTelling {
@@ -42,12 +44,12 @@ struct LanTelling {
 
 impl LanTold {
     /// Returns the addresses of the neighbours that have sent any of the file, as far as the daemon named them.
-    pub fn senders(&self) -> Vec<IpAddr> {
+    pub(crate) fn senders(&self) -> Vec<IpAddr> {
         self.0.senders.borrow().clone()
     }
 
     /// Tells, for people, that the file did not come in time, and from where: `10.78.0.1 was too slow`.
-    pub fn slow_one(&self) -> String {
+    pub(crate) fn slow_one(&self) -> String {
         match (self.senders().as_slice(), self.0.has_answered.get()) {
             ([one], _) => format!("{one} was too slow"),
             (_, true) => "the neighbours were too slow".to_owned(),
@@ -80,7 +82,7 @@ impl LanFile {
     }
 
     /// Has it leave in `told` what the daemon says beside the bytes.
-    pub fn telling(self, told: &LanTold) -> Self {
+    pub(crate) fn telling(self, told: &LanTold) -> Self {
         Self { told: told.clone(), ..self }
     }
 

@@ -11,7 +11,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use crate::engine::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// A source with a meter.
-pub struct Metered<'a> {
+pub(crate) struct Metered<'a> {
     inner: Box<dyn Source + 'a>,
     sent: Rc<Cell<u64>>,
     rate: Option<u64>,
@@ -20,7 +20,7 @@ pub struct Metered<'a> {
 impl<'a> Metered<'a> {
     /// Puts a meter on `inner`; the counter counts bytes of bodies for as long as one of them lives. No body gives
     /// more than `rate` bytes a second.
-    pub fn new(inner: Box<dyn Source + 'a>, rate: Option<u64>) -> (Self, Rc<Cell<u64>>) {
+    pub(crate) fn new(inner: Box<dyn Source + 'a>, rate: Option<u64>) -> (Self, Rc<Cell<u64>>) {
         let sent = Rc::new(Cell::new(0));
         (Self { inner, sent: Rc::clone(&sent), rate }, sent)
     }

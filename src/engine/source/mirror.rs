@@ -1,6 +1,8 @@
 //! An HTTP server of the package manager: one GET, with Range on resume, accepted only if the answer is
 //! consistent.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -31,7 +33,7 @@ impl<'a> Mirror<'a> {
 
     /// The same for a file that is believed without a proof: not every redirect is followed, and `led_to` will say where
     /// one led.
-    pub fn unproven(self, led_to: &Rc<RefCell<Option<String>>>) -> Self {
+    pub(crate) fn unproven(self, led_to: &Rc<RefCell<Option<String>>>) -> Self {
         Self { led_to: Some(Rc::clone(led_to)), ..self }
     }
 

@@ -10,26 +10,28 @@
 //! | `neighbours` | no `Source`: blocks and indexes through the daemon |
 //! | `window` | no `Source`: how many blocks are asked for at a time |
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
 
 use futures_util::stream::LocalBoxStream;
 
-pub use crate::base::miss::Miss;
+pub(crate) use crate::base::miss::Miss;
 
 pub mod file;
 pub mod gateway;
 pub mod kubo;
 pub mod lan;
-pub mod metered;
+pub(crate) mod metered;
 pub mod mirror;
-pub mod neighbours;
-pub mod window;
+pub(crate) mod neighbours;
+pub(crate) mod window;
 
 /// A stream of bytes, in order. An empty piece means that more are coming, where they come in blocks that are
 /// proven one by one.
-pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
+pub(crate) type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
 
 /// A source's answer.
 pub enum SourceAnswer<'a> {

@@ -21,7 +21,7 @@ const ANSWER_MOST: usize = 32 << 10;
 const PATIENCE: Duration = Duration::from_secs(35);
 
 /// The neighbours, reached through the daemon at a socket.
-pub struct LanClient {
+pub(crate) struct LanClient {
     socket: PathBuf,
     /// True while the daemon is told that no other source can be asked.
     is_patient: Cell<bool>,
@@ -31,13 +31,13 @@ pub struct LanClient {
 
 impl LanClient {
     /// Reaches them through the daemon at `socket`.
-    pub fn at(socket: &Path) -> Self {
+    pub(crate) fn at(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), is_patient: Cell::new(false), idle: RefCell::default() }
     }
 
     /// Waits for seconds until a neighbour on a busy line says whether it has a block: no other source can be asked.
     #[must_use]
-    pub fn alone(self) -> Self {
+    pub(crate) fn alone(self) -> Self {
         Self { is_patient: Cell::new(true), ..self }
     }
 
@@ -46,7 +46,7 @@ impl LanClient {
     ///
     /// # Errors
     /// The reason why it does not come; after `Absent` and `Stalled` a neighbour may have it later.
-    pub async fn block(&self, cid: Cid, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
+    pub(crate) async fn block(&self, cid: Cid, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
         match self.ask_for_block(cid, moved).await {
             // A daemon that was started before an upgrade takes the word for a part of the CID.
             Err(Miss::Broken(_)) if self.is_patient.replace(false) => self.ask_for_block(cid, moved).await,
@@ -90,7 +90,7 @@ impl LanClient {
     ///
     /// # Errors
     /// Those of the daemon; a neighbour that does not answer gives none.
-    pub async fn index(&self, key: &str) -> Result<Vec<Vec<u8>>, Miss> {
+    pub(crate) async fn index(&self, key: &str) -> Result<Vec<Vec<u8>>, Miss> {
         let asked = async {
             let connection = connect(&self.socket)?;
             ask(&connection, &format!("index {key}")).await?;

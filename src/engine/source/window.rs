@@ -18,7 +18,7 @@ const MEASURED: usize = 8;
 
 /// The number of blocks to ask for at a time, learned from those that came.
 #[derive(Debug)]
-pub struct RequestWindow {
+pub(crate) struct RequestWindow {
     most: usize,
     span: Duration,
     count: usize,
@@ -28,18 +28,18 @@ pub struct RequestWindow {
 
 impl RequestWindow {
     /// Allows at most `most`, and about as many as come within `span`. Nothing is known yet.
-    pub fn new(most: usize, span: Duration) -> Self {
+    pub(crate) fn new(most: usize, span: Duration) -> Self {
         Self { most, span, count: AT_FIRST.min(most), begun: VecDeque::new() }
     }
 
     /// Returns the number of blocks that may be under way, from one on.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// Counts a block of the file's content that is there. `begun` is when its first byte came, or when it was
     /// asked for where that cannot be seen.
-    pub fn arrived(&mut self, begun: Instant, now: Instant) {
+    pub(crate) fn arrived(&mut self, begun: Instant, now: Instant) {
         self.begun.push_back(begun);
         if self.begun.len() > MEASURED {
             self.begun.pop_front();
@@ -51,7 +51,7 @@ impl RequestWindow {
     }
 
     /// A source said that it was asked too much: from now on half as much.
-    pub fn refused(&mut self) {
+    pub(crate) fn refused(&mut self) {
         self.most = (self.most / 2).max(1);
         self.count = self.count.min(self.most);
     }

@@ -10,7 +10,7 @@ use crate::index::time;
 const CLOCK: u64 = 300;
 
 /// In the order in which they are reported.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "index-key",
         about: "The keys of every index are keys.",

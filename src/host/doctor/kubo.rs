@@ -28,7 +28,7 @@ macro_rules! of_daemon {
 }
 
 /// In the order in which they are reported.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "kubo-daemon",
         about: "A Kubo daemon answers, where kubo.enabled demands one.",

@@ -6,7 +6,7 @@ use super::{Check, Finding};
 use crate::host::inspect::daemon::{DaemonReport, DaemonView};
 
 /// In the order in which they are reported.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "lan-program",
         about: "The unit of the daemon is installed with the daemon's program.",

@@ -5,16 +5,16 @@
 
 use crate::host::inspect::Inspection;
 
-pub mod index;
-pub mod kubo;
-pub mod lan;
-pub mod pacman;
-pub mod store;
+pub(crate) mod index;
+pub(crate) mod kubo;
+pub(crate) mod lan;
+pub(crate) mod pacman;
+pub(crate) mod store;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub(crate) enum Level {
     /// Information; everything works.
     Note,
     /// It works less well than it could: slower, from fewer sources, or not for long.
@@ -25,40 +25,40 @@ pub enum Level {
 
 /// One problem that a check found.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Its severity.
-    pub level: Level,
+    pub(crate) level: Level,
     /// The problem and its consequence.
-    pub says: String,
+    pub(crate) says: String,
     /// The fix; a command to run where there is one.
-    pub mend: String,
+    pub(crate) mend: String,
 }
 
 impl Finding {
     /// Makes a finding of information; everything works.
-    pub fn note(says: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn note(says: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { level: Level::Note, says: says.into(), mend: mend.into() }
     }
 
     /// Makes a finding about something that works less well than it could.
-    pub fn warning(says: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn warning(says: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { level: Level::Warning, says: says.into(), mend: mend.into() }
     }
 
     /// Makes a finding about failing downloads, or a machine that is open to others.
-    pub fn error(says: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn error(says: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { level: Level::Error, says: says.into(), mend: mend.into() }
     }
 }
 
 /// One check.
-pub struct Check {
+pub(crate) struct Check {
     /// Its name, in JSON and in the manual.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The problem that it looks for, and why that matters.
-    pub about: &'static str,
+    pub(crate) about: &'static str,
     /// Checks the inspected machine; an empty result means that all is well, or that the check does not apply.
-    pub look: fn(&Inspection) -> Vec<Finding>,
+    pub(crate) look: fn(&Inspection) -> Vec<Finding>,
 }
 
 /// The check of our own configuration, which the others depend on.
@@ -82,7 +82,7 @@ fn fix_of(mistake: &str) -> String {
 }
 
 /// All checks by what they look at, in the order in which they are reported.
-pub const GROUPS: [(&str, &[Check]); 6] = [
+pub(crate) const GROUPS: [(&str, &[Check]); 6] = [
     ("configuration", CONFIG),
     ("pacman", pacman::CHECKS),
     ("store", store::CHECKS),
@@ -92,7 +92,7 @@ pub const GROUPS: [(&str, &[Check]); 6] = [
 ];
 
 /// Returns all checks, in the order in which they are reported.
-pub fn checks() -> impl Iterator<Item = &'static Check> {
+pub(crate) fn checks() -> impl Iterator<Item = &'static Check> {
     GROUPS.into_iter().flat_map(|(_, checks)| checks)
 }
 

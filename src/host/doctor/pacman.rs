@@ -20,7 +20,7 @@ fn opened(closed: &Path) -> String {
 const BY_HAND: &str = "correct it in /etc/pacman.conf: XferCommand = /usr/bin/pkgswarm xfer %u %o";
 
 /// In the order in which they are reported.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "pacman-conf",
         about: "pacman-conf understands pacman.conf. pacman 7.1 also insists that its directories exist.",

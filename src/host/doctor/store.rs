@@ -10,7 +10,7 @@ use crate::host::inspect::store::Directory;
 const ROOM: u64 = 1 << 30;
 
 /// In the order in which they are reported.
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "user",
         about: "There is an unprivileged user that downloads for root, and it is not `nobody`, which other services share.",
@@ -75,7 +75,7 @@ pub const CHECKS: &[Check] = &[
 
 /// Makes the finding that only the number 65534, which keeps no files, could download for root; or that the user
 /// in `download.user` does not exist.
-pub fn no_user(named: Option<&str>) -> Finding {
+pub(crate) fn no_user(named: Option<&str>) -> Finding {
     let mend = "sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml";
     match named {
         None => Finding::error("there is no unprivileged user to download for root", mend),

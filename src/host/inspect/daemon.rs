@@ -11,7 +11,7 @@ use crate::net::socket;
 
 /// The daemon of this machine.
 #[derive(Debug)]
-pub enum DaemonView {
+pub(crate) enum DaemonView {
     /// Not asked, because `lan.enabled` is false.
     NotAsked,
     /// No daemon runs.
@@ -31,63 +31,63 @@ impl Default for DaemonView {
 /// The daemon's report about itself. An older daemon does not tell all of it.
 #[derive(Default, Debug, Deserialize)]
 #[serde(default)]
-pub struct DaemonReport {
+pub(crate) struct DaemonReport {
     /// Its peer id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its agent string among peers.
-    pub agent: String,
+    pub(crate) agent: String,
     /// Its addresses, for lan.peers of another machine.
-    pub listening: Vec<String>,
+    pub(crate) listening: Vec<String>,
     /// The networks that this machine is in.
-    pub networks: Vec<NetworkView>,
+    pub(crate) networks: Vec<NetworkView>,
     /// The networks that it trusts.
-    pub trusted: Option<Vec<String>>,
+    pub(crate) trusted: Option<Vec<String>>,
     /// The neighbours that it is connected to.
-    pub peers: Vec<PeerView>,
+    pub(crate) peers: Vec<PeerView>,
     /// Known neighbours, connected or not.
-    pub known_peers: usize,
+    pub(crate) known_peers: usize,
     /// Files under way from neighbours.
-    pub transfers: usize,
+    pub(crate) transfers: usize,
     /// False where it offers no files.
-    pub sharing: Option<bool>,
+    pub(crate) sharing: Option<bool>,
     /// Files that it offers.
-    pub shared_files: usize,
+    pub(crate) shared_files: usize,
     /// Their bytes.
-    pub shared_bytes: u64,
+    pub(crate) shared_bytes: u64,
 }
 
 /// A network that this machine is in.
 #[derive(Default, Debug, Deserialize)]
 #[serde(default)]
-pub struct NetworkView {
+pub(crate) struct NetworkView {
     /// The interface that leads there.
-    pub interface: String,
+    pub(crate) interface: String,
     /// This machine's address there.
-    pub address: String,
+    pub(crate) address: String,
     /// The network, as `pkgswarm lan trust` writes it.
-    pub network: String,
+    pub(crate) network: String,
     /// True if the daemon asks and answers there.
-    pub used: bool,
+    pub(crate) used: bool,
     /// The same in words, with the reason.
-    pub stands: String,
+    pub(crate) stands: String,
     /// The command by which the daemon uses it.
-    pub remedy: Option<String>,
+    pub(crate) remedy: Option<String>,
 }
 
 /// A neighbour that the daemon is connected to.
 #[derive(Default, Debug, Deserialize)]
 #[serde(default)]
-pub struct PeerView {
+pub(crate) struct PeerView {
     /// Its peer id.
-    pub id: String,
+    pub(crate) id: String,
     /// The address of the newest connection.
-    pub address: String,
+    pub(crate) address: String,
     /// Its agent string; empty until it is known.
-    pub agent: String,
+    pub(crate) agent: String,
     /// Bytes of blocks that went to it.
-    pub bytes_sent: u64,
+    pub(crate) bytes_sent: u64,
     /// Bytes of blocks that came from it.
-    pub bytes_received: u64,
+    pub(crate) bytes_received: u64,
 }
 
 impl DaemonView {

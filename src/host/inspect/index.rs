@@ -9,21 +9,21 @@ use crate::index::state::{RouteRecord, SeenSequence};
 
 /// One index, as it is on this machine.
 #[derive(Clone, Debug)]
-pub struct IndexFacts {
+pub(crate) struct IndexFacts {
     /// Its declaration.
-    pub config: IndexConfig,
+    pub(crate) config: IndexConfig,
     /// The error in its keys.
-    pub bad_key: Option<String>,
+    pub(crate) bad_key: Option<String>,
     /// The manifest of its copy; an error when it cannot be read by this user.
-    pub copy: Result<Option<Manifest>, String>,
+    pub(crate) copy: Result<Option<Manifest>, String>,
     /// What was last seen under its keys, maybe of another index with the same ones; an error as above.
-    pub seen: Result<Option<SeenSequence>, String>,
+    pub(crate) seen: Result<Option<SeenSequence>, String>,
     /// Age at which it is due (`index.refresh`).
-    pub refresh: Duration,
+    pub(crate) refresh: Duration,
     /// True if it was last confirmed longer ago than that, or never.
-    pub is_due: bool,
+    pub(crate) is_due: bool,
     /// The routes of the last refresh.
-    pub routes: Vec<RouteRecord>,
+    pub(crate) routes: Vec<RouteRecord>,
 }
 
 impl IndexFacts {

@@ -14,7 +14,7 @@ use crate::pacman::prefetch::pins;
 
 /// What is asked, beside its release, its size and its peers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KuboQuestion {
+pub(crate) enum KuboQuestion {
     /// Its configuration, and its gateway.
     Configuration,
     /// The pins of prefetch.
@@ -23,7 +23,7 @@ pub enum KuboQuestion {
 
 /// The reason why Kubo is not asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KuboUnasked {
+pub(crate) enum KuboUnasked {
     /// The settings forbid it: `kubo.enabled` is false.
     Off,
     /// The environment sets a proxy, and `kubo.enabled` does not demand Kubo.
@@ -51,7 +51,7 @@ impl KuboUnasked {
 
 /// The Kubo daemon of this machine, as far as it can be seen.
 #[derive(Debug)]
-pub enum KuboView {
+pub(crate) enum KuboView {
     /// Not asked.
     NotAsked(KuboUnasked),
     /// No address that was asked answers.
@@ -67,30 +67,30 @@ pub enum KuboView {
 
 /// The answers. `None` stands for no answer in time, or no question.
 #[derive(Debug, Default)]
-pub struct KuboAnswers {
+pub(crate) struct KuboAnswers {
     /// Address of the RPC.
-    pub api: String,
+    pub(crate) api: String,
     /// Address of the gateway.
-    pub gateway_url: String,
+    pub(crate) gateway_url: String,
     /// The file with the secret for the RPC.
-    pub token_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
     /// The longest wait for each.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// Its release, or the RPC's refusal to tell.
-    pub version: Option<Result<String, KuboError>>,
+    pub(crate) version: Option<Result<String, KuboError>>,
     /// The gateway's acceptance of a request that every gateway serves.
-    pub gateway: Option<Result<(), KuboError>>,
+    pub(crate) gateway: Option<Result<(), KuboError>>,
     /// Its configuration; `Null` when unknown.
-    pub config: Value,
+    pub(crate) config: Value,
     /// Its disk use.
-    pub repo: Option<RepoSize>,
+    pub(crate) repo: Option<RepoSize>,
     /// Peers that it is connected to.
-    pub peers: Option<Vec<KuboPeer>>,
+    pub(crate) peers: Option<Vec<KuboPeer>>,
     /// The number of updates that prefetch pinned there.
-    pub pinned: Option<usize>,
+    pub(crate) pinned: Option<usize>,
     /// True when the process was started with `--enable-gc`; `None` when that cannot be seen, or it uses another
     /// port than Kubo's own.
-    pub collects: Option<bool>,
+    pub(crate) collects: Option<bool>,
 }
 
 impl Default for KuboView {

@@ -12,14 +12,14 @@ use crate::base::runtime::block_on;
 use crate::config::{AskPolicy, Settings};
 use crate::pacman::prefetch::state::PrefetchState;
 
-pub mod audit;
-pub mod daemon;
-pub mod file;
-pub mod index;
-pub mod kubo;
-pub mod pacman;
-pub mod store;
-pub mod units;
+pub(crate) mod audit;
+pub(crate) mod daemon;
+pub(crate) mod file;
+pub(crate) mod index;
+pub(crate) mod kubo;
+pub(crate) mod pacman;
+pub(crate) mod store;
+pub(crate) mod units;
 
 use daemon::DaemonView;
 use index::IndexFacts;
@@ -37,25 +37,25 @@ const DAEMON_EXAMINATION: Duration = Duration::from_secs(2);
 
 /// One look at this machine. Parts that its reader does not show were not asked for, and are empty.
 #[derive(Debug, Default)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     /// Time of the look, Unix seconds.
-    pub now: u64,
+    pub(crate) now: u64,
     /// Mistakes in the configuration of pkgswarm, each with its location.
-    pub mistakes: Vec<String>,
+    pub(crate) mistakes: Vec<String>,
     /// pacman and its configuration.
-    pub pacman: PacmanFacts,
+    pub(crate) pacman: PacmanFacts,
     /// Our directories and units, and the user that downloads.
-    pub system: SystemFacts,
+    pub(crate) system: SystemFacts,
     /// The stores that exist, and their use.
-    pub stores: Vec<StoreUse>,
+    pub(crate) stores: Vec<StoreUse>,
     /// The updates that the last prefetch found.
-    pub updates: PrefetchState,
+    pub(crate) updates: PrefetchState,
     /// The indexes in use.
-    pub indexes: Vec<IndexFacts>,
+    pub(crate) indexes: Vec<IndexFacts>,
     /// The Kubo daemon.
-    pub kubo: KuboView,
+    pub(crate) kubo: KuboView,
     /// Our own daemon.
-    pub daemon: DaemonView,
+    pub(crate) daemon: DaemonView,
 }
 
 impl Inspection {

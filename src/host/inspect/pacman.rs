@@ -32,26 +32,26 @@ pub(crate) fn cache_dirs(settings: &Settings) -> Vec<PathBuf> {
 
 /// The installation and configuration of pacman.
 #[derive(Debug)]
-pub struct PacmanFacts {
+pub(crate) struct PacmanFacts {
     /// Its release; `None` when it prints none.
-    pub version: Option<Version>,
+    pub(crate) version: Option<Version>,
     /// The output of `pacman-conf`, or why there is none.
-    pub conf: Result<PacmanConf, String>,
+    pub(crate) conf: Result<PacmanConf, String>,
     /// The file or directory of the configuration that the download user cannot read.
-    pub closed_conf: Option<PathBuf>,
+    pub(crate) closed_conf: Option<PathBuf>,
     /// Directories that a download left behind, and databases that the download user cannot read.
-    pub leftovers: Leftovers,
+    pub(crate) leftovers: Leftovers,
     /// The sync database with the latest date, and how far that is ahead of this machine's clock.
-    pub ahead: Option<(PathBuf, Duration)>,
+    pub(crate) ahead: Option<(PathBuf, Duration)>,
 }
 
 /// Files in pacman's directories that should not be there.
 #[derive(Clone, Default, Debug)]
-pub struct Leftovers {
+pub(crate) struct Leftovers {
     /// `download-XXXXXX` directories that belong to no running pacman.
-    pub downloads: Vec<PathBuf>,
+    pub(crate) downloads: Vec<PathBuf>,
     /// Sync databases that are closed to the download user, each with the closed path on the way.
-    pub closed_databases: Vec<(PathBuf, PathBuf)>,
+    pub(crate) closed_databases: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Default for PacmanFacts {
@@ -178,7 +178,7 @@ pub(crate) fn words(command: &str) -> Vec<String> {
 
 /// The program that pacman downloads with.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Downloader {
+pub(crate) enum Downloader {
     /// This one, by the words of its XferCommand.
     Ours(Vec<String>),
     /// pacman itself.

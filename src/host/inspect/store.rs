@@ -13,44 +13,44 @@ use crate::store::contents::{self, Use};
 
 /// The directories of the system, its units, and the user that downloads.
 #[derive(Debug, Default)]
-pub struct SystemFacts {
+pub(crate) struct SystemFacts {
     /// The user that downloads: pacman's DownloadUser, else the one that works for root. `None` when there is
     /// neither.
-    pub user: Option<User>,
+    pub(crate) user: Option<User>,
     /// True when that is `nobody`, for lack of a user of our own.
-    pub is_nobody: bool,
+    pub(crate) is_nobody: bool,
     /// The store and the state.
-    pub directories: Vec<Directory>,
+    pub(crate) directories: Vec<Directory>,
     /// Units of ours that failed when they last ran.
-    pub failed_units: Vec<String>,
+    pub(crate) failed_units: Vec<String>,
     /// Services of ours whose timers are enabled, and the users they run as.
-    pub services: Vec<(String, String)>,
+    pub(crate) services: Vec<(String, String)>,
     /// The daemon's program, where its unit is installed and it is not.
-    pub missing_daemon: Option<PathBuf>,
+    pub(crate) missing_daemon: Option<PathBuf>,
 }
 
 /// One of our directories.
 #[derive(Clone, Debug)]
-pub struct Directory {
+pub(crate) struct Directory {
     /// Its path.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its purpose.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// Its owner and mode; `None` when it does not exist.
-    pub found: Option<(u32, u32)>,
+    pub(crate) found: Option<(u32, u32)>,
     /// Free bytes and files; `None` when that cannot be told.
-    pub room: Option<(u64, u64)>,
+    pub(crate) room: Option<(u64, u64)>,
 }
 
 /// A store that this user may read.
 #[derive(Clone, Debug)]
-pub struct StoreUse {
+pub(crate) struct StoreUse {
     /// Its directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Its contents.
-    pub held: Use,
+    pub(crate) held: Use,
     /// Bytes that Kubo cached on its behalf.
-    pub kubo_cached: u64,
+    pub(crate) kubo_cached: u64,
 }
 
 impl SystemFacts {

@@ -22,7 +22,7 @@ const UNIT_DIRS: [&str; 4] =
 
 /// The answer about a unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum UnitState {
+pub(crate) enum UnitState {
     /// There is no systemctl.
     NoSystemctl,
     /// The unit is not installed.

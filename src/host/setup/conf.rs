@@ -26,7 +26,7 @@ enum PacmanConfLine<'a> {
 ///
 /// Ours goes below the last `XferCommand`, commented out or not, of any `[options]`; else below the first `[options]`;
 /// else, with an `[options]` of its own, to the end.
-pub fn with_command(text: &[u8], command: &str) -> Vec<u8> {
+pub(crate) fn with_command(text: &[u8], command: &str) -> Vec<u8> {
     let (mut in_options, mut header, mut last) = (false, None, None);
     let mut lines: Vec<(bool, &[u8])> = Vec::new();
     for raw in text.split_inclusive(|byte| *byte == b'\n') {
@@ -60,7 +60,7 @@ pub fn with_command(text: &[u8], command: &str) -> Vec<u8> {
 }
 
 /// True if the line that introduces ours is still there.
-pub fn has_mark(text: &[u8]) -> bool {
+pub(crate) fn has_mark(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| trimmed(line) == MARK.as_bytes())
 }
 
@@ -103,7 +103,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
 
 /// Quotes `path` as one word of an XferCommand, which pacman splits at white space and quotes (pacman 7.1.0,
 /// `src/common/util-common.c`, wordsplit). `None` when that is impossible.
-pub fn word(path: &str) -> Option<String> {
+pub(crate) fn word(path: &str) -> Option<String> {
     if path.contains(['"', '\'', '\\']) || path.contains(char::is_control) {
         return None;
     }

@@ -19,7 +19,7 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Formats the change like `diff -u`, with control characters made visible. Empty when there is none.
-pub fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
+pub(crate) fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
     let (old, new) = (lines(before), lines(after));
     let ops = capture_diff_slices(Algorithm::Myers, &old, &new);
     let groups = group_diff_ops(ops, AROUND);
@@ -48,7 +48,7 @@ pub fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
 }
 
 /// Formats the change as its lines alone, below the place of each: `/etc/pacman.conf, line 8:`.
-pub fn brief(name: &str, before: &[u8], after: &[u8]) -> String {
+pub(crate) fn brief(name: &str, before: &[u8], after: &[u8]) -> String {
     let (old, new) = (lines(before), lines(after));
     let mut out = String::new();
     for op in capture_diff_slices(Algorithm::Myers, &old, &new) {
@@ -88,7 +88,7 @@ fn shown_line(sign: char, line: &[u8]) -> String {
 ///
 /// `None` if the two cannot be told apart: lines that were written are not there any more just as they were, or
 /// are there more than once.
-pub fn without(now: &[u8], before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without(now: &[u8], before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
     if now == after {
         return Some(before.to_vec());
     }

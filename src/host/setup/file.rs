@@ -14,11 +14,11 @@ const MOST: u64 = 1 << 20;
 
 /// A file as it was read.
 #[derive(Debug)]
-pub struct Original {
+pub(crate) struct Original {
     /// Its path as given, for people.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Its path with links resolved.
     resolved: PathBuf,
     uid: u32,
@@ -32,7 +32,7 @@ impl Original {
     /// # Errors
     /// `Local` when it cannot be read, is no regular file or larger than a MiB. `Usage` when it has a second name (a
     /// hard link), which would go on naming the old text.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let failed = |e: io::Error| Error::local(path.display(), format!("cannot be read: {e}"));
         let resolved = fs::canonicalize(path).map_err(failed)?;
         let file = fsx::open_read(&resolved).map_err(failed)?;
@@ -55,7 +55,7 @@ impl Original {
     /// # Errors
     /// `Local`, with the file unchanged: when it has changed since it was read, or the directory cannot be written
     /// to.
-    pub fn replace(&self, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn replace(&self, bytes: &[u8]) -> Result<(), Error> {
         let failed = |e: io::Error| {
             let error = Error::local(self.path.display(), format!("was not changed: {e}"));
             if e.kind() == io::ErrorKind::PermissionDenied { error.hint("run it as root") } else { error }

@@ -118,7 +118,7 @@ impl Change for Values {
 }
 
 /// Offers the values that the user has not chosen.
-pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
+pub(crate) fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     if context.settings.kubo == AskPolicy::No {
         return Ok(SetupOffer::Nothing("kubo.enabled is false".to_owned()));
     }
@@ -154,7 +154,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
 }
 
 /// Offers to restore the values that setup wrote and that have not changed since.
-pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
+pub(crate) fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     if context.env.is_root() {
         return by_child(context, &["--undo"]);
     }

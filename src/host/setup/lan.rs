@@ -71,7 +71,7 @@ struct ListedAddress {
 }
 
 /// Offers to trust the networks of this machine.
-pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
+pub(crate) fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     if !context.daemon_comes && !super::DAEMON.is_enabled() {
         return Ok(SetupOffer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
     }
@@ -85,7 +85,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
 }
 
 /// Offers to trust them no more.
-pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
+pub(crate) fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     if record.done.networks.is_empty() {
         return Ok(SetupOffer::Nothing("setup has trusted no network".to_owned()));
     }

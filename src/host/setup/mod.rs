@@ -20,7 +20,7 @@ mod file;
 mod kubo;
 mod lan;
 mod pacman;
-pub mod record;
+pub(crate) mod record;
 mod units;
 
 use record::SetupRecord;
@@ -53,7 +53,7 @@ const DAEMON: Unit = Unit {
 
 /// A part that can be set up by itself. The words of `--only` and their help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum SetupPart {
+pub(crate) enum SetupPart {
     /// XferCommand in pacman.conf
     Pacman,
     /// The timer that refreshes indexes, where any is in use
@@ -72,7 +72,7 @@ pub enum SetupPart {
 
 impl SetupPart {
     /// All, in the order in which they are offered.
-    pub const ALL: [SetupPart; 7] = [
+    pub(crate) const ALL: [SetupPart; 7] = [
         SetupPart::Pacman,
         SetupPart::Index,
         SetupPart::Prefetch,
@@ -83,7 +83,7 @@ impl SetupPart {
     ];
 
     /// Returns its name on the command line and in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             SetupPart::Pacman => "pacman",
             SetupPart::Index => "index",
@@ -98,19 +98,19 @@ impl SetupPart {
 
 /// The inputs of the parts.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The process.
-    pub env: &'a Env,
+    pub(crate) env: &'a Env,
     /// The configuration.
-    pub settings: &'a Settings,
+    pub(crate) settings: &'a Settings,
     /// `--set` and its values, for a child that does a part of the work.
-    pub flags: &'a [OsString],
+    pub(crate) flags: &'a [OsString],
     /// True if the daemon is to be enabled in the same run, before its networks are trusted.
-    pub daemon_comes: bool,
+    pub(crate) daemon_comes: bool,
 }
 
 /// The offer of a part.
-pub enum SetupOffer {
+pub(crate) enum SetupOffer {
     /// A change that it would make.
     Change(Box<dyn Change>),
     /// Nothing, for this reason.
@@ -118,7 +118,7 @@ pub enum SetupOffer {
 }
 
 /// A change that was prepared and not made yet.
-pub trait Change {
+pub(crate) trait Change {
     /// Describes all that it changes, for people to decide on. Lines, the last one ended.
     fn shown(&self) -> String;
 
@@ -139,7 +139,7 @@ pub trait Change {
 /// # Errors
 /// `Usage` if a configuration is not understood, or the change would break downloads: the hint tells what to do by
 /// hand. `Local` if a file cannot be read or a program cannot be run.
-pub fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error> {
+pub(crate) fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error> {
     match part {
         SetupPart::Pacman => pacman::offer(context),
         SetupPart::Index if context.settings.indexes.is_empty() => {
@@ -158,7 +158,7 @@ pub fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error
 ///
 /// # Errors
 /// `Usage` if setup's changes cannot be told from later ones: the hint tells what to do by hand.
-pub fn offer_undo(context: &Context<'_>, part: SetupPart, record: &SetupRecord) -> Result<SetupOffer, Error> {
+pub(crate) fn offer_undo(context: &Context<'_>, part: SetupPart, record: &SetupRecord) -> Result<SetupOffer, Error> {
     match part {
         SetupPart::Pacman => pacman::offer_undo(context, record),
         SetupPart::Index => Ok(units::offer_undo(INDEX, record)),

@@ -56,7 +56,7 @@ impl Change for Edit {
 }
 
 /// Offers the change that makes pacman download with this program.
-pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
+pub(crate) fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     let path = &context.settings.pacman_conf;
     let original =
         Original::read(path).map_err(|e| with_hint(e, "is pacman installed? pacman.conf says where its file is"))?;
@@ -84,7 +84,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
 }
 
 /// Offers to undo it.
-pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
+pub(crate) fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     let Some(path) = &record.done.pacman_conf else {
         return Ok(SetupOffer::Nothing("setup has not changed pacman.conf".to_owned()));
     };

@@ -20,42 +20,42 @@ const MOST: u64 = 1 << 20;
 
 /// The directory and its record.
 #[derive(Debug)]
-pub struct SetupRecord {
+pub(crate) struct SetupRecord {
     dir: PathBuf,
     uid: u32,
     /// The changes made.
-    pub done: Done,
+    pub(crate) done: Done,
 }
 
 /// The changes made.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Done {
+pub(crate) struct Done {
     /// The changed pacman.conf. Its text before and after is beside this, in files of their own.
-    pub pacman_conf: Option<PathBuf>,
+    pub(crate) pacman_conf: Option<PathBuf>,
     /// Units that were enabled by setup.
-    pub units: Vec<String>,
+    pub(crate) units: Vec<String>,
     /// Networks that were trusted by setup.
-    pub networks: Vec<String>,
+    pub(crate) networks: Vec<String>,
     /// Values that were set in Kubo.
-    pub kubo: Vec<KuboValue>,
+    pub(crate) kubo: Vec<KuboValue>,
 }
 
 /// A value of Kubo's configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KuboValue {
+pub(crate) struct KuboValue {
     /// For example `Swarm.ConnMgr.HighWater`.
-    pub key: String,
+    pub(crate) key: String,
     /// `null` when it was unset.
-    pub before: Value,
+    pub(crate) before: Value,
     /// The value that setup wrote.
-    pub after: Value,
+    pub(crate) after: Value,
 }
 
 /// A text that is kept verbatim.
 #[derive(Clone, Copy, Debug)]
-pub enum Text {
+pub(crate) enum Text {
     /// pacman.conf as it was: the backup.
     Before,
     /// pacman.conf as setup left it.
@@ -74,7 +74,7 @@ impl Text {
 impl SetupRecord {
     /// Returns the directory of this user's record: the system's for root, the state directory for root's child,
     /// else the user's.
-    pub fn dir(env: &Env, settings: &Settings) -> PathBuf {
+    pub(crate) fn dir(env: &Env, settings: &Settings) -> PathBuf {
         if env.var(HANDOVER).is_some() && !env.is_root() {
             return settings.state_dir.join("setup");
         }
@@ -83,12 +83,12 @@ impl SetupRecord {
     }
 
     /// Lists the directories of records that are not of an ordinary user: root's, and that of root's child.
-    pub fn system_dirs(env: &Env) -> Vec<PathBuf> {
+    pub(crate) fn system_dirs(env: &Env) -> Vec<PathBuf> {
         vec![layers::system_dir(env).join("setup"), PathBuf::from(SYSTEM_STATE).join("setup")]
     }
 
     /// True if it has a change of this part.
-    pub fn has(&self, part: SetupPart) -> bool {
+    pub(crate) fn has(&self, part: SetupPart) -> bool {
         match part {
             SetupPart::Pacman => self.done.pacman_conf.is_some(),
             SetupPart::Kubo => !self.done.kubo.is_empty(),
@@ -103,7 +103,7 @@ impl SetupRecord {
     ///
     /// # Errors
     /// `Local` when it cannot be read, belongs to another user, or was written by a later version.
-    pub fn read(env: &Env, settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn read(env: &Env, settings: &Settings) -> Result<Self, Error> {
         let dir = Self::dir(env, settings);
         let path = dir.join("record.json");
         let done = match fsx::read_small(&path, env.uid, MOST) {
@@ -118,7 +118,7 @@ impl SetupRecord {
     }
 
     /// Writes the record, or removes all of it when nothing is left to undo.
-    pub fn write(&self) -> Result<(), Error> {
+    pub(crate) fn write(&self) -> Result<(), Error> {
         let path = self.dir.join("record.json");
         if self.done == Done::default() {
             for name in ["record.json", Text::Before.name(), Text::After.name()] {
@@ -135,20 +135,20 @@ impl SetupRecord {
     }
 
     /// Keeps a text. Only its owner may read it: pacman.conf can hold passwords of servers.
-    pub fn keep(&self, text: Text, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn keep(&self, text: Text, bytes: &[u8]) -> Result<(), Error> {
         self.make()?;
         let path = self.path(text);
         fsx::replace(&path, bytes, 0o600).map_err(|e| failed(&path, e))
     }
 
     /// Reads a kept text.
-    pub fn text(&self, text: Text) -> Result<Vec<u8>, Error> {
+    pub(crate) fn text(&self, text: Text) -> Result<Vec<u8>, Error> {
         let path = self.path(text);
         fsx::read_small(&path, self.uid, MOST).map_err(|e| Error::local(path.display(), format!("cannot be read: {e}")))
     }
 
     /// Returns the path of a kept text.
-    pub fn path(&self, text: Text) -> PathBuf {
+    pub(crate) fn path(&self, text: Text) -> PathBuf {
         self.dir.join(text.name())
     }
 

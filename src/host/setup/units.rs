@@ -8,15 +8,15 @@ use crate::host::inspect::units::{self, UnitState};
 
 /// A unit that setup can switch.
 #[derive(Clone, Copy, Debug)]
-pub struct Unit {
+pub(crate) struct Unit {
     /// Its name, by which the record knows it.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its purpose, for the question to the user.
-    pub about: &'static str,
+    pub(crate) about: &'static str,
     /// The way to have the same without systemd.
-    pub otherwise: &'static str,
+    pub(crate) otherwise: &'static str,
     /// True if it belongs to each user's session: then root can enable it for all users, and start none.
-    pub of_users: bool,
+    pub(crate) of_users: bool,
 }
 
 impl Unit {
@@ -31,7 +31,7 @@ impl Unit {
     }
 
     /// True if it is enabled.
-    pub fn is_enabled(self) -> bool {
+    pub(crate) fn is_enabled(self) -> bool {
         matches!(self.state(), UnitState::Is(state) if state.starts_with("enabled"))
     }
 
@@ -94,7 +94,7 @@ impl Change for UnitSwitch {
 ///
 /// # Errors
 /// `Local` where its service could not start, because its user does not exist, or systemctl cannot tell.
-pub fn offer(unit: Unit) -> Result<SetupOffer, Error> {
+pub(crate) fn offer(unit: Unit) -> Result<SetupOffer, Error> {
     let name = unit.name;
     match unit.state() {
         UnitState::NoSystemctl => Ok(SetupOffer::Nothing(format!("there is no systemctl here; {}", unit.otherwise))),
@@ -116,7 +116,7 @@ pub fn offer(unit: Unit) -> Result<SetupOffer, Error> {
 }
 
 /// Offers to disable `unit`, if setup has enabled it.
-pub fn offer_undo(unit: Unit, record: &SetupRecord) -> SetupOffer {
+pub(crate) fn offer_undo(unit: Unit, record: &SetupRecord) -> SetupOffer {
     if !record.done.units.iter().any(|done| done == unit.name) {
         return SetupOffer::Nothing(format!("setup has not enabled {}", unit.name));
     }

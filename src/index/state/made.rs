@@ -1,5 +1,7 @@
 //! Makes a table of delivered bytes: measured while it is written, so that it cannot exceed the signed size.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io;
 use std::path::Path;

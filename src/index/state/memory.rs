@@ -1,5 +1,7 @@
 //! The highest sequence seen from each key, as stored in the state file.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ use crate::base::fsx::{self, FileKey};
 use super::{Catalogue, CatalogueEntry, CatalogueError, SourceError, layout};
 
 /// Reads the entries of a list, in any order.
-pub type TableReader = fn(&File) -> Result<Vec<CatalogueEntry>, SourceError>;
+pub(crate) type TableReader = fn(&File) -> Result<Vec<CatalogueEntry>, SourceError>;
 
 /// Returns the catalogue of the list at `source`, from `cache` if that was compiled from the same state of it.
 ///
@@ -18,7 +18,7 @@ pub type TableReader = fn(&File) -> Result<Vec<CatalogueEntry>, SourceError>;
 ///
 /// # Errors
 /// `File` when the list cannot be opened, `Source` when it is none, `Changed` when it was written to meanwhile.
-pub fn of_source(source: &Path, cache: &Path, read: TableReader) -> Result<Catalogue, CatalogueError> {
+pub(crate) fn of_source(source: &Path, cache: &Path, read: TableReader) -> Result<Catalogue, CatalogueError> {
     // A damaged or foreign compiled file is no obstacle: it is compiled again.
     let compiled = Catalogue::open(cache).ok().flatten();
     // The list is opened only when needed, but the key of the open file decides: the name may lead to another
@@ -33,7 +33,7 @@ pub fn of_source(source: &Path, cache: &Path, read: TableReader) -> Result<Catal
 ///
 /// # Errors
 /// As of [`of_source`].
-pub fn anew(source: &Path, cache: &Path, read: TableReader) -> Result<Catalogue, CatalogueError> {
+pub(crate) fn anew(source: &Path, cache: &Path, read: TableReader) -> Result<Catalogue, CatalogueError> {
     let file = |cause| CatalogueError::File { path: source.to_owned(), cause };
     let opened = fsx::open_followed(source).map_err(file)?;
     let key = FileKey::of(&opened).map_err(file)?;

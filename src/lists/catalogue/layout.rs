@@ -13,6 +13,8 @@
 //!
 //! About 130 bytes a package with its signature; 12 MB would hold everything Arch publishes.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io;
 use std::path::Path;
 
@@ -100,13 +102,13 @@ fn check(fixed: &[u8], tail: &[u8]) -> [u8; 4] {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Header {
-    pub count: u32,
-    pub tails: u32,
-    pub source: FileKey,
+    pub(crate) count: u32,
+    pub(crate) tails: u32,
+    pub(crate) source: FileKey,
 }
 
 impl Header {
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let FileKey { dev, ino, size, mtime_ns, ctime_ns } = self.source;
         let mut out = MAGIC.to_vec();
         for number in [VERSION, FIXED as u32, self.count, self.tails] {
@@ -121,7 +123,7 @@ impl Header {
     }
 
     /// Checks everything that the header and the file's length state about each other.
-    pub fn decode(bytes: &[u8; HEADER], length: u64) -> Result<Self, &'static str> {
+    pub(crate) fn decode(bytes: &[u8; HEADER], length: u64) -> Result<Self, &'static str> {
         if bytes[..8] != *MAGIC {
             return Err("not a catalogue");
         }
@@ -153,12 +155,12 @@ impl Header {
 
 /// The position of a record's tail in the file.
 pub(super) struct TailPosition {
-    pub offset: u64,
-    pub length: usize,
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
 }
 
 impl TailPosition {
-    pub fn decode(fixed: &[u8; FIXED], header: &Header) -> Result<Self, &'static str> {
+    pub(crate) fn decode(fixed: &[u8; FIXED], header: &Header) -> Result<Self, &'static str> {
         let start = u64::from(u32_at(fixed, 0));
         let flags = fixed[5];
         let root = if flags & HAS_ROOT > 0 { 32 } else { 0 };

@@ -5,6 +5,8 @@
 //! table (a sync database, an index table) is compiled once into this form and then searched with a few `pread`
 //! calls: no memory map, which another process could change or shorten during a search, and hence no unsafe code.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 mod compile;
 mod layout;
 
@@ -20,7 +22,7 @@ use crate::base::name::FileName;
 use crate::base::size;
 use crate::lists::system::Signature;
 
-pub use compile::{TableReader, anew, of_source};
+pub(crate) use compile::{anew, of_source};
 pub use layout::write;
 
 /// The expected content of one file.
@@ -115,7 +117,7 @@ pub enum SourceError {
 impl CatalogueError {
     /// Returns true when the table cannot be read here, which proves nothing about the table: it may be sound, and
     /// list any file. Content that was read and is malformed is another case.
-    pub fn is_about_reading(&self) -> bool {
+    pub(crate) fn is_about_reading(&self) -> bool {
         match self {
             Self::File { .. } | Self::Changed(_) | Self::Damaged { .. } => true,
             Self::Source { cause, .. } => matches!(cause, SourceError::Unread(_)),
@@ -124,12 +126,12 @@ impl CatalogueError {
     }
 
     /// Returns true when there is more in it than is read here. The system, which has no such limits, may use it.
-    pub fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge | Self::Source { cause: SourceError::TooLarge(_), .. })
     }
 
     /// Returns true when there is no such file.
-    pub fn is_absence(&self) -> bool {
+    pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::File { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 }
@@ -165,16 +167,18 @@ impl Catalogue {
     }
 
     /// Returns true when this was compiled from exactly that state of the source.
-    pub fn matches(&self, source: FileKey) -> bool {
+    pub(crate) fn matches(&self, source: FileKey) -> bool {
         self.header.source == source
     }
 
     /// Returns the number of listed files.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn len(&self) -> usize {
         self.header.count as usize
     }
 
     /// Returns true for an empty table, which is legal.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn is_empty(&self) -> bool {
         self.header.count == 0
     }
@@ -195,7 +199,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Damaged`, `File`.
-    pub fn find_content(
+    pub(crate) fn find_content(
         &self,
         name: &FileName,
         signed: Option<&FileName>,

@@ -4,13 +4,15 @@
 //! bundled, long options may be shortened while unambiguous, options may follow targets, and `--` ends them.
 //! Words that pacman would refuse are skipped here: the running pacman has already accepted its line.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// The operation of a pacman run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// `-D`
     Database,
     /// `-F`
@@ -31,40 +33,40 @@ pub enum Operation {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Arguments {
     /// The operation; `None` when there is none or more than one, which pacman refuses.
-    pub operation: Option<Operation>,
+    pub(crate) operation: Option<Operation>,
     /// Number of `y` flags: 1 refreshes, 2 and more force it.
     pub refresh: u8,
     /// `-w`: nothing is installed.
-    pub download_only: bool,
+    pub(crate) download_only: bool,
     /// `--config`, the last one.
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// `-b`, `--dbpath`, the last one.
-    pub db_path: Option<PathBuf>,
+    pub(crate) db_path: Option<PathBuf>,
     /// `--cachedir`, all of them, in order; those of the configuration come after them.
-    pub cache_dirs: Vec<PathBuf>,
+    pub(crate) cache_dirs: Vec<PathBuf>,
     /// `-r`, `--root`, the last one.
-    pub root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
     /// `--sysroot`, the last one.
-    pub sysroot: Option<PathBuf>,
+    pub(crate) sysroot: Option<PathBuf>,
     /// `--gpgdir`, the last one.
-    pub gpg_dir: Option<PathBuf>,
+    pub(crate) gpg_dir: Option<PathBuf>,
     /// `--arch`, all of them, in order; those of the configuration come after them.
-    pub architectures: Vec<OsString>,
+    pub(crate) architectures: Vec<OsString>,
     /// The words that are no options: package names, groups, URLs. A single `-` means that pacman read more from
     /// its stdin.
     pub targets: Vec<OsString>,
     /// True when `u` was given, which with `-S` upgrades the system.
-    pub upgrade: bool,
+    pub(crate) upgrade: bool,
     /// `--noconfirm`, unless `--confirm` came later: every question gets its default answer.
-    pub no_confirm: bool,
+    pub(crate) no_confirm: bool,
     /// `--ask`, which inverts some default answers and implies `no_confirm`.
-    pub turns_answers: bool,
+    pub(crate) turns_answers: bool,
     /// `--disable-download-timeout`: a slow source is waited for.
-    pub disable_download_timeout: bool,
+    pub(crate) disable_download_timeout: bool,
     /// `--ignore`, all of them, split at commas; those of the configuration come on top.
-    pub ignored: Vec<String>,
+    pub(crate) ignored: Vec<String>,
     /// `--ignoregroup`, likewise.
-    pub ignored_groups: Vec<String>,
+    pub(crate) ignored_groups: Vec<String>,
     parts: Vec<ArgumentPart>,
     operations: u8,
 }
@@ -199,7 +201,7 @@ impl Arguments {
     }
 
     /// Returns only the options for configuration, databases and root, each path made absolute by `resolve`.
-    pub fn path_words(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
+    pub(crate) fn path_words(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
         let paths = self.parts.iter().filter_map(|part| match part {
             ArgumentPart::Path(option, path) => Some((option, path)),
             ArgumentPart::Word(_) => None,
@@ -208,7 +210,7 @@ impl Arguments {
     }
 
     /// Returns true when targets came through pacman's stdin (a target `-`), which cannot be read twice.
-    pub fn reads_stdin(&self) -> bool {
+    pub(crate) fn reads_stdin(&self) -> bool {
         self.targets.iter().any(|target| target == "-")
     }
 

@@ -4,6 +4,8 @@
 //! forced refresh appear only in pacman's own command line, which `/proc` shows to every user (`environ`, `cwd`
 //! and `exe` it does not show to `DownloadUser`; `doc/facts/pacman.md`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
@@ -31,29 +33,29 @@ const USUAL: usize = 4096;
 /// The key of one run of pacman: the process id and when it started, which together never come back until the
 /// machine restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ProcessKey {
+pub(crate) struct ProcessKey {
     /// The process id, as seen in our own process namespace.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// Start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
-    pub start_time: u64,
+    pub(crate) start_time: u64,
 }
 
 /// The calling pacman process and its command.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The run that this call belongs to.
-    pub key: ProcessKey,
+    pub(crate) key: ProcessKey,
     /// Its program as it was started: a path, or a name that was found in `PATH`.
-    pub program: PathBuf,
+    pub(crate) program: PathBuf,
     /// Its command line, read as pacman reads it.
-    pub arguments: Arguments,
+    pub(crate) arguments: Arguments,
     /// The other possible meaning: see [`Arguments::parse_otherwise`].
-    pub otherwise: Option<Arguments>,
+    pub(crate) otherwise: Option<Arguments>,
 }
 
 /// The reason why a process cannot be identified. Trying again does not help.
 #[derive(Debug, thiserror::Error)]
-pub enum CallerError {
+pub(crate) enum CallerError {
     /// It ended, or `/proc` is mounted with `hidepid`.
     #[error("process {0} has ended or is hidden")]
     Gone(i32),
@@ -89,7 +91,7 @@ impl ProcessKey {
     ///
     /// # Errors
     /// `Gone` and `Unreadable`.
-    pub fn of(pid: i32) -> Result<Self, CallerError> {
+    pub(crate) fn of(pid: i32) -> Result<Self, CallerError> {
         Self::by(&ProcessFiles::of(pid)?)
     }
 
@@ -107,12 +109,12 @@ impl ProcessKey {
     ///
     /// # Errors
     /// As [`ProcessKey::of`]; `Gone(0)` where the parent lives in another process namespace.
-    pub fn parent() -> Result<Self, CallerError> {
+    pub(crate) fn parent() -> Result<Self, CallerError> {
         Self::of(parent_pid()?)
     }
 
     /// Returns true while the same process still runs.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         Self::of(self.pid).is_ok_and(|now| now == *self)
     }
 }
@@ -127,7 +129,7 @@ impl Caller {
     /// # Errors
     /// `NotPacman` when there is none, `Foreign` when the way up ends before, `Gone` and `Unreadable` when a process on it
     /// is hidden.
-    pub fn above(pid: i32, uid: u32) -> Result<Self, CallerError> {
+    pub(crate) fn above(pid: i32, uid: u32) -> Result<Self, CallerError> {
         let (mut at, mut user, mut first) = (pid, uid, None);
         for _ in 0..HIGHEST {
             let files = ProcessFiles::of(at)?;
@@ -155,7 +157,8 @@ impl Caller {
     ///
     /// # Errors
     /// `NotPacman` when it is another program, which is normal under makepkg and by hand.
-    pub fn of(pid: i32) -> Result<Self, CallerError> {
+    #[cfg(test)]
+    pub(crate) fn of(pid: i32) -> Result<Self, CallerError> {
         Self::by(&ProcessFiles::of(pid)?)
     }
 
@@ -180,7 +183,7 @@ impl Caller {
     /// That directory is read from `PWD`, inherited from the shell, because pacman 6 itself changes directory
     /// before it calls us and `DownloadUser` may not read `/proc/PID/cwd`. `None` when neither leads to an
     /// existing path.
-    pub fn resolve(&self, path: &Path) -> Option<PathBuf> {
+    pub(crate) fn resolve(&self, path: &Path) -> Option<PathBuf> {
         if path.is_absolute() {
             return Some(path.to_owned());
         }
@@ -196,7 +199,7 @@ impl Caller {
 }
 
 /// Returns true when the parent process has pacman's name; reads nothing else of it.
-pub fn is_parent_pacman() -> bool {
+pub(crate) fn is_parent_pacman() -> bool {
     let cmdline = parent_pid().and_then(ProcessFiles::of).and_then(|files| files.read("cmdline", LONGEST_CMDLINE));
     cmdline.is_ok_and(|cmdline| cmdline.split(|byte| *byte == 0).next().is_some_and(is_pacman))
 }
@@ -204,7 +207,7 @@ pub fn is_parent_pacman() -> bool {
 /// Has the kernel kill this process, also after it runs another program, when its parent ends: a killed pacman
 /// needs no more files, and no process would be left to end its downloads. Returns false when `parent` has ended
 /// already.
-pub fn end_with(parent: u32) -> bool {
+pub(crate) fn end_with(parent: u32) -> bool {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     Env::parent_now() == parent
 }

@@ -12,7 +12,7 @@ use super::syncdb::{self, DatabaseError, Limits, Package};
 /// # Errors
 /// `Unsupported` for a compression that libalpm alone reads; `TooLarge`; `Unread` where the file system fails; else
 /// `Malformed`.
-pub fn entries(database: &File) -> Result<Vec<CatalogueEntry>, SourceError> {
+pub(crate) fn entries(database: &File) -> Result<Vec<CatalogueEntry>, SourceError> {
     let mut entries = Vec::new();
     syncdb::read::<DatabaseError>(database, &Limits::default(), |package| {
         entries.extend(entry(package));

@@ -21,13 +21,13 @@ pub(super) struct KeptAnswer {
 }
 
 impl KeptAnswer {
-    pub fn of(directory: &Path, question: &[u8]) -> Self {
+    pub(crate) fn of(directory: &Path, question: &[u8]) -> Self {
         let question = Sha256::of(question);
         Self { path: directory.join(format!("pacman-conf-{}.txt", &question.to_string()[..16])), question }
     }
 
     /// Returns the answer, if there is a trusted one and all its sources are unchanged.
-    pub fn recall(&self) -> Option<String> {
+    pub(crate) fn recall(&self) -> Option<String> {
         // Whatever the damage of the file, asking again replaces or ignores it.
         let file = fsx::open_trusted(&self.path).ok()??;
         // With room for all of it, it is read by one call.
@@ -43,7 +43,7 @@ impl KeptAnswer {
     }
 
     /// Keeps an answer; does nothing where that is not possible.
-    pub fn keep(&self, sources: &Sources, dump: &str) {
+    pub(crate) fn keep(&self, sources: &Sources, dump: &str) {
         let mut head = format!("{FIRST_LINE}\n{}\n", self.question);
         for (path, key) in &sources.files {
             let Some(path) = path.to_str().filter(|path| !path.contains('\n')) else { return };
@@ -75,8 +75,8 @@ pub(super) struct Sources {
 /// An existing file or directory, as far as can be told, that this user cannot read.
 #[derive(Debug)]
 pub(super) struct UnreadablePath {
-    pub path: PathBuf,
-    pub cause: io::Error,
+    pub(crate) path: PathBuf,
+    pub(crate) cause: io::Error,
 }
 
 impl Sources {
@@ -85,7 +85,7 @@ impl Sources {
     /// # Errors
     /// `UnreadablePath` when one of them cannot be read: `pacman-conf` then silently skips the files that a glob cannot
     /// see (`process_include` in `src/pacman/conf.c`), so that its answer may lack servers.
-    pub fn of_config(config: &Path) -> Result<Self, UnreadablePath> {
+    pub(crate) fn of_config(config: &Path) -> Result<Self, UnreadablePath> {
         let mut out = Self { files: Vec::new(), is_whole: true };
         out.scan(config, 0)?;
         Ok(out)
@@ -93,12 +93,12 @@ impl Sources {
 
     /// Returns true when these are all. Not with a relative include, or too many files: then no answer can be
     /// kept.
-    pub fn are_whole(&self) -> bool {
+    pub(crate) fn are_whole(&self) -> bool {
         self.is_whole
     }
 
     /// Adds one more file.
-    pub fn add(&mut self, path: &Path) {
+    pub(crate) fn add(&mut self, path: &Path) {
         if !self.files.iter().any(|(known, _)| known == path) {
             self.files.push((path.to_owned(), state(path)));
         }

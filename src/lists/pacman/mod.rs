@@ -3,17 +3,19 @@
 //! Everything here is read from this machine (`/proc`, `pacman-conf`, the sync directory). No code here uses the
 //! network, and none trusts a file that another unprivileged user could have written ([`trusted`]).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 mod archive;
 pub mod arguments;
 pub mod caller;
 mod desc;
-pub mod entries;
+pub(crate) mod entries;
 mod kept;
 pub mod names;
 mod package;
 pub mod pacman_conf;
-pub mod pacman_run;
+pub(crate) mod pacman_run;
 pub mod queries;
-pub mod question;
+pub(crate) mod question;
 pub mod syncdb;
-pub mod version;
+pub(crate) mod version;

@@ -1,5 +1,7 @@
 //! The names of pacman's files: packages, databases and their signatures, told apart by suffix alone.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use crate::base::name::{FileName, RepoName};
 use crate::lists::system::{NameKind, PackageParts};
 
@@ -26,13 +28,8 @@ pub fn signed(name: &FileName) -> Option<FileName> {
     name.as_str().strip_suffix(".sig").and_then(|base| FileName::new(base).ok())
 }
 
-/// Returns the name of the detached signature of a file; `None` where that would be too long.
-pub fn signature(name: &FileName) -> Option<FileName> {
-    FileName::new(format!("{name}.sig")).ok()
-}
-
 /// Returns the name of the database of a repository; `None` where that would be too long.
-pub fn database(repo: &RepoName) -> Option<FileName> {
+pub(crate) fn database(repo: &RepoName) -> Option<FileName> {
     FileName::new(format!("{repo}.db")).ok()
 }
 
@@ -55,14 +52,14 @@ pub fn package(name: &FileName) -> Option<PackageParts<'_>> {
 }
 
 /// Returns a name as pacman's progress shows it: without what all packages have at their end.
-pub fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     let (base, end) = name.strip_suffix(".sig").map_or((name, ""), |base| (base, ".sig"));
     let base = base.rfind(".pkg.tar").filter(|at| *at > 0).map_or(base, |at| &base[..at]);
     format!("{base}{end}")
 }
 
 /// Returns true for the name of a database that lists packages, which `REPO.files` does not.
-pub fn lists_packages(name: &str) -> bool {
+pub(crate) fn lists_packages(name: &str) -> bool {
     name.ends_with(".db")
 }
 
@@ -112,7 +109,6 @@ mod tests {
     #[test]
     fn what_a_signature_signs_is_a_plain_name_as_well() {
         assert_eq!(signed(&name("core.db.sig")), Some(name("core.db")));
-        assert_eq!(signature(&name("core.db")), Some(name("core.db.sig")));
         for dots in [".sig", "..sig", "...sig"] {
             assert_eq!(signed(&name(dots)), None, "{dots}");
         }

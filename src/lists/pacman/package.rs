@@ -1,6 +1,8 @@
 //! The vocabulary of the sync database's readers: a package, the limits of a database, and the reasons to refuse
 //! one.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io;
 
 use crate::base::digest::Sha256;
@@ -29,7 +31,7 @@ pub struct Package {
     /// `%PGPSIG%`, which has the same bytes as the `.sig` file beside the package (`repo-add --include-sigs`).
     pub signature: Option<Signature>,
     /// `%BUILDDATE%`: seconds since 1970; `None` when it is not a number.
-    pub build_date: Option<u64>,
+    pub(crate) build_date: Option<u64>,
 }
 
 /// The limits of a database.

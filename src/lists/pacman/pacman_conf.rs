@@ -3,6 +3,8 @@
 //! Parsing `pacman.conf` here would mean copying its rules for globs, defaults and merged signature levels,
 //! version by version. `pacman-conf` ships with pacman and prints everything expanded; `question.rs` runs it.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -96,11 +98,11 @@ pub struct PacmanConf {
 /// A dump without a line that every version of `pacman-conf` prints. Trying again does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("its output names no {0}")]
-pub struct IncompleteConfError(pub &'static str);
+pub struct IncompleteConfError(pub(crate) &'static str);
 
 impl PacmanConf {
     /// Returns true when an option without a value is set, such as `DisableDownloadTimeout`.
-    pub fn has_flag(&self, flag: &str) -> bool {
+    pub(crate) fn has_flag(&self, flag: &str) -> bool {
         self.flags.iter().any(|set| set == flag)
     }
 

@@ -6,19 +6,19 @@ use crate::lists::pacman::caller::{Caller, CallerError, ProcessKey};
 
 /// A run of pacman, or of another program that calls for one file after the other.
 #[derive(Clone, Debug)]
-pub struct PacmanRun {
+pub(crate) struct PacmanRun {
     /// The pacman that called, if one did.
-    pub caller: Option<Caller>,
+    pub(crate) caller: Option<Caller>,
     /// True when a pacman has called whose command line cannot be read: `/proc` is not mounted, hides other users,
     /// or ends before it.
-    pub is_hidden: bool,
+    pub(crate) is_hidden: bool,
     /// Its name in the store: its process id and start time.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl PacmanRun {
     /// Finds the run that the process `env` belongs to.
-    pub fn of(env: &Env) -> Self {
+    pub(crate) fn of(env: &Env) -> Self {
         // For root's child the pacman is the grandparent, whose id root passed on.
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
@@ -45,12 +45,12 @@ impl PacmanRun {
     }
 
     /// Returns the process id in its name.
-    pub fn pid(&self) -> &str {
+    pub(crate) fn pid(&self) -> &str {
         self.name.split('-').next().unwrap_or_default()
     }
 
     /// Returns true when pacman called, whether or not its command line can be read.
-    pub fn is_of_pacman(&self) -> bool {
+    pub(crate) fn is_of_pacman(&self) -> bool {
         self.caller.is_some() || self.is_hidden
     }
 }

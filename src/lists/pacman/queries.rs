@@ -6,6 +6,8 @@
 //! first provider and whole groups (src/pacman/callback.c:221, sync.c:587), and looks for no conflicts. `certain`
 //! in `ahead` allows for the other answers that a user may have given.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,7 +32,7 @@ const FIELDS: [&str; 8] = ["%r", "%n", "%v", "%l", "%D", "%P", "%H", "%G"];
 
 /// A pacman to query about the configuration and databases of a running one.
 #[derive(Clone, Debug)]
-pub struct Pacman {
+pub(crate) struct Pacman {
     program: PathBuf,
     transaction: Vec<OsString>,
     path_words: Vec<OsString>,
@@ -70,7 +72,7 @@ impl Pacman {
     /// starts has the environment variable `guard` set, so that it can be told from a real downloader.
     ///
     /// `None` where a path of its command line is relative to a directory that is not known.
-    pub fn of(caller: &Caller, arguments: &Arguments, guard: &'static str) -> Option<Self> {
+    pub(crate) fn of(caller: &Caller, arguments: &Arguments, guard: &'static str) -> Option<Self> {
         let resolve = |path: &Path| caller.resolve(path);
         // A name without a slash is looked up in PATH, by pacman's shell as by us.
         let is_name = caller.program.components().count() == 1 && !caller.program.is_absolute();
@@ -83,14 +85,14 @@ impl Pacman {
     /// included.
     ///
     /// `None` for a transaction that pacman refuses, or without an answer in time.
-    pub fn transaction(&self) -> Option<Vec<TransactionPackage>> {
+    pub(crate) fn transaction(&self) -> Option<Vec<TransactionPackage>> {
         let mut words: Vec<OsString> = vec![format!("--print-format={MARK}\t{}", FIELDS.join("\t")).into()];
         words.extend(self.transaction.iter().cloned());
         Some(self.ask(&words)?.lines().filter_map(coming).collect())
     }
 
     /// Returns the metadata of these packages, by name.
-    pub fn about(&self, packages: &[TransactionPackage]) -> Option<HashMap<String, About>> {
+    pub(crate) fn about(&self, packages: &[TransactionPackage]) -> Option<HashMap<String, About>> {
         let mut words: Vec<OsString> = vec!["-Si".into()];
         words.extend(self.path_words.iter().cloned());
         words.extend(packages.iter().map(|package| format!("{}/{}", package.repo, package.name).into()));
@@ -98,7 +100,7 @@ impl Pacman {
     }
 
     /// Returns the names and versions of all installed packages. `None` also where none is.
-    pub fn installed(&self) -> Option<HashMap<String, String>> {
+    pub(crate) fn installed(&self) -> Option<HashMap<String, String>> {
         let mut words: Vec<OsString> = vec!["-Q".into()];
         words.extend(self.path_words.iter().cloned());
         let text = self.ask(&words)?;

@@ -20,35 +20,35 @@ use super::kept;
 use super::pacman_conf::{IncompleteConfError, PacmanConf};
 
 /// Longest wait for `pacman-conf`. It needs 5 ms; only a hung network file system needs longer.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of output that are read; 200 mirrors in 20 repositories make 250 KiB.
 const MOST_OUTPUT: u64 = 4 << 20;
 const DEFAULT_CONFIG: &str = "/etc/pacman.conf";
 
 /// The parameters of a query: the configuration, and the options of pacman's own command line that override it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ConfQuestion {
+pub(crate) struct ConfQuestion {
     /// The program; found in `PATH` when it has no slash.
-    pub program: PathBuf,
+    pub(crate) program: PathBuf,
     /// The configuration file, absolute.
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// `--root`
-    pub root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
     /// `--sysroot`; `pacman-conf` knows it from 6.1 on.
-    pub sysroot: Option<PathBuf>,
+    pub(crate) sysroot: Option<PathBuf>,
     /// `--dbpath`
-    pub db_path: Option<PathBuf>,
+    pub(crate) db_path: Option<PathBuf>,
     /// `--gpgdir`
-    pub gpg_dir: Option<PathBuf>,
+    pub(crate) gpg_dir: Option<PathBuf>,
     /// `--cachedir`, in order.
-    pub cache_dirs: Vec<PathBuf>,
+    pub(crate) cache_dirs: Vec<PathBuf>,
     /// `--arch`, in order.
-    pub architectures: Vec<OsString>,
+    pub(crate) architectures: Vec<OsString>,
 }
 
 /// The reason why the configuration is unknown. Trying again may help only after `SilentError::TooSlow`.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfError {
+pub(crate) enum ConfError {
     /// pacman has a relative path on its command line, and its working directory at the start is unknown.
     #[error("{}: relative to a directory that is not known", .0.display())]
     Relative(PathBuf),
@@ -124,7 +124,7 @@ impl ConfQuestion {
     ///
     /// # Errors
     /// `Relative` where the directory of a relative path on its command line is unknown.
-    pub fn of(caller: &Caller) -> Result<Self, ConfError> {
+    pub(crate) fn of(caller: &Caller) -> Result<Self, ConfError> {
         let given = &caller.arguments;
         let resolve = |path: &PathBuf| caller.resolve(path).ok_or_else(|| ConfError::Relative(path.clone()));
         let option = |path: &Option<PathBuf>| path.as_ref().map(resolve).transpose();
@@ -150,7 +150,7 @@ impl ConfQuestion {
     ///
     /// # Errors
     /// `ConfError`.
-    pub fn ask(&self) -> Result<PacmanConf, ConfError> {
+    pub(crate) fn ask(&self) -> Result<PacmanConf, ConfError> {
         self.ask_within(PATIENCE)
     }
 
@@ -158,7 +158,7 @@ impl ConfQuestion {
     ///
     /// # Errors
     /// `ConfError`.
-    pub fn ask_within(&self, patience: Duration) -> Result<PacmanConf, ConfError> {
+    pub(crate) fn ask_within(&self, patience: Duration) -> Result<PacmanConf, ConfError> {
         self.sources()?;
         self.read(&self.dump(patience)?)
     }
@@ -168,7 +168,7 @@ impl ConfQuestion {
     ///
     /// # Errors
     /// `ConfError::Silent`, when pacman would not accept it either.
-    pub fn try_text(&self, text: &[u8]) -> Result<String, ConfError> {
+    pub(crate) fn try_text(&self, text: &[u8]) -> Result<String, ConfError> {
         let (input, mut command) = (Input::of(text)?, Command::new(&self.program));
         command.arg("--config").arg(input.path());
         Ok(program::hear(command, text, PATIENCE, MOST_OUTPUT)?)
@@ -181,12 +181,13 @@ impl ConfQuestion {
     ///
     /// # Errors
     /// `ConfError`.
-    pub fn ask_or_recall(&self, directory: &Path) -> Result<PacmanConf, ConfError> {
+    #[cfg(test)]
+    pub(crate) fn ask_or_recall(&self, directory: &Path) -> Result<PacmanConf, ConfError> {
         self.recall(directory).map_or_else(|| self.ask_and_keep(directory, PATIENCE), Ok)
     }
 
     /// Returns the last answer, kept in `directory`, if it is still valid.
-    pub fn recall(&self, directory: &Path) -> Option<PacmanConf> {
+    pub(crate) fn recall(&self, directory: &Path) -> Option<PacmanConf> {
         kept::KeptAnswer::of(directory, &self.identity()).recall().and_then(|dump| self.read(&dump).ok())
     }
 
@@ -194,7 +195,7 @@ impl ConfQuestion {
     ///
     /// # Errors
     /// `ConfError`.
-    pub fn ask_and_keep(&self, directory: &Path, patience: Duration) -> Result<PacmanConf, ConfError> {
+    pub(crate) fn ask_and_keep(&self, directory: &Path, patience: Duration) -> Result<PacmanConf, ConfError> {
         // The states are read before the program runs, so that a change meanwhile makes the answer stale and not
         // wrong.
         let sources = self.sources()?;

@@ -3,6 +3,8 @@
 //! A `.db` or `.files` file is a (compressed) tar of `name-version/desc` entries (`repo-add`; alpm-repo-db(7)). It is
 //! read as a stream, once, and every size in it is bounded, because a mirror may send anything under that name.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::HashSet;
 use std::io::{self, Read};
 
@@ -87,7 +89,8 @@ pub fn check(from: impl Read) -> Result<usize, DatabaseError> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
+#[cfg(test)]
+pub(crate) fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
     let mut packages = Vec::new();
     read::<DatabaseError>(from, &Limits::default(), |package| {
         packages.push(package);

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A release: `7.1.0`. Snapshots between releases (`7.1.0.r9.g54d9411`) count as the release before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Version(pub u32, pub u32, pub u32);
+pub(crate) struct Version(pub(crate) u32, pub u32, pub u32);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,7 +21,7 @@ impl fmt::Display for Version {
 }
 
 /// Returns the version of the `pacman` in `PATH`; `None` when there is none, or it prints none.
-pub fn installed() -> Option<Version> {
+pub(crate) fn installed() -> Option<Version> {
     let mut command = Command::new("pacman");
     command.arg("--version");
     // A pacman that fails has still printed it.
@@ -31,12 +31,12 @@ pub fn installed() -> Option<Version> {
 /// Returns the version of the pacman that runs this as its downloader.
 ///
 /// Source: pacman sets `HTTP_USER_AGENT=pacman/7.1.0 (…)` (pacman 7.1.0, src/pacman/pacman.c:289).
-pub fn of_caller(env: &Env) -> Option<Version> {
+pub(crate) fn of_caller(env: &Env) -> Option<Version> {
     numbers(env.var("HTTP_USER_AGENT")?.strip_prefix("pacman/")?)
 }
 
 /// Reads `… Pacman v7.1.0 - libalpm v16.0.0 …`.
-pub fn parse(text: &str) -> Option<Version> {
+pub(crate) fn parse(text: &str) -> Option<Version> {
     numbers(text.split_once("Pacman v")?.1)
 }
 

@@ -24,7 +24,7 @@ impl Lists {
     ///
     /// # Errors
     /// A usage error when there is one that does not parse: no file of that repository can be proven then.
-    pub fn table(&self, repo: &RepoName) -> Result<Option<Catalogue>, Error> {
+    pub(crate) fn table(&self, repo: &RepoName) -> Result<Option<Catalogue>, Error> {
         Ok(match self.list.table(self, repo, false)? {
             ListTable::Compiled(catalogue) => Some(catalogue),
             ListTable::Missing | ListTable::Unread(_) => None,
@@ -32,7 +32,7 @@ impl Lists {
     }
 
     /// Returns the knowledge of a file without the system's configuration: none, and why.
-    pub fn without_repos(&self) -> Knowledge {
+    pub(crate) fn without_repos(&self) -> Knowledge {
         let unread = (self.repos().err() != Some(NoRepos::Absent)).then_some(UnreadList::Configuration);
         Knowledge { unread, for_others: !self.is_for_system(), ..Knowledge::default() }
     }
@@ -44,7 +44,7 @@ impl Lists {
 
     /// Returns the indexes that may speak for a repository, with their compiled tables. Leaves out expired ones
     /// and, with a warning, unreadable ones.
-    pub fn tables(&self, repo: &str) -> Vec<(String, Catalogue)> {
+    pub(crate) fn tables(&self, repo: &str) -> Vec<(String, Catalogue)> {
         self.tables_and_unread(repo).0
     }
 
@@ -68,7 +68,7 @@ impl Lists {
     ///
     /// # Errors
     /// As of [`Lists::table`].
-    pub fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
+    pub(crate) fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
         let configured = self.repo(repo);
         let reading = self.read(name);
         let signed = reading.signed.as_ref();

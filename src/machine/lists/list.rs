@@ -5,6 +5,8 @@
 //! wants, plans, deliveries, neighbours and indexes know a file by what is in this trait. What one system alone has (the
 //! options of pacman's command line, its transactions) stays behind that system's own front door.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::PathBuf;
 
 use super::Lists;

@@ -11,6 +11,8 @@
 //! | `knowledge` | everything that all lists say about one file |
 //! | `once` | warnings, once in a run |
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -61,6 +63,7 @@ impl Lists {
     }
 
     /// Makes the lists of the package system that `list` is of. Reads none of them yet.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn over(machine: &Rc<Machine>, list: Rc<dyn List>) -> Self {
         Self::new(machine, Rc::new(PacmanRun::of(&machine.env)), list)
     }
@@ -78,27 +81,27 @@ impl Lists {
     }
 
     /// Has them keep no warnings: see [`Lists::has_unsaid`].
-    pub fn silent(self) -> Self {
+    pub(crate) fn silent(self) -> Self {
         Self { unsaid: Some(Cell::new(false)), ..self }
     }
 
     /// Keeps compiled lists on `machine` from now on, another view of the same one.
-    pub fn move_to(&mut self, machine: &Rc<Machine>) {
+    pub(crate) fn move_to(&mut self, machine: &Rc<Machine>) {
         self.machine = Rc::clone(machine);
     }
 
     /// Returns the machine that has them.
-    pub fn machine(&self) -> &Rc<Machine> {
+    pub(crate) fn machine(&self) -> &Rc<Machine> {
         &self.machine
     }
 
     /// Returns the run of pacman that sees them.
-    pub fn pacman_run(&self) -> &Rc<PacmanRun> {
+    pub(crate) fn pacman_run(&self) -> &Rc<PacmanRun> {
         &self.pacman_run
     }
 
     /// Returns true when silent lists have withheld a message.
-    pub fn has_unsaid(&self) -> bool {
+    pub(crate) fn has_unsaid(&self) -> bool {
         self.unsaid.as_ref().is_some_and(Cell::get)
     }
 
@@ -121,7 +124,7 @@ impl Lists {
     }
 
     /// Returns the repositories of the package system in their order, then those that only an index speaks for.
-    pub fn repo_names(&self) -> Vec<RepoName> {
+    pub(crate) fn repo_names(&self) -> Vec<RepoName> {
         let configured = self.repos().into_iter().flatten().map(|repo| repo.name.clone());
         let mut names: Vec<RepoName> = configured.collect();
         let indexed = self.machine.settings.indexes.iter().flat_map(|index| &index.repos);
@@ -139,30 +142,30 @@ impl Lists {
     }
 
     /// Returns the directories in which a change may be one of the system's lists.
-    pub fn places(&self) -> Vec<PathBuf> {
+    pub(crate) fn places(&self) -> Vec<PathBuf> {
         self.list.places(self)
     }
 
     /// Returns the architecture of the system's files.
-    pub fn arch(&self) -> String {
+    pub(crate) fn arch(&self) -> String {
         self.list.arch(self)
     }
 
     /// Returns true when the package system itself called. pacman is known by what its process is called, or where
     /// `/proc` hides that, by what it tells in the environment.
-    pub fn is_for_system(&self) -> bool {
+    pub(crate) fn is_for_system(&self) -> bool {
         let is_pacmans = || self.pacman_run.is_of_pacman() || version::of_caller(&self.machine.env).is_some();
         self.pacman.is_none() || is_pacmans()
     }
 
     /// Returns true when a pacman called whose options are not known: it may use other lists than these.
-    pub fn may_be_others(&self) -> bool {
+    pub(crate) fn may_be_others(&self) -> bool {
         self.pacman.is_some() && self.pacman_run.is_hidden
     }
 
     /// Returns true when a source that sends nothing may be given up when no other is left: not where the user
     /// lifted that (`DisableDownloadTimeout` in pacman.conf, `--disable-download-timeout`).
-    pub fn has_timeouts(&self) -> bool {
+    pub(crate) fn has_timeouts(&self) -> bool {
         let lifted = |caller: &Caller| caller.arguments.disable_download_timeout;
         let configured = || self.conf().is_some_and(|conf| conf.has_flag("DisableDownloadTimeout"));
         !self.pacman_run.caller.as_ref().is_some_and(lifted) && !configured()

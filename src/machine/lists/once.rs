@@ -1,5 +1,7 @@
 //! Warnings that appear once in a run of pacman, which starts a process for each file.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! pacman's list: the repositories of pacman.conf and their sync databases, as the pacman that called has them.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,7 @@ impl PacmanList {
     }
 
     /// Makes the list of a configuration that is known already; no program is asked for it.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub fn known(env: &Env, conf: PacmanConf) -> Self {
         Self { run: Rc::new(PacmanRun::of(env)), conf: OnceCell::from(Ok(conf)), databases: None }
     }
@@ -111,42 +114,42 @@ impl List for PacmanList {
 /// The side door: what callers of pacman's own rooms ask for, and no other system has.
 impl Lists {
     /// Uses the sync databases below `databases` in place of pacman's own.
-    pub fn with_databases(self, databases: &Path) -> Self {
+    pub(crate) fn with_databases(self, databases: &Path) -> Self {
         let pacman = Rc::new(PacmanList::new(&self.pacman_run, Some(databases)));
         Self { list: Rc::<PacmanList>::clone(&pacman), pacman: Some(pacman), ..self }
     }
 
     /// Returns pacman's configuration; `None` where there is none, it cannot be read, or the lists are not pacman's.
-    pub fn conf(&self) -> Option<&PacmanConf> {
+    pub(crate) fn conf(&self) -> Option<&PacmanConf> {
         self.pacman.as_ref()?.conf(self).as_ref().ok()
     }
 
     /// Returns what pacman.conf says about a repository.
-    pub fn pacman_repo(&self, name: &RepoName) -> Option<&Repo> {
+    pub(crate) fn pacman_repo(&self, name: &RepoName) -> Option<&Repo> {
         self.conf()?.repo(name)
     }
 
     /// Returns the package caches, if an earlier call has kept pacman's answer; runs no program.
-    pub fn kept_cache_dirs(&self) -> Vec<PathBuf> {
+    pub(crate) fn kept_cache_dirs(&self) -> Vec<PathBuf> {
         let question = self.pacman.as_ref().and_then(|pacman| pacman.question(self).ok());
         let kept = question.and_then(|question| question.recall(&self.machine.store.cache_dir()));
         kept.map(|conf| conf.cache_dirs).unwrap_or_default()
     }
 
     /// Returns pacman's path for the database called `name`, or its signature.
-    pub fn database_path(&self, name: &FileName) -> Option<PathBuf> {
+    pub(crate) fn database_path(&self, name: &FileName) -> Option<PathBuf> {
         Some(self.conf()?.db_path.join("sync").join(name.as_str()))
     }
 
     /// Returns the path of a file of ours that is about the database `name` of this pacman.
-    pub fn beside_database(&self, name: &FileName, kind: &str) -> Option<PathBuf> {
+    pub(crate) fn beside_database(&self, name: &FileName, kind: &str) -> Option<PathBuf> {
         let key = &Sha256::of(self.database_path(name)?.as_os_str().as_encoded_bytes()).to_string()[..12];
         Some(self.machine.store.cache_dir().join(format!("{name}-{key}.{kind}")))
     }
 
     /// Returns the path at which the table of an index is kept while the database in use is a snapshot of it
     /// (`database::listed`).
-    pub fn snapshot_table(&self, repo: &RepoName) -> Option<PathBuf> {
+    pub(crate) fn snapshot_table(&self, repo: &RepoName) -> Option<PathBuf> {
         self.beside_database(&names::database(repo)?, "snapshot")
     }
 }

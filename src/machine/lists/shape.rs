@@ -11,7 +11,7 @@ use crate::lists::system::NameKind;
 use crate::trust::look::{FileShape, ShapeError};
 
 /// Returns the shape of the file called `name`.
-pub fn of(name: &FileName) -> FileShape {
+pub(crate) fn of(name: &FileName) -> FileShape {
     let kind = names::kind(name);
     FileShape::new(
         kind,

@@ -9,11 +9,11 @@ use crate::base::size::BLOCK_MOST;
 use crate::config::url::below;
 
 /// The media type to ask for. A gateway takes it or `format`; both are sent, as the specification advises.
-pub const BLOCK_TYPE: &str = "application/vnd.ipld.raw";
+pub(crate) const BLOCK_TYPE: &str = "application/vnd.ipld.raw";
 
 /// The reason why an answer is not the block.
 #[derive(Debug, thiserror::Error)]
-pub enum BlockError {
+pub(crate) enum BlockError {
     /// More than [`BLOCK_MOST`] bytes.
     #[error("a block of more than {BLOCK_MOST} bytes")]
     TooLong,
@@ -26,7 +26,7 @@ pub enum BlockError {
 }
 
 /// Returns the URL of a block at a gateway.
-pub fn block_url(gateway: &Url, cid: Cid) -> Url {
+pub(crate) fn block_url(gateway: &Url, cid: Cid) -> Url {
     below(gateway, &format!("/ipfs/{cid}?format=raw"))
 }
 
@@ -35,7 +35,7 @@ pub fn block_url(gateway: &Url, cid: Cid) -> Url {
 ///
 /// # Errors
 /// [`BlockError`]; another gateway may have the block.
-pub async fn read_block(answer: Response, cid: Cid, moved: impl FnMut(u64)) -> Result<Vec<u8>, BlockError> {
+pub(crate) async fn read_block(answer: Response, cid: Cid, moved: impl FnMut(u64)) -> Result<Vec<u8>, BlockError> {
     let block = read_body(answer, BLOCK_MOST, moved).await?.ok_or(BlockError::TooLong)?;
     if cid.proves(&block) { Ok(block) } else { Err(BlockError::Other(Box::new(cid))) }
 }
@@ -45,7 +45,7 @@ pub async fn read_block(answer: Response, cid: Cid, moved: impl FnMut(u64)) -> R
 ///
 /// # Errors
 /// When it breaks off.
-pub async fn read_body(
+pub(crate) async fn read_body(
     mut answer: Response,
     most: usize,
     mut moved: impl FnMut(u64),

@@ -3,6 +3,8 @@
 //! Building a TLS client reads every CA of the system (2.5 ms, half of curl's total time); Kubo and many mirrors
 //! speak plain HTTP, so three clients are made lazily.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -16,7 +18,7 @@ use crate::base::miss::Miss;
 use crate::base::public::is_public_address;
 use crate::base::public::is_public_host;
 
-pub mod block;
+pub(crate) mod block;
 mod proxy;
 pub mod range;
 mod tls;
@@ -27,7 +29,7 @@ use proxy::Proxies;
 const MOST_REDIRECTS: usize = 10;
 
 /// The user agent. Not `Mozilla…` nor `…/kubo/…`, which Kubo's RPC refuses.
-pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
 /// Most headers of one answer, and most bytes of them where HTTP/2 counts them: as many as curl takes (curl 8,
 /// lib/http.h: `MAX_HTTP_RESP_HEADER_COUNT`, `MAX_HTTP_RESP_HEADER_SIZE`).
@@ -47,24 +49,24 @@ pub struct Http {
 
 /// The options of a request.
 #[derive(Clone, Default, Debug)]
-pub struct GetOptions {
+pub(crate) struct GetOptions {
     /// First byte wanted; 0 for the whole file.
-    pub from: u64,
+    pub(crate) from: u64,
     /// The end, after `from`; `None` for the end of the file.
-    pub until: Option<u64>,
+    pub(crate) until: Option<u64>,
     /// Ask for status 304 when the file is not newer.
-    pub newer_than: Option<SystemTime>,
+    pub(crate) newer_than: Option<SystemTime>,
     /// Additional `Accept`.
-    pub accept: Option<&'static str>,
+    pub(crate) accept: Option<&'static str>,
     /// `Cache-Control: only-if-cached`, which a gateway answers with 412 when it would need the network.
-    pub cached_only: bool,
+    pub(crate) cached_only: bool,
     /// HEAD instead of GET.
-    pub head: bool,
+    pub(crate) head: bool,
     /// Connect straight to loopback, whatever proxy the environment names.
-    pub direct: bool,
+    pub(crate) direct: bool,
     /// The file has no proof: refuse it from an http address that an https one redirects
     /// to, nor from a private address that a public host redirects to.
-    pub unproven: bool,
+    pub(crate) unproven: bool,
 }
 
 impl Http {
@@ -75,7 +77,7 @@ impl Http {
     }
 
     /// Uses what the environment names: its proxies, for all but services on this machine, and its authorities.
-    pub fn in_environment(self, env: &Env) -> Self {
+    pub(crate) fn in_environment(self, env: &Env) -> Self {
         Self { proxies: Proxies::of(env), bundle: tls::bundle(env), ..self }
     }
 
@@ -85,7 +87,7 @@ impl Http {
     }
 
     /// Makes a client that connects only to this Unix socket.
-    pub fn unix(&self, socket: &std::path::Path) -> Client {
+    pub(crate) fn unix(&self, socket: &std::path::Path) -> Client {
         built(self.builder().tls_backend_preconfigured(tls::none()).no_proxy().unix_socket(socket))
     }
 
@@ -94,7 +96,7 @@ impl Http {
     ///
     /// # Errors
     /// As of [`Http::ask`], where no client can be made.
-    pub fn following(&self) -> Result<Client, Miss> {
+    pub(crate) fn following(&self) -> Result<Client, Miss> {
         let trusting = tls::trusting(self.bundle.as_deref()).map_err(Miss::Untrusted)?;
         self.proxied(trusting, |builder| builder.redirect(redirect::Policy::limited(MOST_REDIRECTS)))
     }
@@ -140,7 +142,7 @@ impl Http {
     /// [`Miss::Unreachable`] when no answer came, [`Miss::Untrusted`] when its TLS cannot be used,
     /// [`Miss::Broken`] for an answer that is not HTTP and for redirects that are not followed. What happened
     /// elsewhere than at `url` names the last host.
-    pub async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
+    pub(crate) async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
         let mut path = RedirectPath { first: url, now: url.clone(), was_public: false };
         for _ in 0..=MOST_REDIRECTS {
             let method = if ask.head { Method::HEAD } else { Method::GET };
@@ -259,7 +261,7 @@ fn no_proxy(variable: &'static str) -> Miss {
 }
 
 /// Prints a URL for people and logs: without user name, password and query.
-pub fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -268,7 +270,7 @@ pub fn shown(url: &Url) -> String {
 }
 
 /// Returns the host and, where it is not the scheme's own, the port.
-pub fn host(url: &Url) -> String {
+pub(crate) fn host(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),
@@ -277,12 +279,12 @@ pub fn host(url: &Url) -> String {
 }
 
 /// Returns the text of a header, when there is one and it is text.
-pub fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+pub(crate) fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
 /// Describes why a request failed, without the URL (which may hold a password) and without repeating itself.
-pub fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let text = causes(error).last().expect("there is the error itself").to_string();
     if error.is_timeout() && !text.contains("timed out") { format!("timed out: {text}") } else { text }
 }

@@ -9,7 +9,7 @@ use crate::base::env::Env;
 
 /// The proxies, by the URLs that they are used for.
 #[derive(Clone, Default, Debug)]
-pub struct Proxies {
+pub(crate) struct Proxies {
     /// The variable that names it, and its value.
     http: Option<(&'static str, String)>,
     https: Option<(&'static str, String)>,
@@ -19,7 +19,7 @@ pub struct Proxies {
 
 impl Proxies {
     /// Reads them. Lower case counts before upper case, and an empty variable is none.
-    pub fn of(env: &Env) -> Self {
+    pub(crate) fn of(env: &Env) -> Self {
         let first = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, with_scheme(env.var(name)?))));
         let except = env.var("no_proxy").or_else(|| env.var("NO_PROXY")).map(str::trim);
         if except == Some("*") {
@@ -34,7 +34,7 @@ impl Proxies {
     }
 
     /// Returns true when there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }
 

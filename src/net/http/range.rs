@@ -1,5 +1,7 @@
 //! `Content-Range` and `Retry-After`, read strictly: a wrong offset would put right bytes in the wrong place.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::time::{Duration, SystemTime};
 
 /// `bytes FIRST-LAST/TOTAL` of a 206 answer (RFC 9110, section 14.4).

@@ -6,7 +6,7 @@ use super::{ANSWER_MOST, Kubo, KuboError, QUICK};
 
 impl Kubo {
     /// Returns the whole configuration without its secrets. Unset values are absent, `null` or empty.
-    pub async fn config(&self) -> Result<Value, KuboError> {
+    pub(crate) async fn config(&self) -> Result<Value, KuboError> {
         self.json("config/show", &[], QUICK).await
     }
 
@@ -14,13 +14,13 @@ impl Kubo {
     ///
     /// `null` is as good as absent: Kubo then uses its default. There is no call that removes a value; `config/replace`
     /// keeps what the new configuration leaves out (Kubo 0.43, `repo/fsrepo/fsrepo.go`, SetConfig; tried).
-    pub async fn set_config(&self, key: &str, value: &Value) -> Result<(), KuboError> {
+    pub(crate) async fn set_config(&self, key: &str, value: &Value) -> Result<(), KuboError> {
         let args = [("arg", key), ("arg", &value.to_string()), ("json", "true")];
         self.call("config", &args, None, QUICK, ANSWER_MOST).await.map(drop)
     }
 
     /// Checks that a Kubo gateway answers at the gateway's address: it serves the empty file without a look-up.
-    pub async fn has_gateway(&self) -> Result<(), KuboError> {
+    pub(crate) async fn has_gateway(&self) -> Result<(), KuboError> {
         // The identity CID of no bytes (multiformats: `01 55 00 00`).
         let answer = self.file("/ipfs/bafkqaaa", QUICK).await?;
         if answer.headers().contains_key("x-ipfs-path") {

@@ -1,5 +1,7 @@
 //! The way to Kubo's RPC: over TCP or a Unix socket, with a secret if `API.Authorizations` demands one.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
@@ -36,7 +38,7 @@ impl fmt::Debug for Door {
 
 impl Kubo {
     /// Makes the door to the daemon that the settings name.
-    pub fn configured(settings: &Settings, http: &Http) -> Self {
+    pub(crate) fn configured(settings: &Settings, http: &Http) -> Self {
         let client = http.loopback().clone();
         let secret = settings.kubo_token.as_deref().map(secret);
         let gateway = settings.gateway_url();

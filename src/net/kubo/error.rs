@@ -3,6 +3,8 @@
 //! Kubo has no error codes: nearly everything is HTTP 500 with a text. All knowledge of those texts is in this file
 //! (Kubo 0.43, `core/commands`, `boxo:gateway`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -40,16 +42,16 @@ const CLOSED: &str = "nothing listens there";
 #[error("kubo: {call}: {text}")]
 pub struct KuboError {
     /// The call, for example `dag/import`.
-    pub call: &'static str,
+    pub(crate) call: &'static str,
     /// The kind of failure, which decides the remedy.
-    pub kind: KuboErrorKind,
+    pub(crate) kind: KuboErrorKind,
     /// The daemon's words, made fit to print.
     pub text: String,
 }
 
 impl KuboError {
     /// Makes a failure of `call` with a text of pkgswarm's own.
-    pub fn new(call: &'static str, kind: KuboErrorKind, text: impl AsRef<str>) -> Self {
+    pub(crate) fn new(call: &'static str, kind: KuboErrorKind, text: impl AsRef<str>) -> Self {
         Self { call, kind, text: shown(text.as_ref()).into_owned() }
     }
 
@@ -81,7 +83,7 @@ impl KuboError {
 
     /// Describes the failure in the user's terms, with the address that was asked: `Kubo is not running (nothing
     /// listens on 127.0.0.1:5001)`.
-    pub fn told(&self, at: &impl fmt::Display) -> String {
+    pub(crate) fn told(&self, at: &impl fmt::Display) -> String {
         let at = at.to_string();
         let at = at.strip_prefix("http://").unwrap_or(&at).trim_end_matches('/');
         match self.kind {

@@ -6,6 +6,8 @@
 //! complete because it ended: each is either proven by hash or signature, or must end with the line that marks
 //! success (`doc/facts/kubo.md`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
@@ -24,7 +26,7 @@ mod error;
 mod mfs;
 mod pins;
 mod swarm;
-pub mod upload;
+pub(crate) mod upload;
 mod wire;
 
 pub use door::Door;
@@ -56,45 +58,45 @@ pub struct Kubo {
 
 /// The parameters of publishing a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publication<'a> {
+pub(crate) struct Publication<'a> {
     /// The key's name in the daemon.
-    pub key: &'a str,
+    pub(crate) key: &'a str,
     /// The CID that the name shall point at.
-    pub root: Cid,
+    pub(crate) root: Cid,
     /// Sequence number of the record; must be higher than the last one.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// Validity of the record.
-    pub lifetime: Duration,
+    pub(crate) lifetime: Duration,
     /// Time for which caches may keep the answer; at most `lifetime` (Kubo 0.43 refuses more).
-    pub ttl: Duration,
+    pub(crate) ttl: Duration,
 }
 
 /// A peer that the daemon is connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KuboPeer {
+pub(crate) struct KuboPeer {
     /// Its peer id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its address as a multiaddr: that of the live connection.
-    pub address: String,
+    pub(crate) address: String,
 }
 
 /// The daemon's disk use in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RepoSize {
+pub(crate) struct RepoSize {
     /// Bytes that the blocks use now.
-    pub used: u64,
+    pub(crate) used: u64,
     /// `Datastore.StorageMax`: where garbage collection starts, if the daemon runs with it.
-    pub most: u64,
+    pub(crate) most: u64,
 }
 
 impl Kubo {
     /// Makes a client of the trustless gateway at `url`: asked like Kubo's own, without its RPC.
-    pub fn at_gateway(url: &Url, client: &Client) -> Self {
+    pub(crate) fn at_gateway(url: &Url, client: &Client) -> Self {
         Self { api: None, gateway: url.clone(), client: client.clone(), door: Door::default() }
     }
 
     /// Returns the daemon's version, for example `0.43.0`.
-    pub async fn version(&self) -> Result<String, KuboError> {
+    pub(crate) async fn version(&self) -> Result<String, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -105,7 +107,7 @@ impl Kubo {
     }
 
     /// Lists the peers that the daemon is connected to.
-    pub async fn peers(&self) -> Result<Vec<KuboPeer>, KuboError> {
+    pub(crate) async fn peers(&self) -> Result<Vec<KuboPeer>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -124,7 +126,7 @@ impl Kubo {
     }
 
     /// Lists the daemon's keys: their names in the daemon and their IPNS names (base36).
-    pub async fn keys(&self) -> Result<Vec<(String, String)>, KuboError> {
+    pub(crate) async fn keys(&self) -> Result<Vec<(String, String)>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -135,7 +137,7 @@ impl Kubo {
     }
 
     /// Makes an Ed25519 key called `name` and returns its IPNS name (base36).
-    pub async fn generate_key(&self, name: &str) -> Result<String, KuboError> {
+    pub(crate) async fn generate_key(&self, name: &str) -> Result<String, KuboError> {
         let args = [("arg", name), ("type", "ed25519"), ("ipns-base", "base36")];
         let key: WireKey = self.json("key/gen", &args, QUICK).await?;
         Ok(key.id)
@@ -144,7 +146,7 @@ impl Kubo {
     /// Signs and spreads a record; offline it is signed and spread once the daemon has peers again.
     ///
     /// Putting it to 20 DHT servers takes a minute at times; `deadline` limits that.
-    pub async fn publish(&self, what: &Publication<'_>, deadline: Duration) -> Result<(), KuboError> {
+    pub(crate) async fn publish(&self, what: &Publication<'_>, deadline: Duration) -> Result<(), KuboError> {
         let (value, sequence) = (format!("/ipfs/{}", what.root), what.sequence.to_string());
         let lifetime = format!("{}s", what.lifetime.as_secs());
         let ttl = format!("{}s", what.ttl.min(what.lifetime).as_secs());
@@ -178,7 +180,7 @@ impl Kubo {
     ///
     /// `Absent` also if the answer is a success of any other type: servers of this kind report a missing record so
     /// (`specs:src/routing/http-routing-v1.md`, `GET /routing/v1/ipns/{name}`, response status codes).
-    pub async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
+    pub(crate) async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         let path = format!("/routing/v1/ipns/{name}");
         self.record_at("gateway routing", &path, deadline).await
     }
@@ -188,7 +190,7 @@ impl Kubo {
     ///
     /// Blocks that are there already are cheap. Blocks of a failed import stay until garbage collection, so that
     /// trying again is cheap too. `deadline` is for the whole upload.
-    pub async fn import(
+    pub(crate) async fn import(
         &self,
         car: impl Into<Body>,
         root: Cid,
@@ -231,7 +233,7 @@ impl Kubo {
     /// Removes blocks from the daemon's disk and returns how many are gone; pinned ones stay, missing ones count as gone.
     ///
     /// The daemon checks pins itself, indirect ones included; at most a few hundred a call, they are in the URL.
-    pub async fn remove_blocks(&self, cids: &[Cid]) -> Result<usize, KuboError> {
+    pub(crate) async fn remove_blocks(&self, cids: &[Cid]) -> Result<usize, KuboError> {
         const CALL: &str = "block/rm";
         let texts: Vec<String> = cids.iter().map(Cid::to_string).collect();
         let mut args = vec![("force", "true")];
@@ -242,7 +244,7 @@ impl Kubo {
     }
 
     /// Returns the disk use and limit of the daemon, without the full statistics, which can hang for minutes.
-    pub async fn repo_size(&self) -> Result<RepoSize, KuboError> {
+    pub(crate) async fn repo_size(&self) -> Result<RepoSize, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -254,7 +256,7 @@ impl Kubo {
     }
 
     /// Returns a block through the gateway, proven; from the network when the daemon lacks it.
-    pub async fn block(&self, cid: Cid, deadline: Duration) -> Result<Vec<u8>, KuboError> {
+    pub(crate) async fn block(&self, cid: Cid, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         const CALL: &str = "gateway block";
         let malformed = |text: String| KuboError::new(CALL, KuboErrorKind::Malformed, text);
         within(CALL, deadline, async {

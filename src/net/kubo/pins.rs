@@ -27,7 +27,7 @@ impl Kubo {
     /// Pins the whole DAG of `root` under `name`; missing blocks are fetched from the network.
     ///
     /// A pin that exists already gets the new name.
-    pub async fn pin(&self, root: Cid, name: &str, deadline: Duration) -> Result<(), KuboError> {
+    pub(crate) async fn pin(&self, root: Cid, name: &str, deadline: Duration) -> Result<(), KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -39,7 +39,7 @@ impl Kubo {
     }
 
     /// True if `root` has a recursive pin of its own; pins of directories above it do not count.
-    pub async fn is_pinned(&self, root: Cid) -> Result<bool, KuboError> {
+    pub(crate) async fn is_pinned(&self, root: Cid) -> Result<bool, KuboError> {
         let root = root.to_string();
         let args = [("arg", &*root), ("type", "recursive")];
         match self.call("pin/ls", &args, None, QUICK, ANSWER_MOST).await {
@@ -51,7 +51,7 @@ impl Kubo {
 
     /// Returns the name of the recursive pin that `root` has of its own, empty if it has no name; `None` without a
     /// pin.
-    pub async fn pin_name(&self, root: Cid) -> Result<Option<String>, KuboError> {
+    pub(crate) async fn pin_name(&self, root: Cid) -> Result<Option<String>, KuboError> {
         let root = root.to_string();
         let args = [("arg", &*root), ("type", "recursive"), ("names", "true")];
         match self.json::<WirePins>("pin/ls", &args, QUICK).await {
@@ -62,13 +62,14 @@ impl Kubo {
     }
 
     /// Lists the roots pinned under exactly `name`.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, KuboError> {
         let pins = self.pins_named(name).await?.into_iter().filter(|(_, found)| found == name);
         Ok(pins.map(|(cid, _)| cid).collect())
     }
 
     /// Lists the roots pinned under names that begin with `start`, with those names.
-    pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, KuboError> {
+    pub(crate) async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, KuboError> {
         // The daemon's filter finds parts of names as well.
         let wire: WirePins =
             self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
@@ -77,7 +78,7 @@ impl Kubo {
     }
 
     /// Removes a pin; a missing pin is no error.
-    pub async fn unpin(&self, root: Cid) -> Result<(), KuboError> {
+    pub(crate) async fn unpin(&self, root: Cid) -> Result<(), KuboError> {
         match self.call("pin/rm", &[("arg", &root.to_string())], None, WALK, ANSWER_MOST).await {
             Err(fault) if fault.kind != KuboErrorKind::Absent => Err(fault),
             _ => Ok(()),

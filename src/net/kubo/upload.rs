@@ -16,7 +16,7 @@ const WAITING: usize = 4;
 ///
 /// An error of `write` cuts the stream, so that the daemon takes no part for the whole. After `BrokenPipe` from its
 /// argument the request has ended.
-pub fn car(
+pub(crate) fn car(
     root: Cid,
     write: impl FnOnce(&mut dyn FnMut(Cid, &[u8]) -> io::Result<()>) -> io::Result<()> + Send + 'static,
 ) -> Body {

@@ -13,7 +13,7 @@ use rustix::net::{
 ///
 /// # Errors
 /// Those of sendmsg(2); `WouldBlock` on a socket that does not wait.
-pub fn send(socket: impl AsFd, bytes: &[u8], file: Option<&File>) -> io::Result<()> {
+pub(crate) fn send(socket: impl AsFd, bytes: &[u8], file: Option<&File>) -> io::Result<()> {
     let files = file.map(|file| [file.as_fd()]);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -28,7 +28,7 @@ pub fn send(socket: impl AsFd, bytes: &[u8], file: Option<&File>) -> io::Result<
 ///
 /// # Errors
 /// Those of recvmsg(2); `WouldBlock` on a socket that does not wait.
-pub fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<(usize, Option<File>)> {
+pub(crate) fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<(usize, Option<File>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(into)], &mut control, RecvFlags::CMSG_CLOEXEC)?;

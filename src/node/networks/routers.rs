@@ -61,7 +61,7 @@ fn parse(route: &str, arp: &str) -> Vec<Router> {
 
 /// Sends one byte to each default router of which the kernel does not know the hardware address, so that it asks for
 /// it. Does not wait.
-pub fn provoke() {
+pub(crate) fn provoke() {
     for router in routers().iter().filter(|router| router.hardware.is_none()) {
         // Fails where no route leads there; then there is nothing to learn either.
         let _ = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
@@ -72,7 +72,7 @@ pub fn provoke() {
 }
 
 /// Waits until the hardware address of every default router is known, and no longer than `patience`.
-pub fn await_hardware(patience: Duration) {
+pub(crate) fn await_hardware(patience: Duration) {
     let until = Instant::now() + patience;
     let are_known = || routers().iter().all(|router| router.hardware.is_some());
     if are_known() {

@@ -10,7 +10,7 @@ use super::Runner;
 use crate::node::networks::Allowed;
 
 /// A node that runs on a thread of its own, until this is dropped.
-pub struct Running {
+pub(crate) struct Running {
     /// Dropped to end the thread.
     stop: Option<oneshot::Sender<()>>,
     ended: oneshot::Receiver<io::Result<()>>,
@@ -22,7 +22,7 @@ impl Runner {
     ///
     /// # Errors
     /// When no further thread can be started.
-    pub fn spawn(self, allowed: watch::Receiver<Allowed>, reading: usize) -> io::Result<Running> {
+    pub(crate) fn spawn(self, allowed: watch::Receiver<Allowed>, reading: usize) -> io::Result<Running> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(reading).build()?;
         let ((stop, stopped), (tell, ended)) = (oneshot::channel::<()>(), oneshot::channel());
         let thread = std::thread::Builder::new().name("node".into()).spawn(move || {
@@ -45,7 +45,7 @@ impl Running {
     ///
     /// # Errors
     /// Those of [`Runner::run`].
-    pub async fn ended(&mut self) -> io::Result<()> {
+    pub(crate) async fn ended(&mut self) -> io::Result<()> {
         (&mut self.ended).await.unwrap_or_else(|_| Err(io::Error::other("the node's thread has failed")))
     }
 }

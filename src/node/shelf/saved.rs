@@ -2,6 +2,8 @@
 //!
 //! One JSON object a line, in a file that only its owner can write. A line that does not parse costs one file's hashing.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +30,7 @@ struct SavedLine {
 }
 
 /// Reads the shelf saved at `path`: empty if there is no such file, or another user could have written it.
-pub fn load(path: &Path) -> Vec<Shelved> {
+pub(crate) fn load(path: &Path) -> Vec<Shelved> {
     let Ok(Some(file)) = fsx::open_trusted(path) else { return Vec::new() };
     let mut reader = BufReader::new(file);
     let mut found = Vec::new();
@@ -62,7 +64,7 @@ fn line(file: Shelved) -> SavedLine {
 ///
 /// # Errors
 /// Those of the file system; the old file stays.
-pub fn save(shelf: &Shelf, path: &Path) -> io::Result<()> {
+pub(crate) fn save(shelf: &Shelf, path: &Path) -> io::Result<()> {
     fsx::replace_synced_by(path, |out| {
         for file in shelf.files() {
             serde_json::to_writer(&mut *out, &line(file))?;

@@ -16,13 +16,13 @@ use crate::lists::pacman::queries::{About, TransactionPackage, bare};
 /// The facts to judge by.
 pub(super) struct ListFacts<'a> {
     /// The command line.
-    pub arguments: &'a Arguments,
+    pub(crate) arguments: &'a Arguments,
     /// The configuration.
-    pub conf: &'a PacmanConf,
+    pub(crate) conf: &'a PacmanConf,
     /// The metadata of each package.
-    pub about: &'a HashMap<String, About>,
+    pub(crate) about: &'a HashMap<String, About>,
     /// Names and versions of the installed packages.
-    pub installed: &'a HashMap<String, String>,
+    pub(crate) installed: &'a HashMap<String, String>,
 }
 
 /// Returns the packages of `coming` that will be fetched in any case, in the same order.

@@ -18,7 +18,7 @@ use crate::store::journal::{By, Contribution, JournalRecord};
 const LEAST: usize = 2;
 
 /// Returns what the run of pacman has still to fetch beside one file; `None` where pacman is not the caller.
-pub fn rest(call: &Call) -> Option<RestOf> {
+pub(crate) fn rest(call: &Call) -> Option<RestOf> {
     call.pacman_run.caller.as_ref()?;
     let (coming, machine) = (call.coming(), Rc::clone(&call.machine));
     Some(Rc::new(move |this: &str| {
@@ -39,7 +39,7 @@ pub fn rest(call: &Call) -> Option<RestOf> {
 
 /// Records that pacman is given this file, and returns the sentence that closes the run if it is the last one of the
 /// read-ahead's list. `None` without a list.
-pub fn handed_out(call: &Call, name: &FileName, obtained: &Obtained) -> Option<String> {
+pub(crate) fn handed_out(call: &Call, name: &FileName, obtained: &Obtained) -> Option<String> {
     let is_read_ahead = call.machine.settings.ahead && call.pacman_run.caller.is_some();
     if !is_read_ahead || !names::kind(name).is_of_package() || call.machine.store.is_passing() {
         return None;

@@ -39,7 +39,7 @@ pub(super) struct Cleanup {
 
 impl Cleanup {
     /// Prepares the clean-up for the run of pacman that `call` is for. `None` when the store cannot be opened a second time.
-    pub fn of(call: &Call) -> Option<Self> {
+    pub(crate) fn of(call: &Call) -> Option<Self> {
         let store =
             Store::open(call.machine.store.dir(), call.machine.env.uid, call.machine.settings.store_max).ok()?;
         let (pacman_run, health_dir, uid) = (call.pacman_run.name.clone(), store.health_dir(), call.machine.env.uid);
@@ -49,12 +49,12 @@ impl Cleanup {
     }
 
     /// Sets the directories of pacman's cache.
-    pub fn cached_in(&self, dirs: &[PathBuf]) {
+    pub(crate) fn cached_in(&self, dirs: &[PathBuf]) {
         dirs.clone_into(&mut self.cache_dirs.lock().expect("nothing panics while it holds this"));
     }
 
     /// Removes from the store the files that are proven to be in a cache of pacman's.
-    pub fn clear_up(&self) {
+    pub(crate) fn clear_up(&self) {
         let dirs = self.cache_dirs.lock().expect("nothing panics while it holds this").clone();
         // A file that cannot be removed now is removed with the next -Sy.
         let _ = self.store.leave_to(&dirs);
@@ -62,7 +62,7 @@ impl Cleanup {
 
     /// Adds files that may be kept until they are handed out, and that are removed at the end if pacman did not
     /// ask for them.
-    pub fn expect(&self, wants: &[Want]) {
+    pub(crate) fn expect(&self, wants: &[Want]) {
         let exact = wants.iter().filter_map(|want| match want.plan.expect {
             Expect::Exact { sha256, .. } => Some(sha256),
             Expect::Waived(_) => None,
@@ -71,13 +71,13 @@ impl Cleanup {
     }
 
     /// Returns true when no later call can find a file here that would disappear with this process.
-    pub fn is_all_handed_out(&self) -> bool {
+    pub(crate) fn is_all_handed_out(&self) -> bool {
         let passing = self.passing.lock().expect("nothing panics while it holds this");
         self.aside().is_empty() && !passing.iter().any(|sha256| self.store.is_passing_on(*sha256))
     }
 
     /// Waits for the end of pacman, or a ^C in it, and then kills this process and all that it has started.
-    pub fn watch(&self, pidfd: &OwnedFd) {
+    pub(crate) fn watch(&self, pidfd: &OwnedFd) {
         let look = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
         loop {
             let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&look));
@@ -95,7 +95,7 @@ impl Cleanup {
     }
 
     /// Removes the files that pacman did not ask for.
-    pub fn tidy(&self) {
+    pub(crate) fn tidy(&self) {
         self.aside().remove();
         for sha256 in self.passing.lock().expect("nothing panics while it holds this").drain(..) {
             drop(self.store.take_passing(sha256));

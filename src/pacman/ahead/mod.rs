@@ -45,15 +45,15 @@ mod end;
 mod list;
 mod process;
 
-pub use closing::{handed_out, rest};
-pub use process::{outlive, run};
+pub(crate) use closing::{handed_out, rest};
+pub(crate) use process::{outlive, run};
 
 /// The words for a file that the store had before pacman asked for it.
-pub const STORED: &str = "fetched ahead";
+pub(crate) const STORED: &str = "fetched ahead";
 
 /// Starts reading ahead when `name` is the first file of its transaction that belongs to a package, and returns at
 /// once. Where nothing may be read ahead, that process only clears up after pacman.
-pub fn start(call: &Call, name: &FileName) {
+pub(crate) fn start(call: &Call, name: &FileName) {
     let Some(mark) = mark(call, name) else { return };
     // The process that creates this file is the first one. The file is removed with the state of this pacman run.
     if std::fs::File::create_new(mark).is_err()
@@ -65,7 +65,7 @@ pub fn start(call: &Call, name: &FileName) {
 }
 
 /// Returns true when [`start`] would start a process for the file called `name`.
-pub fn is_to_start(call: &Call, name: &FileName) -> bool {
+pub(crate) fn is_to_start(call: &Call, name: &FileName) -> bool {
     mark(call, name).is_some_and(|mark| rustix::fs::stat(&mark).is_err())
 }
 
@@ -87,7 +87,7 @@ fn is_read_ahead(call: &Call) -> bool {
 }
 
 /// Returns the file if this machine has it: set aside for this run of pacman, in the store, or in a package cache.
-pub fn here(call: &Call, want: &Want) -> Option<Obtained> {
+pub(crate) fn here(call: &Call, want: &Want) -> Option<Obtained> {
     if is_set_aside(want) { taken(call, want) } else { deliver::here(call, want.order(), Purpose::Caller) }
 }
 
@@ -100,7 +100,7 @@ fn taken(call: &Call, want: &Want) -> Option<Obtained> {
 ///
 /// # Errors
 /// As of [`deliver::fetch`].
-pub async fn deliver_or_take(hub: &Hub, call: &mut Call, want: &Want) -> Delivery<Obtained> {
+pub(crate) async fn deliver_or_take(hub: &Hub, call: &mut Call, want: &Want) -> Delivery<Obtained> {
     let store = Rc::clone(&call.machine.store);
     let aside = store.aside(&call.pacman_run.name);
     if !is_set_aside(want) || !aside.is_open() {

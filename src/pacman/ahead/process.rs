@@ -32,7 +32,7 @@ const NICE: i32 = 19;
 /// Then, and while pacman installs, files in its cache are removed from the store. When pacman ends or the user
 /// presses ^C in it, this ends the process and everything that it has started: it must be alone in its process
 /// group, as after `background::detach`.
-pub fn run(call: &mut Call, pacman_run: &str) {
+pub(crate) fn run(call: &mut Call, pacman_run: &str) {
     let begun = Instant::now();
     call.machine.store.clear_aside(|other| other != pacman_run && process_of(other).is_none_or(|it| !it.is_alive()));
     // It is another pacman if ours ended before this process began.
@@ -77,7 +77,7 @@ pub fn run(call: &mut Call, pacman_run: &str) {
 }
 
 /// Waits for the end of the run of pacman that is called `pacman_run`.
-pub fn outlive(pacman_run: &str) {
+pub(crate) fn outlive(pacman_run: &str) {
     let Some(pacman) = process_of(pacman_run) else { return };
     let pidfd = Pid::from_raw(pacman.pid).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
     // Opened before the look at the start time, so that a later process of this id is not waited for.

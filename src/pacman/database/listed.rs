@@ -25,21 +25,21 @@ use crate::trust::plan::Plan;
 
 /// One state of a repository, as a proven, unexpired index describes it.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// The index's name.
-    pub index: String,
+    pub(crate) index: String,
     /// The index's sequence.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// The database that was asked for.
-    pub database: Database,
+    pub(crate) database: Database,
     /// Its signature, where the publisher has one.
-    pub signature: Option<Database>,
+    pub(crate) signature: Option<Database>,
     /// The compiled table that belongs to it.
     table: PathBuf,
 }
 
 /// Returns the newest snapshot that any index in use has of the database `want`, by the date at its publisher.
-pub fn newest(lists: &Lists, want: &Want) -> Option<Snapshot> {
+pub(crate) fn newest(lists: &Lists, want: &Want) -> Option<Snapshot> {
     let repo = &want.repo.as_ref()?.name;
     let now = SystemTime::now();
     let indexes = lists.machine().settings.indexes.iter();
@@ -71,21 +71,21 @@ fn of(lists: &Lists, index: &IndexConfig, repo: &RepoName, name: &FileName, now:
 
 impl Snapshot {
     /// Plans exactly this database.
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         let Database { sha256, size, .. } = self.database;
         Plan { cid: self.database.cid(), ..Plan::without_cid(Expect::Exact { sha256, size }) }
     }
 
     /// Returns the peers to ask for it that are not known to be down. The user added the index for this
     /// repository, so peers may learn of the request.
-    pub fn by_content(&self, call: &Call) -> Vec<Candidate> {
+    pub(crate) fn by_content(&self, call: &Call) -> Vec<Candidate> {
         let mut candidates = want::by_content(&call.machine, &self.plan());
         candidates.retain(|candidate| !candidate.host().is_some_and(|host| call.health.is_down(&host)));
         candidates
     }
 
     /// Describes the index and its age: `index arch, 5 h old`.
-    pub fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         let now = clock::now();
         let age = span(now.saturating_sub(self.database.modified.unwrap_or(self.sequence)));
         format!("index {}, {age} old", self.index)
@@ -96,13 +96,13 @@ impl Snapshot {
     ///
     /// # Errors
     /// Those of the file system; the snapshot must not be used then.
-    pub fn keep_table(&self, to: &std::path::Path) -> io::Result<()> {
+    pub(crate) fn keep_table(&self, to: &std::path::Path) -> io::Result<()> {
         let mut table = fsx::open_trusted(&self.table)?.ok_or(io::ErrorKind::NotFound)?;
         fsx::replace_synced_by(to, |to| io::copy(&mut table, to).map(drop))
     }
 
     /// Returns the origin of the delivered database as text, for the request of its signature that follows.
-    pub fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         match &self.signature {
             Some(signature) => format!("index:{}:{}:{}", self.index, signature.size, signature.sha256),
             None => format!("index:{}", self.index),
@@ -111,7 +111,7 @@ impl Snapshot {
 }
 
 /// Reads [`Snapshot::origin`]: the index, and size and sha256 of the signature that belongs to the database.
-pub fn read_origin(text: &str) -> Option<(&str, Option<(u64, Sha256)>)> {
+pub(crate) fn read_origin(text: &str) -> Option<(&str, Option<(u64, Sha256)>)> {
     let mut parts = text.strip_prefix("index:")?.split(':');
     let index = parts.next()?;
     let signature = parts.next().zip(parts.next());

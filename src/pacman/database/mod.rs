@@ -34,14 +34,14 @@ use in_use::DatabaseInUse;
 use listed::Snapshot;
 use question::DatabaseAnswer;
 
-pub use signature::signature;
+pub(crate) use signature::signature;
 
 /// Smallest database for which a peer is asked instead of the mirror: below this its body comes with the first few
 /// round trips, and asking first would only cost one.
 const WORTH_ASKING: u64 = 32 << 10;
 
 /// Fetches a database, or hands out the one in use when the mirror has nothing newer.
-pub async fn database(call: &mut Call, want: &Want, url: &str) -> Delivery<Obtained> {
+pub(crate) async fn database(call: &mut Call, want: &Want, url: &str) -> Delivery<Obtained> {
     Delivery::of(async |receipt: &mut Receipt| updated(call, want, url, receipt).await).await
 }
 

@@ -13,11 +13,11 @@ use crate::net::http::{self, GetOptions};
 
 /// Bytes at the end of a compressed file that are compared. The end of a gzip or xz file, and of a zstd file as its
 /// tool writes it, holds a checksum of everything before it.
-pub const TAIL: u64 = 256;
+pub(crate) const TAIL: u64 = 256;
 
 /// A mirror's answer about its database.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum DatabaseAnswer {
+pub(crate) enum DatabaseAnswer {
     /// It is not newer than the one named in the question.
     Unchanged,
     /// It has one of this size and date, which ends with `tail` (empty when that was not asked for).
@@ -34,12 +34,16 @@ pub enum DatabaseAnswer {
 }
 
 /// Asks for size and date.
-pub async fn what_it_has(call: &mut Call, url: &Url, newer_than: Option<SystemTime>) -> Result<DatabaseAnswer, Error> {
+pub(crate) async fn what_it_has(
+    call: &mut Call,
+    url: &Url,
+    newer_than: Option<SystemTime>,
+) -> Result<DatabaseAnswer, Error> {
     ask(call, url, &GetOptions { head: true, newer_than, unproven: true, ..GetOptions::default() }, 0).await
 }
 
 /// Asks for the end of a database that is supposed to have `size` bytes.
-pub async fn does_it_have(
+pub(crate) async fn does_it_have(
     call: &mut Call,
     url: &Url,
     size: u64,
@@ -100,7 +104,7 @@ async fn ask(call: &mut Call, url: &Url, ask: &GetOptions, expected: u64) -> Res
 ///
 /// gzip ends with the CRC-32 and length of the content, xz with a check and an index of lengths. zstd has a checksum
 /// only where bit 2 of its frame header says so (RFC 8878, section 3.1.1.1.1), which is the tool's default.
-pub fn end_tells_all(head: &[u8]) -> bool {
+pub(crate) fn end_tells_all(head: &[u8]) -> bool {
     head.starts_with(b"\x1f\x8b")
         || head.starts_with(b"\xfd7zXZ\x00")
         || (head.starts_with(b"\x28\xb5\x2f\xfd") && head.get(4).is_some_and(|descriptor| descriptor & 0b100 != 0))

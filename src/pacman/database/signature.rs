@@ -21,7 +21,7 @@ use crate::trust::verify::{self, Accepted, Waiver};
 ///
 /// An optional one that the mirror definitely lacks is answered with an empty file where pacman 7 drops that: failing
 /// costs two seconds a repository on every `-Sy` (pacman 7.1, src/pacman/conf.c: sleep after a failed XferCommand).
-pub async fn signature(call: &mut Call, want: &mut Want, into: Option<&Path>) -> Delivery<Obtained> {
+pub(crate) async fn signature(call: &mut Call, want: &mut Want, into: Option<&Path>) -> Delivery<Obtained> {
     Delivery::of(async |receipt: &mut Receipt| of_its_database(call, want, into, receipt).await).await
 }
 

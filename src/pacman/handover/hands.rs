@@ -12,7 +12,7 @@ use crate::config::Settings;
 
 /// The process that handles foreign bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hands {
+pub(crate) enum Hands {
     /// A child, which has become this user.
     Of(User),
     /// Root itself: `download.user` says so.
@@ -26,7 +26,7 @@ pub enum Hands {
 ///
 /// # Errors
 /// `Usage` when `download.user` names a user who does not exist.
-pub fn hands(settings: &Settings) -> Result<Hands, Error> {
+pub(crate) fn hands(settings: &Settings) -> Result<Hands, Error> {
     let of = |user: User| if user.uid == 0 { Hands::Own } else { Hands::Of(user) };
     if let Some(name) = &settings.download_user {
         return users::named(name).map(of).ok_or_else(|| {
@@ -43,7 +43,7 @@ pub fn hands(settings: &Settings) -> Result<Hands, Error> {
 
 /// Returns settings with which a package manager's call goes on where `download.user` names a user who does not exist:
 /// `auto`, and the mistake to be told (`tests/cases/root.rs`, `a_download_user_that_does_not_exist_is_told_and_stops_no_package`).
-pub fn going_on(settings: &Settings) -> Cow<'_, Settings> {
+pub(crate) fn going_on(settings: &Settings) -> Cow<'_, Settings> {
     let Err(mistake) = hands(settings) else { return Cow::Borrowed(settings) };
     let mut settings = Settings { download_user: None, ..settings.clone() };
     settings.mistakes.push(mistake.to_string());

@@ -73,32 +73,32 @@ impl Message {
     }
 
     /// Returns its description for people, under this name; `stored` as in [`Delivered::stored`].
-    pub fn delivered<'a>(&self, name: &'a str, origin: &'a FileOrigin, stored: &'a str) -> Delivered<'a> {
+    pub(crate) fn delivered<'a>(&self, name: &'a str, origin: &'a FileOrigin, stored: &'a str) -> Delivered<'a> {
         deliver::delivered(name, self.size, origin, self.waiver, stored)
     }
 
     /// Returns the sentence that closes the run, as the child states it.
-    pub fn closing(&self) -> Option<&str> {
+    pub(crate) fn closing(&self) -> Option<&str> {
         self.closing.as_deref()
     }
 
     /// Returns the position of the file among those that were asked for, from 0.
-    pub fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked
     }
 
     /// Returns the CID by which it was asked for, as the child states it.
-    pub fn cid(&self) -> Option<Cid> {
+    pub(crate) fn cid(&self) -> Option<Cid> {
         self.cid.as_ref()?.parse().ok()
     }
 
     /// Returns its origin, as the child states it.
-    pub fn origin(&self) -> FileOrigin {
+    pub(crate) fn origin(&self) -> FileOrigin {
         FileOrigin { is_stored: self.stored, ..FileOrigin::from_lines(self.from.lines()) }
     }
 
     /// Returns the name of the waiver under which it was accepted, if it was not proven.
-    pub fn waiver(&self) -> Option<&'static str> {
+    pub(crate) fn waiver(&self) -> Option<&'static str> {
         self.waiver.map(Waiver::label)
     }
 }

@@ -40,7 +40,7 @@ mod message;
 mod once;
 mod receive;
 
-pub use hands::{Hands, going_on, hands};
+pub(crate) use hands::{Hands, going_on, hands};
 pub use message::Message;
 pub use once::say_once;
 
@@ -58,25 +58,25 @@ pub enum HandoverTarget<'a> {
 }
 
 /// A function that reports a placed file.
-pub type Tell<'a> = dyn Fn(&Arrival<'_>) -> Result<(), Error> + 'a;
+pub(crate) type Tell<'a> = dyn Fn(&Arrival<'_>) -> Result<(), Error> + 'a;
 
 /// A file that root has placed.
 #[derive(Debug)]
 pub struct Arrival<'a> {
     /// The child's message about it.
-    pub message: &'a Message,
+    pub(crate) message: &'a Message,
     /// Its name: the one that it has in a directory, else the one in the message.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Its bytes, proven.
-    pub file: &'a File,
+    pub(crate) file: &'a File,
 }
 
 /// The child's end: it hands files over instead of placing them.
-pub struct Giver(OwnedFd);
+pub(crate) struct Giver(OwnedFd);
 
 impl Giver {
     /// Returns the channel of a child of root, if this process is one: its standard input is then a socket.
-    pub fn of(env: &Env) -> Option<Self> {
+    pub(crate) fn of(env: &Env) -> Option<Self> {
         if env.is_root() || env.var(HANDOVER).is_none() {
             return None;
         }
@@ -93,7 +93,7 @@ impl Giver {
     ///
     /// # Errors
     /// `Local` when it cannot be read, or root has stopped listening.
-    pub fn give(
+    pub(crate) fn give(
         &self,
         asked: usize,
         name: &str,
@@ -127,7 +127,7 @@ impl Giver {
 ///
 /// # Errors
 /// Those of [`run`] and of `here`.
-pub fn through<E: From<Error>>(
+pub(crate) fn through<E: From<Error>>(
     env: &Env,
     settings: &Settings,
     target: &HandoverTarget<'_>,
@@ -144,7 +144,7 @@ pub fn through<E: From<Error>>(
 
 /// The result of handing the work over.
 #[derive(Debug)]
-pub enum Handed {
+pub(crate) enum Handed {
     /// A child did it, and ended with this status. It has printed all messages on stderr.
     Done(u8),
     /// Root has to do it itself, with these settings.
@@ -157,7 +157,12 @@ pub enum Handed {
 /// # Errors
 /// `Usage` when `download.user` does not exist; `Local` when the child cannot be run, or a file cannot be placed.
 /// Trying again does not help.
-pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &HandoverTarget<'_>) -> Result<Handed, Error> {
+pub(crate) fn run(
+    env: &Env,
+    settings: &Settings,
+    words: &[OsString],
+    target: &HandoverTarget<'_>,
+) -> Result<Handed, Error> {
     let Hands::Of(user) = hands(settings)? else { return Ok(Handed::Back(Box::new(settings.clone()))) };
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -203,7 +208,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Handover
 ///
 /// # Errors
 /// `Local` when the child cannot be run, or printed more than a line of a MiB. Its exit status adds nothing.
-pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool) -> Result<String, Error> {
+pub(crate) fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool) -> Result<String, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("the unprivileged child: {e}"));
     let command = || {
         let mut command = child_command(env, words);

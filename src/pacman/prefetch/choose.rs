@@ -6,21 +6,21 @@ use crate::base::budget::Budget;
 
 /// A pending file, as known before it is fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UpdateChoice {
+pub(crate) struct UpdateChoice {
     /// Its size in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// For how long some version of this package has been pending.
-    pub waits: Duration,
+    pub(crate) waits: Duration,
     /// True if the user named it, or named nothing.
-    pub wanted: bool,
+    pub(crate) wanted: bool,
     /// True if it is here already: in the store or in a package cache.
-    pub here: bool,
+    pub(crate) here: bool,
 }
 
 /// The reason for leaving one out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LeftOut {
+pub(crate) enum LeftOut {
     /// It does not fit any more.
     Quota,
     /// It has been pending for too long: the user does not seem to upgrade.
@@ -31,7 +31,7 @@ pub enum LeftOut {
 
 impl LeftOut {
     /// Describes it for people, with the setting that decides.
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             LeftOut::Quota => "does not fit (prefetch.max)",
             LeftOut::Age => "pending for too long (prefetch.age)",
@@ -44,7 +44,7 @@ impl LeftOut {
 ///
 /// Those that fit are taken in pacman's order, and one that does not fit keeps no smaller one out. A file that is
 /// here already is kept as long as it fits, so that no file is removed and fetched in turns.
-pub fn choose(choices: &[UpdateChoice], most: u64, age: Duration) -> Vec<Option<LeftOut>> {
+pub(crate) fn choose(choices: &[UpdateChoice], most: u64, age: Duration) -> Vec<Option<LeftOut>> {
     let mut verdicts = vec![None; choices.len()];
     let mut filling = Budget::of(most).filling(u64::MAX);
     let mut admit = |at: usize, verdicts: &mut Vec<Option<LeftOut>>| {

@@ -26,20 +26,20 @@ const FAR_AWAY: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
 /// The present conditions of this machine. `None` means unknown.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// True if NetworkManager knows or guesses that the line is metered.
-    pub metered: Option<bool>,
+    pub(crate) metered: Option<bool>,
     /// True if no power supply is online and a battery is present.
-    pub on_battery: Option<bool>,
+    pub(crate) on_battery: Option<bool>,
     /// The interface to the Internet, if it is a tunnel.
-    pub vpn: Option<String>,
+    pub(crate) vpn: Option<String>,
     /// Minutes since midnight, local time.
-    pub minute: u16,
+    pub(crate) minute: u16,
 }
 
 impl Surroundings {
     /// Reads the present conditions.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let sys = Path::new("/sys");
         let now = Zoned::now();
         let minute = u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs());
@@ -47,7 +47,7 @@ impl Surroundings {
     }
 
     /// Returns the reason not to fetch now, with the setting that overrides it.
-    pub fn objection(&self, settings: &Settings) -> Option<String> {
+    pub(crate) fn objection(&self, settings: &Settings) -> Option<String> {
         if self.metered == Some(true) && !settings.prefetch.metered {
             return Some("the connection is metered (prefetch.metered)".to_owned());
         }

@@ -20,7 +20,7 @@ use crate::trust::output::Output;
 
 /// The directory that serves pacman as DBPath.
 #[derive(Debug)]
-pub struct Databases {
+pub(crate) struct Databases {
     dir: PathBuf,
     /// The system's DBPath.
     system: PathBuf,
@@ -31,7 +31,7 @@ impl Databases {
     ///
     /// # Errors
     /// `Local` when the store cannot be written to.
-    pub fn open(below: &Path, uid: u32, conf: &PacmanConf) -> Result<Self, Error> {
+    pub(crate) fn open(below: &Path, uid: u32, conf: &PacmanConf) -> Result<Self, Error> {
         let dir = below.join("db");
         let failed = |e: std::io::Error| Error::local(dir.display(), e);
         for own in [below, &dir, &dir.join("sync")] {
@@ -46,7 +46,7 @@ impl Databases {
     }
 
     /// Returns the directory.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -57,7 +57,12 @@ impl Databases {
     ///
     /// # Errors
     /// `Interrupted`.
-    pub async fn refresh(&self, call: &mut Call, conf: &PacmanConf, all: &mut Receipt) -> Result<Vec<Error>, Error> {
+    pub(crate) async fn refresh(
+        &self,
+        call: &mut Call,
+        conf: &PacmanConf,
+        all: &mut Receipt,
+    ) -> Result<Vec<Error>, Error> {
         let mut failures = Vec::new();
         for repo in conf.repos.iter().filter(|repo| repo.usage.sync) {
             let begun = Instant::now();

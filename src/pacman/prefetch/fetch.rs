@@ -22,15 +22,15 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// The progress of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct PrefetchProgress {
+pub(crate) struct PrefetchProgress {
     /// Packages that have arrived.
-    pub files: usize,
+    pub(crate) files: usize,
     /// Number of all packages.
-    pub of_files: usize,
+    pub(crate) of_files: usize,
     /// Bytes that have arrived, including those of incomplete files.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Bytes of all packages.
-    pub of_bytes: u64,
+    pub(crate) of_bytes: u64,
 }
 
 impl PrefetchWork<'_> {

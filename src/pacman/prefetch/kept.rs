@@ -32,13 +32,13 @@ const MOST: u64 = SIGNATURE_MOST as u64;
 
 /// The signatures of one store.
 #[derive(Debug)]
-pub struct KeptSignatures {
+pub(crate) struct KeptSignatures {
     dir: PathBuf,
 }
 
 impl KeptSignatures {
     /// Opens those of the store in `store`.
-    pub fn of(store: &Path) -> Self {
+    pub(crate) fn of(store: &Path) -> Self {
         Self { dir: store.join("prefetch").join("signatures") }
     }
 
@@ -46,7 +46,7 @@ impl KeptSignatures {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn put(&self, package: Sha256, uid: u32, obtained: &Obtained) -> io::Result<()> {
+    pub(crate) fn put(&self, package: Sha256, uid: u32, obtained: &Obtained) -> io::Result<()> {
         fsx::own_dir(&self.dir, uid)?;
         let bytes = fsx::read_part(&obtained.file, 0, obtained.accepted.size().min(MOST))?;
         fsx::replace(&self.fresh(package), &bytes, 0o644)?;
@@ -55,12 +55,12 @@ impl KeptSignatures {
     }
 
     /// True if there is one.
-    pub fn has(&self, package: Sha256) -> bool {
+    pub(crate) fn has(&self, package: Sha256) -> bool {
         self.fresh(package).exists() || self.used(package).exists()
     }
 
     /// Removes all but those of `packages`.
-    pub fn retain(&self, packages: &[Sha256]) {
+    pub(crate) fn retain(&self, packages: &[Sha256]) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let path = entry.path();
             let package = path.file_stem().and_then(|stem| stem.to_str()?.parse::<Sha256>().ok());
@@ -80,19 +80,19 @@ impl KeptSignatures {
 }
 
 /// Returns the kept signature for `want` if it was never handed out, and marks it as handed out.
-pub fn first_time(call: &Call, want: &Want) -> Option<Obtained> {
+pub(crate) fn first_time(call: &Call, want: &Want) -> Option<Obtained> {
     let (kept, package) = signed(&call.lists, want)?;
     // Before it is used: after any outcome, the next call is not the first.
     take_once(&kept.fresh(package), &kept.used(package), call.machine.env.uid, MOST, |bytes| accept(call, want, &bytes))
 }
 
 /// True if [`first_time`] would find one: then it need not be fetched.
-pub fn is_at_hand(lists: &Lists, want: &Want) -> bool {
+pub(crate) fn is_at_hand(lists: &Lists, want: &Want) -> bool {
     signed(lists, want).is_some_and(|(kept, package)| kept.fresh(package).exists())
 }
 
 /// Returns the kept signature for `want`, handed out before or not, if `error` is that no mirror delivered it.
-pub fn at_last(call: &Call, want: &Want, error: &Error) -> Option<Obtained> {
+pub(crate) fn at_last(call: &Call, want: &Want, error: &Error) -> Option<Obtained> {
     if error.kind != ErrorKind::NoSource {
         return None;
     }

@@ -11,6 +11,8 @@
 //! <store>/prefetch/state.json   the state of each update (`state.rs`)
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,14 +36,14 @@ use crate::pins::keep::Ledger;
 use crate::report::{self, ProgressBars, counted};
 use crate::trust::plan::Expect;
 
-pub mod choose;
-pub mod conditions;
-pub mod databases;
-pub mod fetch;
-pub mod kept;
-pub mod pending;
-pub mod pins;
-pub mod reasons;
+pub(crate) mod choose;
+pub(crate) mod conditions;
+pub(crate) mod databases;
+pub(crate) mod fetch;
+pub(crate) mod kept;
+pub(crate) mod pending;
+pub(crate) mod pins;
+pub(crate) mod reasons;
 pub mod state;
 
 use choose::{UpdateChoice, choose};
@@ -55,37 +57,37 @@ use state::{PendingUpdate, PrefetchState, UpdateStanding};
 
 /// The options of a run.
 #[derive(Clone, Default, Debug)]
-pub struct PrefetchOptions {
+pub(crate) struct PrefetchOptions {
     /// Only these packages; all when empty.
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
     /// List, and fetch nothing.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Ignore the conditions.
-    pub now: bool,
+    pub(crate) now: bool,
 }
 
 /// The result of a run.
 #[derive(Default, Debug)]
-pub struct PrefetchReport {
+pub(crate) struct PrefetchReport {
     /// The reason why nothing was done, if so.
-    pub postponed: Option<String>,
+    pub(crate) postponed: Option<String>,
     /// All pending updates and their standing.
-    pub updates: Vec<PendingUpdate>,
+    pub(crate) updates: Vec<PendingUpdate>,
     /// Bytes of the packages that were fetched in this run.
-    pub fetched: u64,
+    pub(crate) fetched: u64,
     /// Failures. Updates that have arrived are kept all the same.
-    pub failures: Vec<Error>,
+    pub(crate) failures: Vec<Error>,
     /// Minor failures.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// Sources that failed although another one delivered, one line each, for those who ask (`PKGSWARM_VERBOSE`).
-    pub passed_over: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// Makes one run. `arrived` receives the progress repeatedly.
 ///
 /// # Errors
 /// `Interrupted`; `Local` without a lasting store, or when its disk is full; `Usage` when pacman is not usable.
-pub fn run(
+pub(crate) fn run(
     env: &Env,
     settings: &Settings,
     options: &PrefetchOptions,

@@ -25,17 +25,17 @@ const FORMAT: &str = "%r\t%n\t%v\t%l";
 
 /// One pending update.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Update {
+pub(crate) struct Update {
     /// Its repository.
-    pub repo: RepoName,
+    pub(crate) repo: RepoName,
     /// The package's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The installed version; none for a new package.
-    pub old: Option<String>,
+    pub(crate) old: Option<String>,
     /// The pending version.
-    pub new: String,
+    pub(crate) new: String,
     /// The package's file.
-    pub file: FileName,
+    pub(crate) file: FileName,
 }
 
 /// Lists what an upgrade over the databases of `lists` would fetch, in pacman's order.
@@ -45,7 +45,7 @@ pub struct Update {
 ///
 /// # Errors
 /// pacman is not installed, or cannot read the databases.
-pub fn pending(lists: &Lists, databases: &Path) -> Result<Vec<Update>, Error> {
+pub(crate) fn pending(lists: &Lists, databases: &Path) -> Result<Vec<Update>, Error> {
     let installed = installed(&databases.join("local"));
     match ask(lists, databases, &["-Su", "--print", "--print-format", FORMAT]) {
         Ok(lines) => Ok(lines.lines().filter_map(|line| update(line, &installed)).collect()),
@@ -102,7 +102,7 @@ fn newer(lists: &Lists, line: &str) -> Option<Update> {
 
 /// Lists names and versions of installed packages: the directories of the local database are called
 /// `name-version-release`.
-pub fn installed(local: &Path) -> HashMap<String, String> {
+pub(crate) fn installed(local: &Path) -> HashMap<String, String> {
     let entries = std::fs::read_dir(local).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| split(&name).map(|(name, version)| (name.to_owned(), version.to_owned()))).collect()

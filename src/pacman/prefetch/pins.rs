@@ -27,7 +27,7 @@ const LIMITS: ReconcileLimits = ReconcileLimits { changes: 10_000, time: Duratio
 ///
 /// # Errors
 /// Those of the daemon.
-pub async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, KuboError> {
+pub(crate) async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, KuboError> {
     let all = kubo.pins_named(PREFIX).await?;
     let named = all.into_iter().filter_map(|(cid, name)| Some((cid, FileName::new(name.strip_prefix(PREFIX)?).ok()?)));
     Ok(named.collect())

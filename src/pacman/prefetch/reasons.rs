@@ -15,7 +15,7 @@ const FRESH: u64 = 3600;
 
 /// The reason why a file is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeepReason {
+pub(crate) enum KeepReason {
     /// An update that is pending.
     Pending,
     /// It came within the last hour.

@@ -1,6 +1,8 @@
 //! The state that prefetch keeps between two runs, and that `status`, `why` and the notification read: one small
 //! JSON file in the store, replaced as a whole.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ const MOST: u64 = 16 << 20;
 /// The standing of one pending update.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "stands", content = "why")]
-pub enum UpdateStanding {
+pub(crate) enum UpdateStanding {
     /// Here, proven, with its signature if pacman checks one.
     Here,
     /// Left out, for this reason.
@@ -44,31 +46,31 @@ pub struct PendingUpdate {
     /// Its file.
     pub file: String,
     /// Size of the file in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// The expected digest; none if the database has no sha256.
-    pub sha256: Option<Sha256>,
+    pub(crate) sha256: Option<Sha256>,
     /// Unix seconds since when a version of the package has been pending.
-    pub since: u64,
+    pub(crate) since: u64,
     /// Its standing.
     #[serde(flatten)]
-    pub stands: UpdateStanding,
+    pub(crate) stands: UpdateStanding,
     /// True if it is pinned in Kubo.
-    pub pinned: bool,
+    pub(crate) pinned: bool,
 }
 
 impl PendingUpdate {
     /// True if it is here.
-    pub fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         self.stands == UpdateStanding::Here
     }
 
     /// True if it was left out by choice. An update that a run did not ask for stays as it is.
-    pub fn is_let_go(&self) -> bool {
+    pub(crate) fn is_let_go(&self) -> bool {
         matches!(self.stands, UpdateStanding::Left(LeftOut::Quota | LeftOut::Age))
     }
 
     /// Formats it like `checkupdates`; a new package has no old version.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match &self.old {
             Some(old) => format!("{} {old} -> {}", self.name, self.new),
             None => format!("{} {}", self.name, self.new),
@@ -80,7 +82,7 @@ impl PendingUpdate {
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PrefetchState {
     /// When the databases were refreshed, Unix seconds.
-    pub checked: u64,
+    pub(crate) checked: u64,
     /// All updates pending then, in pacman's order.
     pub updates: Vec<PendingUpdate>,
     /// Since when each package has been pending, including those left out by now.
@@ -92,7 +94,7 @@ impl PrefetchState {
     /// Reads the state of the last run in `store`; empty when there was none, or when it cannot be read.
     ///
     /// Another user may own the file that names come from: names that are not plain are left out.
-    pub fn read(store: &Path) -> Self {
+    pub(crate) fn read(store: &Path) -> Self {
         let Ok(file) = fsx::open_read(&path(store)) else { return Self::default() };
         let mut bytes = Vec::new();
         let read = io::Read::read_to_end(&mut io::Read::take(file, MOST), &mut bytes);
@@ -111,7 +113,7 @@ impl PrefetchState {
     }
 
     /// Reads the state of the last run in `store`, without updates that have been installed since.
-    pub fn now(store: &Path) -> Self {
+    pub(crate) fn now(store: &Path) -> Self {
         let mut state = Self::read(store);
         let installed = installed(&store.join("prefetch/db/local"));
         state.updates.retain(|update| installed.get(&update.name) != Some(&update.new));
@@ -122,21 +124,21 @@ impl PrefetchState {
     ///
     /// # Errors
     /// When it cannot be written; then the former one stays.
-    pub fn write(&self, store: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, store: &Path) -> io::Result<()> {
         let mut json = serde_json::to_vec(self).expect("plain data makes JSON");
         json.push(b'\n');
         fsx::replace(&path(store), &json, 0o644)
     }
 
     /// Counts the files that are here, and their bytes.
-    pub fn ready(&self) -> (usize, u64) {
+    pub(crate) fn ready(&self) -> (usize, u64) {
         let here = self.updates.iter().filter(|update| update.is_here());
         here.fold((0, 0), |(count, bytes), update| (count + 1, bytes + update.size))
     }
 }
 
 /// Returns the path of the state; a user's unit watches it for the notification.
-pub fn path(store: &Path) -> PathBuf {
+pub(crate) fn path(store: &Path) -> PathBuf {
     store.join("prefetch").join("state.json")
 }
 

@@ -4,6 +4,8 @@
 //! done. Else one publication is sealed for all of them. A target that fails leaves the others, and the failure is
 //! said (`a_target_that_fails_leaves_the_others`).
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use futures_util::future::LocalBoxFuture;
 
 use self::copy::CopyTarget;
@@ -85,9 +87,9 @@ pub(super) trait PublishTarget {
 #[derive(Debug)]
 pub struct TargetFailure {
     /// The target.
-    pub target: String,
+    pub(crate) target: String,
     /// The reason.
-    pub error: PublishError,
+    pub(crate) error: PublishError,
 }
 
 /// Adds the plain copy to targets that sign the name: if a directory is configured, or if there is no other target.

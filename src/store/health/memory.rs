@@ -1,5 +1,7 @@
 //! The content of one health file: lines of words, written by this program and read by it again.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -17,11 +19,11 @@ pub struct HealthMemory {
     /// Hosts that are asked last, until a time in Unix seconds.
     pub down: BTreeMap<String, u64>,
     /// Peers that were too slow, and how often in a row.
-    pub late: BTreeMap<String, u32>,
+    pub(crate) late: BTreeMap<String, u32>,
     /// The URL that a file came from.
     pub from: BTreeMap<String, String>,
     /// Files that no source delivered, until a time in Unix seconds.
-    pub lost: BTreeMap<String, u64>,
+    pub(crate) lost: BTreeMap<String, u64>,
     /// True when the mirrors were asked about all databases.
     pub asked: bool,
     /// Unchanged databases: the state of the file in use that this is about, and the host that reported it.
@@ -30,7 +32,7 @@ pub struct HealthMemory {
 
 impl HealthMemory {
     /// Reads the file at `path`, which must belong to `uid`. Unreadable content is dropped.
-    pub fn read(path: &Path, uid: u32) -> Self {
+    pub(crate) fn read(path: &Path, uid: u32) -> Self {
         let bytes = fsx::read_small(path, uid, MOST).unwrap_or_default();
         Self::from_text(&String::from_utf8_lossy(&bytes))
     }

@@ -6,6 +6,8 @@
 //! when two processes write at once the last one wins, which costs at most one more try. A ^C has a file of its
 //! own, which no other record overwrites.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -70,12 +72,12 @@ impl Health {
 
     /// Keeps observations for this call alone: none is written, so that work in the background takes nothing from the
     /// run of pacman that started it (test `what_a_call_keeps_for_itself_is_no_record`).
-    pub fn for_itself(self) -> Self {
+    pub(crate) fn for_itself(self) -> Self {
         Self { is_kept: false, records: self.records.for_itself(), ..self }
     }
 
     /// Reads again, for what other processes have recorded meanwhile.
-    pub fn learn_from_others(&mut self, now: SystemTime) {
+    pub(crate) fn learn_from_others(&mut self, now: SystemTime) {
         self.now = clock::unix(now);
         let HealthFiles { run, hosts, stop, uid } = &self.files;
         self.memory = HealthMemory::read(run, *uid);
@@ -85,22 +87,22 @@ impl Health {
     }
 
     /// Returns the record of earlier transfers from `host`.
-    pub fn record(&self, host: &str) -> SourceRecord {
+    pub(crate) fn record(&self, host: &str) -> SourceRecord {
         self.records.of(host)
     }
 
     /// Records an observation of `host`.
-    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
+    pub(crate) fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
         self.records.note(host, learn);
     }
 
     /// Returns the rest of the head start.
-    pub fn head_start(&self, whole: Duration) -> Duration {
+    pub(crate) fn head_start(&self, whole: Duration) -> Duration {
         whole.saturating_sub(self.memory.head_start_spent)
     }
 
     /// Records head start that was spent without a result.
-    pub fn spend(&mut self, spent: Duration) {
+    pub(crate) fn spend(&mut self, spent: Duration) {
         self.changed |= spent > Duration::ZERO;
         self.memory.head_start_spent += spent;
     }
@@ -111,7 +113,7 @@ impl Health {
     }
 
     /// Records a ^C at `now`, for all processes and at once.
-    pub fn interrupt(&mut self, now: SystemTime) {
+    pub(crate) fn interrupt(&mut self, now: SystemTime) {
         // The call may have run for long.
         self.now = clock::unix(now);
         self.stop = self.now + INTERRUPTED;
@@ -119,12 +121,12 @@ impl Health {
     }
 
     /// Returns true when every source of the file has failed in this pacman run.
-    pub fn is_lost(&self, name: &str) -> bool {
+    pub(crate) fn is_lost(&self, name: &str) -> bool {
         self.memory.lost.get(name).is_some_and(|until| *until > self.now)
     }
 
     /// Records that every source of the file has failed.
-    pub fn lost(&mut self, name: &str) {
+    pub(crate) fn lost(&mut self, name: &str) {
         self.memory.lost.insert(name.to_owned(), self.now + LOST);
         self.changed = true;
     }
@@ -136,12 +138,12 @@ impl Health {
     }
 
     /// Returns true when a [`Health::is_down`] host did not answer, and false when it sent something else than expected.
-    pub fn is_silent(&self, host: &str) -> bool {
+    pub(crate) fn is_silent(&self, host: &str) -> bool {
         self.hosts.down.get(host).is_some_and(|until| *until > self.now)
     }
 
     /// Records that `host` did not answer, or asked for no requests during `rest`.
-    pub fn down(&mut self, host: &str, rest: Option<Duration>) {
+    pub(crate) fn down(&mut self, host: &str, rest: Option<Duration>) {
         let until = self.now + rest.unwrap_or(BRIEFLY).as_secs();
         self.hosts.down.insert(host.to_owned(), until);
         // A pacman run remembers for as long as it runs.
@@ -171,7 +173,7 @@ impl Health {
     }
 
     /// Records that `host` sent something else than expected: it is asked last in this pacman run.
-    pub fn lied(&mut self, host: &str) {
+    pub(crate) fn lied(&mut self, host: &str) {
         self.memory.down.insert(host.to_owned(), self.now + 24 * 3600);
         self.changed = true;
     }
@@ -183,33 +185,33 @@ impl Health {
     }
 
     /// Returns the URL that delivered `name` in this pacman run.
-    pub fn origin(&self, name: &str) -> Option<&str> {
+    pub(crate) fn origin(&self, name: &str) -> Option<&str> {
         self.memory.from.get(name).map(String::as_str)
     }
 
     /// Records the URL that delivered `name`.
-    pub fn delivered(&mut self, name: &str, url: &str) {
+    pub(crate) fn delivered(&mut self, name: &str, url: &str) {
         if self.memory.from.len() < 64 {
             self.changed |= self.memory.from.insert(name.to_owned(), url.to_owned()).as_deref() != Some(url);
         }
     }
 
     /// Returns true once in a pacman run: the caller then asks the mirrors about all databases.
-    pub fn begin_batch(&mut self) -> bool {
+    pub(crate) fn begin_batch(&mut self) -> bool {
         self.changed |= !self.memory.asked;
         !std::mem::replace(&mut self.memory.asked, true)
     }
 
     /// Records the answer of `host` that the database `name` has not changed since the file in use, which was in
     /// this `state` (one word).
-    pub fn unchanged(&mut self, name: &str, state: &str, host: &str) {
+    pub(crate) fn unchanged(&mut self, name: &str, state: &str, host: &str) {
         self.memory.unchanged.insert(name.to_owned(), (state.to_owned(), host.to_owned()));
         self.changed = true;
     }
 
     /// Returns the host that reported in this pacman run that the database `name` has not changed, if its file is
     /// still in this `state`. Valid once: a second request is a new question.
-    pub fn take_unchanged(&mut self, name: &str, state: &str) -> Option<String> {
+    pub(crate) fn take_unchanged(&mut self, name: &str, state: &str) -> Option<String> {
         let (then, host) = self.memory.unchanged.remove(name)?;
         self.changed = true;
         (then == state).then_some(host)
@@ -231,7 +233,7 @@ impl Health {
     }
 
     /// Removes the records of transactions older than a day.
-    pub fn tidy(dir: &Path) {
+    pub(crate) fn tidy(dir: &Path) {
         let Ok(entries) = std::fs::read_dir(dir) else { return };
         for entry in entries.flatten() {
             let old = entry.metadata().ok().and_then(|meta| meta.modified().ok()?.elapsed().ok());

@@ -2,6 +2,8 @@
 //!
 //! A pure value: times are handed in. [`Records`] keeps them on disk, one line a host.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::base::fsx;
 
 /// Shortest wait for a source that may be nearer: a neighbour's time for two questions over a slow wireless link.
-pub const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
 /// Consecutive files missing at a source after which it gets no more than the shortest wait.
 const HOPELESS: u32 = 8;
@@ -77,7 +79,7 @@ impl SourceRecord {
 /// The records of hosts, on disk: `HOST LATENCY RATE MISSES SEEN` a line; microseconds, bytes a second, count,
 /// Unix seconds; `-` for unknown.
 #[derive(Debug)]
-pub struct Records {
+pub(crate) struct Records {
     path: PathBuf,
     uid: u32,
     now: u64,
@@ -93,25 +95,25 @@ const OFTEN: Duration = Duration::from_millis(250);
 
 impl Records {
     /// Reads the file at `path`, which must belong to `uid`. Unreadable content is dropped. `now` in Unix seconds.
-    pub fn read(path: &Path, uid: u32, now: u64) -> Self {
+    pub(crate) fn read(path: &Path, uid: u32, now: u64) -> Self {
         let known = parse(&fsx::read_small(path, uid, MOST).unwrap_or_default());
         Self { path: path.to_owned(), uid, now, known, changed: BTreeMap::new(), saved: None, is_kept: true }
     }
 
     /// Reads again, for what other processes have recorded meanwhile.
-    pub fn read_again(&mut self, now: u64) {
+    pub(crate) fn read_again(&mut self, now: u64) {
         self.known = parse(&fsx::read_small(&self.path, self.uid, MOST).unwrap_or_default());
         self.known.extend(self.changed.iter().map(|(host, record)| (host.clone(), *record)));
         self.now = now;
     }
 
     /// Returns the record of `host`.
-    pub fn of(&self, host: &str) -> SourceRecord {
+    pub(crate) fn of(&self, host: &str) -> SourceRecord {
         self.known.get(host).map_or_else(SourceRecord::default, |(record, _)| *record)
     }
 
     /// Records an observation of `host`.
-    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
+    pub(crate) fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
         let (before, seen) = self.known.get(host).copied().unwrap_or_default();
         let mut after = before;
         learn(&mut after);
@@ -133,7 +135,7 @@ impl Records {
     ///
     /// Of two processes that write about one host at the same moment, one observation is lost, which costs a
     /// guess.
-    pub fn save(&mut self) {
+    pub(crate) fn save(&mut self) {
         if self.saved.is_none_or(|last| last.elapsed() >= OFTEN) {
             self.write();
         }

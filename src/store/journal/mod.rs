@@ -7,17 +7,19 @@
 //! Each store has its own journal, written by the user who owns the store. Files fetched by the download user for
 //! pacman and files fetched by a person are therefore in two journals; other users may read them.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::base::fsx;
 
 mod origin;
 mod record;
 
-pub use origin::FileOrigin;
+pub(crate) use origin::FileOrigin;
 pub use record::{By, Contribution, JournalRecord};
 
 /// Bytes at which the file is rotated.
@@ -69,7 +71,7 @@ impl Journal {
     ///
     /// # Errors
     /// A file that exists and cannot be read. A missing file is no error.
-    pub fn read(&self, since: u64, mut each: impl FnMut(JournalRecord)) -> io::Result<()> {
+    pub(crate) fn read(&self, since: u64, mut each: impl FnMut(JournalRecord)) -> io::Result<()> {
         for path in [self.old(), self.file()] {
             let file = match fsx::open_read(&path) {
                 Ok(file) => file,
@@ -91,11 +93,6 @@ impl Journal {
 
     fn old(&self) -> PathBuf {
         self.dir.join("journal.old")
-    }
-
-    /// Returns the store's directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 }
 

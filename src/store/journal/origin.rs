@@ -1,5 +1,7 @@
 //! The origin of a delivered file: the sources that sent it, and those that were tried in vain.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -9,17 +11,17 @@ use super::Contribution;
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct FileOrigin {
     /// The source in the words of `--json`: `lan`, `kubo`, `m.example`; several are joined by ` + `.
-    pub source: String,
+    pub(crate) source: String,
     /// Addresses of the neighbours that sent it, as far as the daemon has named them.
-    pub neighbours: Vec<IpAddr>,
+    pub(crate) neighbours: Vec<IpAddr>,
     /// Bytes of the file that each source sent, named as in the journal; empty when that is not known.
-    pub shares: Vec<Contribution>,
+    pub(crate) shares: Vec<Contribution>,
     /// Sources that sent wrong bytes before: `refused from mirror m.example: sha256 is …`.
-    pub refused: Vec<String>,
+    pub(crate) refused: Vec<String>,
     /// Sources that were given up because they were too slow: `10.78.0.1 was too slow`.
-    pub late: Vec<String>,
+    pub(crate) late: Vec<String>,
     /// True if the store had the file before it was asked for.
-    pub is_stored: bool,
+    pub(crate) is_stored: bool,
 }
 
 /// Most texts of one kind that are read from a note.
@@ -27,7 +29,7 @@ const TEXTS_MOST: usize = 16;
 
 impl FileOrigin {
     /// Returns the source as the screen names it: `neighbour 10.78.0.1`, `Kubo`, `m.example`.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.source.split(" + ").map(|source| self.one_shown(source)).collect::<Vec<_>>().join(" + ")
     }
 
@@ -41,12 +43,12 @@ impl FileOrigin {
     }
 
     /// Adds a remark to the source.
-    pub fn remark(&mut self, text: &str) {
+    pub(crate) fn remark(&mut self, text: &str) {
         self.source = format!("{} ({text})", self.source);
     }
 
     /// Returns the lines that keep it beside a stored file: the source, then one line for each further fact.
-    pub fn to_lines(&self) -> String {
+    pub(crate) fn to_lines(&self) -> String {
         let neighbours = self.neighbours.iter().map(|address| format!("neighbour {address}"));
         let shares = self.shares.iter().map(|share| format!("share {} {}", share.bytes, share.source));
         let refused = self.refused.iter().map(|text| format!("refused {text}"));
@@ -56,7 +58,7 @@ impl FileOrigin {
     }
 
     /// Reads these lines. An unknown one is skipped.
-    pub fn from_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn from_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Self {
         let source = lines.next().unwrap_or_default().to_owned();
         let mut origin = Self { source, ..Self::default() };
         for line in lines {

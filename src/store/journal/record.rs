@@ -1,11 +1,13 @@
 //! One line of the journal: the file, its purpose, its sources.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 use std::fmt::Write as _;
 
 use crate::base::name::{FileName, RepoName};
 
 /// Longest line that is written or read, in bytes: four times the length for a file from a dozen sources.
-pub const LINE_MOST: usize = 4096;
+pub(crate) const LINE_MOST: usize = 4096;
 
 /// Most sources that are named in one line; the bytes of further ones are summed up under `others`.
 const SOURCES_MOST: usize = 12;
@@ -27,7 +29,7 @@ impl By {
     const ALL: [By; 4] = [By::Xfer, By::Fetch, By::Ahead, By::Prefetch];
 
     /// Returns its word in the journal.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             By::Xfer => "xfer",
             By::Fetch => "fetch",
@@ -48,7 +50,7 @@ pub struct Contribution {
 
 impl Contribution {
     /// Returns the kind of source: the first word.
-    pub fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         self.source.split(' ').next().unwrap_or_default()
     }
 }
@@ -75,7 +77,7 @@ pub struct JournalRecord {
 
 impl JournalRecord {
     /// Counts the bytes that all sources together sent.
-    pub fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.shares.iter().map(|share| share.bytes).fold(0, u64::saturating_add)
     }
 
