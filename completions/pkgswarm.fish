@@ -125,11 +125,11 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from help" -f -a "audit" -d 'Compare packages on this machine with indexes and sync databases'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Stop using an index'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Name of the Kubo key to publish under; made when there is none' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'Name of the publisher in the index' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Name of the Kubo key to publish under; made when there is none [default: pkgswarm]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'Name of the publisher in the index [default: pkgswarm]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l drop -d 'Leave out this repository, which the last publication has; may be repeated' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid, for example `48 h`' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid [default: 48 h]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'

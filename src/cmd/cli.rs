@@ -241,15 +241,17 @@ pub(crate) struct JsonArgs {
 /// Arguments of `publish`.
 #[derive(Args, Debug)]
 pub(crate) struct PublishArgs {
-    /// Directories made by repo-add: databases, packages and signatures
-    #[arg(required = true, value_name = "REPO_DIR")]
+    /// Directories made by repo-add: databases, packages and signatures; or the name of a publication
+    ///
+    /// One NAME without a slash means the publication that /etc/pkgswarm/publish.d/NAME.toml describes, where there is such a file (see the manual). ./NAME is always a directory.
+    #[arg(required = true, value_name = "REPO_DIR|NAME")]
     pub(crate) directories: Vec<PathBuf>,
-    /// Name of the Kubo key to publish under; made when there is none
-    #[arg(long, default_value = "pkgswarm")]
-    pub(crate) key: String,
-    /// Name of the publisher in the index
-    #[arg(long, default_value = "pkgswarm")]
-    pub(crate) publisher: String,
+    /// Name of the Kubo key to publish under; made when there is none [default: pkgswarm]
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Name of the publisher in the index [default: pkgswarm]
+    #[arg(long)]
+    pub(crate) publisher: Option<String>,
     /// minisign secret key file to sign the manifest with
     ///
     /// The password of an encrypted key is read from $PKGSWARM_MINISIGN_PASSWORD; it is never asked for.
@@ -260,9 +262,9 @@ pub(crate) struct PublishArgs {
     /// Without it, a run that names fewer repositories than the last one stops: users of the index would lose them.
     #[arg(long, value_name = "REPO")]
     pub(crate) drop: Vec<String>,
-    /// How long the index is valid, for example `48 h`
-    #[arg(long, default_value = "48 h", value_name = "SPAN")]
-    pub(crate) lifetime: String,
+    /// How long the index is valid [default: 48 h]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) lifetime: Option<String>,
     /// Build and sign into --out without a daemon
     #[arg(long, requires = "out")]
     pub(crate) offline: bool,

@@ -48,6 +48,7 @@ const FILES: &[(&str, &str)] = &[
         "The full program, which pkgswarm starts for everything but files that this machine has already.",
     ),
     ("/usr/lib/pkgswarm/pkgswarm-daemon", "The daemon, which `pkgswarm daemon` becomes."),
+    ("/etc/pkgswarm/publish.d/*.toml", "Publications, see pkgswarm-publish(1)."),
     ("/var/lib/pkgswarm-publish", "The record of publish's last run, one directory a publisher."),
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
 ];

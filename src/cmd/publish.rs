@@ -1,4 +1,5 @@
-//! `pkgswarm publish REPO_DIR…`: a signed index and a plain tree under one IPNS name.
+//! `pkgswarm publish REPO_DIR…` and `pkgswarm publish NAME`: a signed index and a plain tree under one IPNS name, as the
+//! words say, or a file.
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -12,6 +13,7 @@ use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
 use crate::cmd::cli::PublishArgs;
+use crate::config::publication::{self, PublicationFile};
 use crate::config::{ProgressMode, Settings, own_state_dir, value};
 use crate::index::minisign::{PublicKey, SecretKey};
 use crate::net::http::Http;
@@ -19,39 +21,87 @@ use crate::net::kubo::Kubo;
 use crate::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use crate::report::{self, counted};
 
+mod described;
+
 /// Lifetime of the name's answer in caches; Kubo's default.
 const TTL: Duration = Duration::from_secs(300);
 
+/// Name of the Kubo key, and of the publisher, where the words tell none.
+const NAME: &str = "pkgswarm";
+/// Validity where the words tell none.
+const LIFETIME: &str = "48 h";
+
 /// Runs the command.
 pub(crate) fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result<u8> {
-    let lifetime = value::span(&args.lifetime)
-        .filter(|span| *span >= Duration::from_secs(600))
-        .ok_or_else(|| Error::usage("--lifetime", "expected a time span like \"48 h\", at least 10 min"))?;
-    let options = PublishOptions {
-        publisher: args.publisher.clone(),
+    let Some(publication) = described::described(env, args)? else {
+        let options = by_words(env, settings, args)?;
+        return publish(settings, args, &options, !args.offline);
+    };
+    let options = by_file(env, settings, args, &publication);
+    let done = options.and_then(|options| publish(settings, args, &options, publication.uses_kubo));
+    done.inspect_err(|error| described::alarm(&publication, error))
+}
+
+/// Reads the parameters from the words.
+fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<PublishOptions, Error> {
+    let lifetime = publication::lifetime(args.lifetime.as_deref().unwrap_or(LIFETIME));
+    let name = |given: &Option<String>| given.clone().unwrap_or_else(|| NAME.to_owned());
+    let publisher = name(&args.publisher);
+    if !publication::is_publication_name(&publisher) {
+        return Err(Error::usage("--publisher", "expected 1 to 64 letters, digits, dots, - and _"));
+    }
+    Ok(PublishOptions {
+        lifetime: lifetime.map_err(|why| Error::usage("--lifetime", why))?,
         dirs: args.directories.clone(),
         drop: args.drop.clone(),
-        state_dir: state_dir(env, settings, &args.publisher)?,
-        key: args.key.clone(),
+        state_dir: state_dir(env, settings, &publisher)?,
+        publisher,
+        key: name(&args.key),
         minisign: args.minisign_key.as_ref().map(|path| secret_key(env, path)).transpose()?,
-        lifetime,
         ttl: TTL,
         upstream: Default::default(),
         out: args.out.clone(),
         now: clock::now(),
-    };
+    })
+}
+
+/// Reads them from the file of a publication.
+fn by_file(
+    env: &Env,
+    settings: &Settings,
+    args: &PublishArgs,
+    publication: &PublicationFile,
+) -> anyhow::Result<PublishOptions> {
+    let state_dir = state_dir(env, settings, &publication.publisher)?;
+    described::refuse_for_root(env, publication, &state_dir)?;
+    Ok(PublishOptions {
+        lifetime: publication.lifetime,
+        dirs: publication.directories.clone(),
+        drop: args.drop.clone(),
+        state_dir,
+        publisher: publication.publisher.clone(),
+        key: publication.kubo_key.clone(),
+        minisign: described::signing_key(env, publication)?,
+        ttl: TTL,
+        upstream: Default::default(),
+        out: publication.out.clone(),
+        now: clock::now(),
+    })
+}
+
+fn publish(settings: &Settings, args: &PublishArgs, options: &PublishOptions, with_kubo: bool) -> anyhow::Result<u8> {
     let begun = Instant::now();
     let minisign = options.minisign.as_ref().map(SecretKey::public);
     let http = Http::new(settings.connect);
     let kubo = Kubo::configured(settings, &http);
     let shown = Shown { bars: settings.progress == ProgressMode::Bar, now: RefCell::new(None) };
     let mut progress = |phase, done, total| shown.at(phase, done, total);
-    let work = publish::run(&options, (!args.offline).then_some(&kubo), &mut progress);
+    let work = publish::run(options, with_kubo.then_some(&kubo), &mut progress);
     let report =
         block_on(work).ok_or_else(|| Error::new(ErrorKind::Interrupted, "publish", "interrupted; run it again"))?;
     shown.clear();
     let report = report.map_err(|e| explained(settings, e))?;
-    print(args, &report, minisign.as_ref(), begun.elapsed())?;
+    print(args, options, &report, minisign.as_ref(), begun.elapsed())?;
     // The last thing said is the first failure.
     report.failed.iter().skip(1).for_each(|failure| {
         report::say(&format!("warning: {}: {}", failure.target, failure.error));
@@ -64,10 +114,6 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow:
 
 /// Returns the directory of this publisher's state: beside the state of downloads, which belongs to another user.
 fn state_dir(env: &Env, settings: &Settings, publisher: &str) -> Result<PathBuf, Error> {
-    let is_plain = publisher.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if publisher.is_empty() || publisher.len() > 64 || publisher.starts_with('.') || !is_plain {
-        return Err(Error::usage("--publisher", "expected 1 to 64 letters, digits, dots, - and _"));
-    }
     let beside = |state: &Path| {
         let mut dir = state.to_owned().into_os_string();
         dir.push("-publish");
@@ -122,7 +168,13 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
     }
 }
 
-fn print(args: &PublishArgs, report: &PublishReport, minisign: Option<&PublicKey>, took: Duration) -> io::Result<()> {
+fn print(
+    args: &PublishArgs,
+    options: &PublishOptions,
+    report: &PublishReport,
+    minisign: Option<&PublicKey>,
+    took: Duration,
+) -> io::Result<()> {
     for warning in &report.warnings {
         report::say(&format!("warning: {warning}"));
     }
@@ -143,7 +195,7 @@ fn print(args: &PublishArgs, report: &PublishReport, minisign: Option<&PublicKey
     let files = format!("{}, {} new", counted(report.files, "file"), report.new_files);
     let sent = value::show_size(report.sent);
     let signer = minisign.map(|key| key.to_string());
-    match (&name, &args.out) {
+    match (&name, &options.out) {
         (Some(name), _) => {
             report::say(&format!("{did}: {files}, {sent} sent to Kubo, in {} s", took.as_secs()));
             let also = signer.map(|key| format!(" --minisign {key}")).unwrap_or_default();

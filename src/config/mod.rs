@@ -14,7 +14,7 @@
 //! key
 //! keys value
 //! layers
-//! declared
+//! declared publication
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
@@ -39,6 +39,7 @@ pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub mod network;
+pub(crate) mod publication;
 pub(crate) mod publisher;
 pub(crate) mod time_window;
 pub(crate) mod typed;

@@ -36,6 +36,7 @@ mod ordinary_user;
 mod pins;
 mod prefetch;
 mod prefetch_conditions;
+mod publish_file;
 mod root;
 mod screens;
 mod screens_index;

@@ -147,6 +147,7 @@ pub(crate) const EXAMPLES: &[Examples] = &[
         "pkgswarm-publish",
         &[
             ("pkgswarm publish core extra", "Under the Kubo key pkgswarm; made when there is none."),
+            ("pkgswarm publish arch", "As /etc/pkgswarm/publish.d/arch.toml says."),
             ("pkgswarm publish --offline --out tree --minisign-key key core", "For a plain HTTP server, without Kubo."),
         ],
     ),

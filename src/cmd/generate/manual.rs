@@ -11,6 +11,7 @@ use crate::base::env::VARIABLES;
 use crate::base::error::ErrorKind;
 use crate::cmd::cli::{GROUPS, examples};
 use crate::cmd::json::{COMMON, OUTPUTS};
+use crate::config::publication::PUBLICATION_KEYS;
 use crate::host::doctor;
 
 /// The words that the pages use without saying each time what they mean.
@@ -49,6 +50,9 @@ pub(super) fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<(
     if name == "pkgswarm-doctor" {
         let rows: Vec<_> = doctor::checks().map(|check| (check.name, check.about)).collect();
         list(&mut end, "CHECKS", &rows);
+    }
+    if name == "pkgswarm-publish" {
+        publications(&mut end);
     }
     list(&mut end, "EXAMPLES", examples::of(&name));
     statuses(&mut end, &name);
@@ -111,6 +115,24 @@ fn commands(page: &mut Roff, command: &clap::Command, name: &str) {
         page.control("SS", [group]);
         names.iter().filter_map(|name| command.find_subcommand(name)).for_each(|below| row(page, below));
     }
+}
+
+/// Writes what the file of a publication may say, with a specimen of the shortest one.
+fn publications(page: &mut Roff) {
+    list(page, "PUBLICATION FILES", PUBLICATION_KEYS);
+    page.control("PP", []).text([roman(
+        "The file is TOML: a key with a dot stands in the table before the dot, and an unknown key is an error. A \
+         publication of one repository, signed, in Kubo and as a plain copy:",
+    )]);
+    page.control("PP", []).control("RS", []).control("nf", []);
+    page.text([roman(
+        "[keys]\nminisign = \"/etc/pkgswarm/custom.key\"\n[sources]\ndirectories = [\"/srv/repo/custom\"]\n[targets]\nout = \
+         \"/var/lib/pkgswarm-publish/www/custom\"",
+    )]);
+    page.control("fi", []).control("RE", []).control("PP", []).text([roman(
+        "`systemctl enable --now pkgswarm-publish@NAME.timer` runs it every ten minutes, as the user pkgswarm. Runs with \
+         nothing new cost little, and renew the index in time.",
+    )]);
 }
 
 /// Writes the exit statuses: those of the command where it has its own, else the common ones.

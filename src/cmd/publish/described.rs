@@ -1,0 +1,103 @@
+//! A publication that a file describes: which words mean one, and the alarm when its run fails.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::base::env::Env;
+use crate::base::error::{self, Error};
+use crate::base::program;
+use crate::base::users;
+use crate::cmd::cli::PublishArgs;
+use crate::config::publication::{PublicationFile, is_publication_name, publication_file};
+use crate::index::minisign::SecretKey;
+use crate::report;
+
+/// Time that an alarm command has.
+const ALARM: Duration = Duration::from_secs(60);
+/// Most bytes of its output, which is not shown.
+const ALARM_OUTPUT: u64 = 1 << 20;
+
+/// Returns the publication that the words name: one NAME without a slash, with a file that describes it. `None` for
+/// directories.
+///
+/// # Errors
+/// Usage errors: a name that is both, or neither; an option that is the file's to decide; a mistake in the file.
+pub(super) fn described(env: &Env, args: &PublishArgs) -> Result<Option<PublicationFile>, Error> {
+    let [word] = &args.directories[..] else { return Ok(None) };
+    let Some(name) = word.to_str().filter(|name| is_publication_name(name)) else { return Ok(None) };
+    let file = publication_file(env, name);
+    let is_described = file.try_exists().map_err(|e| Error::local(file.display(), e))?;
+    match (is_described, word.exists()) {
+        (false, true) => return Ok(None),
+        (true, true) => {
+            return Err(Error::usage(name, format!("is a directory here and a publication, in {}", file.display()))
+                .hint(format!(
+                    "`pkgswarm publish ./{name}` publishes the directory; for the publication, run it elsewhere"
+                )));
+        }
+        (false, false) => {
+            return Err(Error::usage(
+                name,
+                format!("neither a directory here nor a publication in {}", file.display()),
+            )
+            .hint("pkgswarm-publish(1) lists the keys of such a file"));
+        }
+        (true, false) => {}
+    }
+    let options = [
+        ("--key", args.key.is_some()),
+        ("--publisher", args.publisher.is_some()),
+        ("--minisign-key", args.minisign_key.is_some()),
+        ("--lifetime", args.lifetime.is_some()),
+        ("--offline", args.offline),
+        ("--out", args.out.is_some()),
+    ];
+    if let Some((option, _)) = options.iter().find(|(_, is_given)| *is_given) {
+        return Err(Error::usage(option, format!("is not for a publication: {} decides", file.display()))
+            .hint("change the file, or name directories instead of a publication"));
+    }
+    PublicationFile::read(&file, name).map(Some)
+}
+
+/// Refuses to run as root in a directory of another user, who could not write there afterwards.
+///
+/// # Errors
+/// A usage error, with the commands to run instead.
+pub(super) fn refuse_for_root(env: &Env, publication: &PublicationFile, dir: &Path) -> Result<(), Error> {
+    let owner = std::fs::metadata(dir).map_or(0, |found| found.uid());
+    if !env.is_root() || owner == 0 {
+        return Ok(());
+    }
+    let (name, user) = (&publication.name, users::name_of(owner));
+    Err(Error::usage(name, format!("its state in {} belongs to {user}", dir.display())).hint(format!(
+        "sudo systemctl start pkgswarm-publish@{name}; or as that user: sudo -u {user} pkgswarm publish {name}"
+    )))
+}
+
+/// Runs the alarm command of a publication whose run failed with `why`. Its own failure is a warning.
+pub(super) fn alarm(publication: &PublicationFile, why: &anyhow::Error) {
+    let Some(line) = &publication.alarm else { return };
+    let told = why.downcast_ref::<Error>().map_or_else(|| format!("error: {why}\n"), error::report);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).env("PKGSWARM_PUBLICATION", &publication.name);
+    if let Err(e) = program::hear(command, told.as_bytes(), ALARM, ALARM_OUTPUT) {
+        report::say(&format!("warning: alarm.command of {}: {e}", publication.name));
+    }
+}
+
+/// Reads the key that signs the manifest, if the file names one.
+///
+/// # Errors
+/// Usage errors, as of [`Secret::read`](crate::config::publication::Secret::read); and where it is no key, or its
+/// password is missing.
+pub(super) fn signing_key(env: &Env, publication: &PublicationFile) -> Result<Option<SecretKey>, Error> {
+    let Some(secret) = &publication.minisign else { return Ok(None) };
+    let text = secret.read(env)?;
+    let password = publication.password.as_ref().map(|password| password.read(env)).transpose()?;
+    let password = password.as_deref().map(|text| text.trim_end_matches('\n'));
+    SecretKey::read(&text, password).map(Some).map_err(|e| {
+        Error::usage(format!("{}: keys.minisign", publication.file.display()), e).hint("minisign -G makes a key pair")
+    })
+}

@@ -1,0 +1,343 @@
+//! A publication as a file describes it: `/etc/pkgswarm/publish.d/NAME.toml`, run by `pkgswarm publish NAME`.
+//!
+//! The file of a publication is no layer of the settings: it belongs to one publisher, and what it says holds for
+//! `publish` alone.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::config::key::nearest;
+use crate::config::layers;
+use crate::config::value;
+
+/// The keys of the file and their meaning, for the manual. Those with a dot stand in the table before it.
+pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
+    ("publisher", "Name of the publisher in the index. Default: the name of the file."),
+    (
+        "lifetime",
+        "How long the index is valid, a span of at least 10 min. Default: 48 h. A run renews it when half is over.",
+    ),
+    ("keys.kubo", "Name of the Kubo key to publish under; made when there is none. Default: the publisher's name."),
+    (
+        "keys.minisign",
+        "Secret key of minisign to sign the manifest with: the name of a systemd credential, or the absolute path of a \
+         file that only its owner may read (mode 0600).",
+    ),
+    ("keys.password", "Password of that key, where it has one: a credential or a file in the same way."),
+    (
+        "sources.directories",
+        "Absolute paths of directories made by repo-add: databases, packages and signatures, a mirror kept by rsync \
+         included. What a database names must be there, else nothing is published.",
+    ),
+    ("targets.kubo", "false: build and sign without Kubo, into targets.out. Default: true."),
+    (
+        "targets.out",
+        "Absolute path of a directory for manifest, signature, tables and root blocks: a plain copy for any HTTP server.",
+    ),
+    (
+        "alarm.command",
+        "A shell command to run when a run fails, with the reason on its standard input and the name of the publication \
+         in $PKGSWARM_PUBLICATION. Besides it, the exit status tells, so that OnFailure= of systemd works.",
+    ),
+];
+
+/// A publication. Nothing in it was opened but the file itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PublicationFile {
+    /// The file that describes it.
+    pub(crate) file: PathBuf,
+    /// The name of the file.
+    pub(crate) name: String,
+    /// See [`PUBLICATION_KEYS`], as for all below.
+    pub(crate) publisher: String,
+    pub(crate) lifetime: Duration,
+    pub(crate) kubo_key: String,
+    pub(crate) minisign: Option<Secret>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) uses_kubo: bool,
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) alarm: Option<String>,
+}
+
+/// A secret, by its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Secret {
+    /// A credential that systemd passes to the service.
+    Credential(String),
+    /// A file that only its owner may read.
+    File(PathBuf),
+}
+
+/// Returns true for the name of a publication: 1 to 64 letters, digits, dots, `-` and `_`, no dot first.
+pub(crate) fn is_publication_name(name: &str) -> bool {
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    !name.is_empty() && name.len() <= 64 && !name.starts_with('.') && is_plain
+}
+
+/// Returns the file that describes the publication `name`: the user's own, if there is one, else the system's, which
+/// need not exist.
+pub(crate) fn publication_file(env: &Env, name: &str) -> PathBuf {
+    let at = |dir: PathBuf| dir.join("publish.d").join(format!("{name}.toml"));
+    let own = layers::user_dir(env).map(at).filter(|path| path.exists());
+    own.unwrap_or_else(|| at(layers::system_dir(env)))
+}
+
+impl PublicationFile {
+    /// Reads the publication `name` from `file`.
+    ///
+    /// # Errors
+    /// Usage errors that name file and line, and for unknown keys the nearest known one.
+    pub(crate) fn read(file: &Path, name: &str) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|e| Error::usage(file.display(), format!("cannot be read: {e}")))?;
+        Self::parse(file, name, &text)
+    }
+
+    fn parse(file: &Path, name: &str, text: &str) -> Result<Self, Error> {
+        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let wrong = |at: usize, why: String| Error::usage(format!("{}:{}", file.display(), line_of(at)), why);
+        let table =
+            DeTable::parse(text).map_err(|e| wrong(e.span().map_or(0, |span| span.start), e.message().to_owned()))?;
+        let mut publication = Self {
+            file: file.to_owned(),
+            name: name.to_owned(),
+            publisher: name.to_owned(),
+            lifetime: Duration::from_secs(48 * 3600),
+            kubo_key: String::new(),
+            minisign: None,
+            password: None,
+            directories: Vec::new(),
+            uses_kubo: true,
+            out: None,
+            alarm: None,
+        };
+        // In the order of the file, so that the first mistake is the one that is said.
+        let mut found: Vec<(usize, String, &Spanned<DeValue<'_>>)> = Vec::new();
+        for (section, value) in table.get_ref() {
+            match value.get_ref() {
+                DeValue::Table(keys) => {
+                    found.extend(keys.iter().map(|(key, value)| {
+                        (key.span().start, format!("{}.{}", section.get_ref(), key.get_ref()), value)
+                    }))
+                }
+                _ => found.push((section.span().start, section.get_ref().to_string(), value)),
+            }
+        }
+        found.sort_by_key(|(at, ..)| *at);
+        for (at, key, value) in &found {
+            publication.set(key, value).map_err(|why| wrong(*at, why))?;
+        }
+        if publication.kubo_key.is_empty() {
+            publication.kubo_key.clone_from(&publication.publisher);
+        }
+        publication.check().map_err(|why| Error::usage(file.display(), why))?;
+        Ok(publication)
+    }
+
+    fn set(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
+        let told = |why: String| format!("{key}: {why}");
+        match key {
+            "publisher" => self.publisher = text(value).map_err(told)?,
+            "lifetime" => self.lifetime = lifetime(&text(value).map_err(told)?).map_err(told)?,
+            "keys.kubo" => self.kubo_key = text(value).map_err(told)?,
+            "keys.minisign" => self.minisign = Some(secret(&text(value).map_err(told)?).map_err(told)?),
+            "keys.password" => self.password = Some(secret(&text(value).map_err(told)?).map_err(told)?),
+            "sources.directories" => self.directories = each(value, absolute).map_err(told)?,
+            "targets.kubo" => self.uses_kubo = yes_or_no(value).map_err(told)?,
+            "targets.out" => self.out = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
+            "alarm.command" => self.alarm = Some(text(value).map_err(told)?),
+            _ => return Err(unknown(key)),
+        }
+        Ok(())
+    }
+
+    /// Checks what no key alone can tell.
+    fn check(&self) -> Result<(), String> {
+        if !is_publication_name(&self.publisher) {
+            return Err("publisher: expected 1 to 64 letters, digits, dots, - and _".to_owned());
+        }
+        if self.directories.is_empty() {
+            return Err("there is nothing to publish: sources.directories is missing".to_owned());
+        }
+        if !self.uses_kubo && self.out.is_none() {
+            return Err("there is no target: targets.kubo is false and targets.out is missing".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Secret {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// Usage errors: a credential that this process was not given, and a file that others may read.
+    pub(crate) fn read(&self, env: &Env) -> Result<String, Error> {
+        let path = match self {
+            Self::File(path) => path.clone(),
+            Self::Credential(name) => match env.var("CREDENTIALS_DIRECTORY") {
+                Some(dir) => Path::new(dir).join(name),
+                None => {
+                    return Err(Error::usage(name, "is a systemd credential, and this process was given none").hint(
+                        "start the service, pkgswarm-publish@NAME.service, or name the absolute path of a file",
+                    ));
+                }
+            },
+        };
+        let failed = |e: std::io::Error| Error::usage(path.display(), format!("the secret cannot be read: {e}"));
+        let mut file = File::open(&path).map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+        // systemd shows an access list as the group's rights, so a credential's mode tells nothing.
+        if matches!(self, Self::File(_)) && mode & 0o077 != 0 {
+            return Err(Error::usage(path.display(), format!("others than its owner may open it (mode {mode:04o})"))
+                .hint(format!("chmod 600 {}", path.display())));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        Ok(text)
+    }
+}
+
+fn unknown(key: &str) -> String {
+    match nearest(key, PUBLICATION_KEYS.iter().map(|(known, _)| *known)) {
+        Some(near) => format!("unknown key {key:?}; did you mean {near:?}?"),
+        None => format!("unknown key {key:?}; pkgswarm-publish(1) lists all of them"),
+    }
+}
+
+fn text(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
+    match value.get_ref() {
+        DeValue::String(text) if !text.is_empty() => Ok(text.to_string()),
+        _ => Err("expected a text".to_owned()),
+    }
+}
+
+fn yes_or_no(value: &Spanned<DeValue<'_>>) -> Result<bool, String> {
+    match value.get_ref() {
+        DeValue::Boolean(yes) => Ok(*yes),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// Reads a list of texts, or one text, by `read`.
+fn each<T>(value: &Spanned<DeValue<'_>>, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().map(|item| read(&text(item)?)).collect(),
+        _ => Ok(vec![read(&text(value)?)?]),
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    match text.starts_with('/') {
+        true => Ok(PathBuf::from(text)),
+        false => Err(format!("expected an absolute path, found {text:?}")),
+    }
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    match text.contains('/') {
+        true => Ok(Secret::File(absolute(text)?)),
+        false => Ok(Secret::Credential(text.to_owned())),
+    }
+}
+
+/// Reads the validity of an index.
+///
+/// # Errors
+/// For what is no span, and for less than 10 minutes.
+pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
+    let span = value::span(text).filter(|span| *span >= Duration::from_secs(600));
+    span.ok_or_else(|| "expected a time span like \"48 h\", at least 10 min".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<PublicationFile, String> {
+        PublicationFile::parse(Path::new("/p/arch.toml"), "arch", text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_short_file_has_the_defaults_and_a_long_one_says_all() {
+        let short = parse("[sources]\ndirectories = \"/srv/core\"\n").unwrap();
+        assert_eq!((&*short.publisher, &*short.kubo_key, short.uses_kubo), ("arch", "arch", true));
+        assert_eq!(
+            (short.lifetime, short.directories),
+            (Duration::from_secs(172_800), vec![PathBuf::from("/srv/core")])
+        );
+        let long = parse(
+            "publisher = \"p\"\nlifetime = \"24 h\"\n[keys]\nkubo = \"k\"\nminisign = \"arch.key\"\n\
+             password = \"/etc/pw\"\n[sources]\ndirectories = [\"/a\", \"/b\"]\n[targets]\nkubo = false\nout = \"/o\"\n\
+             [alarm]\ncommand = \"mail root\"\n",
+        )
+        .unwrap();
+        assert_eq!(long.minisign, Some(Secret::Credential("arch.key".to_owned())));
+        assert_eq!(long.password, Some(Secret::File("/etc/pw".into())));
+        assert_eq!((&*long.kubo_key, long.directories.len(), long.uses_kubo), ("k", 2, false));
+    }
+
+    #[test]
+    fn every_key_of_the_manual_is_read_and_no_other() {
+        for (key, _) in PUBLICATION_KEYS {
+            let wrong = match key.split_once('.') {
+                Some((section, key)) => format!("[{section}]\n{key} = {{}}\n"),
+                None => format!("{key} = 1979-05-27\n"),
+            };
+            let error = parse(&wrong).unwrap_err();
+            assert!(error.contains(&format!("{key}: expected ")), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_and_the_nearest_known_key() {
+        let error = parse("publisher = \"a\"\n[sources]\ndirectorys = []\n").unwrap_err();
+        assert_eq!(error, "/p/arch.toml:3: unknown key \"sources.directorys\"; did you mean \"sources.directories\"?");
+        let error = parse("[zzzzzzzz]\nqqqqqqqqqqqq = 1\n").unwrap_err();
+        assert!(error.contains("pkgswarm-publish(1) lists all"), "{error}");
+        assert!(parse("\n\nbroken").unwrap_err().starts_with("/p/arch.toml:3: "));
+    }
+
+    #[test]
+    fn what_no_publication_can_be_is_refused() {
+        for (text, why) in [
+            ("", "there is nothing to publish: sources.directories is missing"),
+            ("[sources]\ndirectories = [\"a\"]\n", "expected an absolute path, found \"a\""),
+            ("lifetime = \"5 s\"\n", "at least 10 min"),
+            ("publisher = \"a b\"\n[sources]\ndirectories = [\"/a\"]\n", "1 to 64 letters"),
+            ("[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\n", "there is no target"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_refused_and_a_credential_comes_from_systemd() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::write(&path, "secret").unwrap();
+        let mut env = Env::from_process();
+        env.vars = BTreeMap::new();
+        for (mode, is_read) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o644, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let read = Secret::File(path.clone()).read(&env);
+            assert_eq!(read.is_ok(), is_read, "{mode:o}: {read:?}");
+        }
+        let credential = Secret::Credential("key".to_owned());
+        assert!(credential.read(&env).unwrap_err().to_string().contains("this process was given none"));
+        env.vars.insert("CREDENTIALS_DIRECTORY".to_owned(), dir.path().display().to_string());
+        assert_eq!(credential.read(&env).unwrap(), "secret");
+    }
+}
