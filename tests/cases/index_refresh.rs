@@ -215,7 +215,7 @@ fn a_network_that_is_not_there_ends_with_the_deadline_and_the_age_of_what_stays_
             "error: index arch: no source delivered it",
             "  kubo  no answer within N s",
             "  kubo routing  no answer within N s",
-            "hint: the last good copy, 60 min old, stays in use until it expires",
+            "hint: the last good copy, N min old, stays in use until it expires",
         ]
     );
     let row = ls(&world);

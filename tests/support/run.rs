@@ -196,12 +196,13 @@ pub fn redacted(text: &str, base: &str) -> String {
     out.split_inclusive('\n').map(|line| line.split(' ').collect::<Vec<_>>()).map(times_hidden).collect()
 }
 
-/// Replaces `0.3 s`, `120 ms` by `N s`, `N ms`, and text that depends on a server's clock.
+/// Replaces `0.3 s`, `120 ms`, `60 min old,` by `N s`, `N ms`, `N min old,`, and text that depends on a server's clock.
 fn times_hidden(mut words: Vec<&str>) -> String {
     for at in 1..words.len() {
         let unit = words[at].trim_end_matches(['\n', ',', ')', ';', ':', '.']);
         let counted = words[at - 1].trim_start_matches('(').parse::<f64>().is_ok();
-        if matches!(unit, "s" | "ms") && counted {
+        let is_age = unit == "min" && words.get(at + 1).is_some_and(|next| next.starts_with("old"));
+        if (matches!(unit, "s" | "ms") || is_age) && counted {
             words[at - 1] = "N";
         }
     }
