@@ -9,21 +9,19 @@ use std::time::Instant;
 
 use crate::base::cid::Cid;
 use crate::base::env::Env;
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::Error;
 use crate::base::fsx::FromStart;
 use crate::base::name::FileName;
 use crate::base::runtime;
 use crate::cmd::cli::{FetchArgs, SourceArg};
 use crate::config::Settings;
 use crate::dag::build::build;
-use crate::engine::address::{Address, AddressError};
-use crate::engine::content::content;
-use crate::engine::deliver::{Candidate, Delivery, Obtained, Purpose, Receipt};
-use crate::engine::find::{self, FoundFile};
-use crate::engine::hub::{self, Hub};
-use crate::engine::source;
-use crate::engine::want::{self, Want};
-use crate::machine::Machine;
+use crate::engine::address::Address;
+use crate::engine::asked::{AskedFile, Meaning, OnlyFrom};
+use crate::engine::deliver::{Delivery, Obtained, Receipt};
+use crate::engine::hub::Hub;
+use crate::engine::source::SourceKind;
+use crate::engine::want;
 use crate::machine::call::Call;
 use crate::machine::lists;
 use crate::pacman::background;
@@ -105,13 +103,6 @@ fn target<'a>(args: &FetchArgs, tell: &'a Tell<'a>) -> Result<HandoverTarget<'a>
     }
 }
 
-/// The result for one WHAT: its name, its bytes, and the CID that was asked for.
-struct Got {
-    name: String,
-    obtained: Obtained,
-    cid: Option<Cid>,
-}
-
 /// Returns the file name that stands in a WHAT: the last part of a URL or a path, else all of it.
 fn name_in(what: &str) -> String {
     match Address::parse(what) {
@@ -162,10 +153,14 @@ fn one(
     all: &mut Receipt,
 ) -> anyhow::Result<()> {
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
-    let (meaning, cancel) = (meaning(call, what), call.cancel.clone());
+    let (meaning, cancel) = (Meaning::of(call, what), call.cancel.clone());
+    if let Some(text) = meaning.as_ref().ok().and_then(Meaning::disagreement) {
+        report::warn(&[text.to_owned()]);
+    }
     super::say_warnings(&call.lists);
     let hub = Hub::new(1, cancel.clone());
-    let obtaining = Delivery::of(async |receipt: &mut Receipt| obtain(&hub, call, args, meaning?, receipt).await);
+    let obtaining =
+        Delivery::of(async |receipt: &mut Receipt| meaning?.obtain(&hub, call, args.source.map(only), receipt).await);
     let Delivery { result: got, receipt } = runtime::run(&cancel, bars.while_shown(obtaining));
     super::say_warnings(&call.lists);
     super::say_receipt(&call.machine.env, &receipt);
@@ -175,7 +170,7 @@ fn one(
         background::note(&call.machine, By::Fetch, (None, &name), delivered, begun, &receipt);
     }
     all.add(receipt);
-    let Got { name, obtained, cid } = got?;
+    let AskedFile { name, obtained, cid } = got?;
     let path = output_path(args, &name);
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,
@@ -190,159 +185,19 @@ fn one(
     Ok(())
 }
 
+fn only(source: SourceArg) -> OnlyFrom {
+    match source {
+        SourceArg::Here => OnlyFrom::Here,
+        SourceArg::Lan => OnlyFrom::Source(SourceKind::Lan),
+        SourceArg::Kubo => OnlyFrom::Source(SourceKind::Kubo),
+        SourceArg::Gateway => OnlyFrom::Source(SourceKind::Gateway),
+        SourceArg::Mirror => OnlyFrom::Source(SourceKind::Mirror),
+    }
+}
+
 fn say_json(line: &str) {
     // A closed pipe is the reader's choice.
     drop(writeln!(report::out(), "{line}"));
-}
-
-/// The meaning of a WHAT.
-enum Meaning {
-    /// An address, and the file that a list has under its CID.
-    Address(Address, Option<Want>),
-    /// A file of a repository, or at a URL.
-    File(Want),
-}
-
-/// Looks in the lists for the meaning of `what`. Asks pacman-conf at most, so a ^C simply ends the program (test
-/// `between_two_files_of_a_fetch_it_ends_the_command`).
-fn meaning(call: &Call, what: &str) -> Result<Meaning, Error> {
-    let unfit = |e: AddressError| Error::usage(what, &e).hint(e.hint());
-    let address = Address::parse(what).transpose().map_err(unfit)?;
-    if let Some(address) = address.or_else(|| of_gateway(&call.machine, what)) {
-        // A CID needs no list: a sync database that does not parse is no reason to fail here.
-        let is_plain = address.path.is_empty();
-        let found = if is_plain { find::by_cid(&call.lists, address.cid).unwrap_or(None) } else { None };
-        let listed = found.and_then(|FoundFile { repo, name, exact }| {
-            exact.map(|known| Want::planned(&call.lists, &repo, name, known.plan()))
-        });
-        return Ok(Meaning::Address(address, listed));
-    }
-    let want = if what.contains("://") {
-        Want::of(&call.lists, what)?
-    } else {
-        let FoundFile { repo, name, exact } = find::find(&call.lists, what)?;
-        match exact {
-            Some(known) => Want::planned(&call.lists, &repo, name, known.plan()),
-            None => Want::in_repo(&call.lists, &repo, name)?,
-        }
-    };
-    if let Some(text) = &want.plan.disagreement {
-        report::warn(std::slice::from_ref(text));
-    }
-    Ok(Meaning::File(want))
-}
-
-async fn obtain(
-    hub: &Hub,
-    call: &mut Call,
-    args: &FetchArgs,
-    meaning: Meaning,
-    receipt: &mut Receipt,
-) -> Result<Got, Error> {
-    match meaning {
-        Meaning::Address(address, listed) => by_address(hub, call, args, (&address, listed), receipt).await,
-        Meaning::File(want) => {
-            let (name, obtained) = wanted(hub, call, args, want, receipt).await?;
-            Ok(Got { name, obtained, cid: None })
-        }
-    }
-}
-
-/// Returns the address in the URL of the local gateway, or of another one in use, so that its bytes are proven.
-fn of_gateway(machine: &Machine, url: &str) -> Option<Address> {
-    let url = reqwest::Url::parse(url).ok()?;
-    let local = machine.asks_kubo().then(|| machine.settings.gateway_url());
-    let others = machine.settings.gateway_urls().filter(|_| machine.asks_gateways());
-    local.into_iter().chain(others).find_map(|gateway| Address::at_gateway(&url, &gateway))
-}
-
-/// Fetches the file with this CID: a file that a list names comes from its mirrors as well, any other from IPFS
-/// alone.
-async fn by_address(
-    hub: &Hub,
-    call: &mut Call,
-    args: &FetchArgs,
-    (address, listed): (&Address, Option<Want>),
-    receipt: &mut Receipt,
-) -> Result<Got, Error> {
-    if let Some(want) = listed {
-        match wanted(hub, call, args, want, receipt).await {
-            Ok((name, obtained)) if has_cid(&obtained, address)? => {
-                return Ok(Got { name, obtained, cid: Some(address.cid) });
-            }
-            Ok((name, _)) => {
-                let cid = address.cid;
-                let why = format!("{name}: an index lists it as {cid}, which is the CID of something else");
-                receipt.warnings.push(why);
-            }
-            Err(e) if matches!(e.kind, ErrorKind::Interrupted | ErrorKind::Local) => return Err(e),
-            Err(e) if !matches!(args.source, None | Some(SourceArg::Lan | SourceArg::Kubo | SourceArg::Gateway)) => {
-                return Err(e);
-            }
-            // It may be on IPFS all the same, in blocks of another shape.
-            Err(e) => return by_cid_alone(call, args, address, receipt).await.map_err(|_| e),
-        }
-    }
-    by_cid_alone(call, args, address, receipt).await
-}
-
-async fn by_cid_alone(
-    call: &mut Call,
-    args: &FetchArgs,
-    address: &Address,
-    receipt: &mut Receipt,
-) -> Result<Got, Error> {
-    let forced = match args.source {
-        None => None,
-        Some(SourceArg::Kubo) => Some(source::SourceKind::Kubo),
-        Some(SourceArg::Gateway) => Some(source::SourceKind::Gateway),
-        Some(SourceArg::Lan) => Some(source::SourceKind::Lan),
-        Some(_) => {
-            let why = "a CID that no sync database and no index lists can come from lan, kubo or a gateway only";
-            return Err(Error::usage("--source", why));
-        }
-    };
-    let (cid, obtained) = content(call, address, forced).await.noted_in(receipt)?;
-    Ok(Got { name: address.name(), obtained, cid: Some(cid) })
-}
-
-/// Returns true when the proven bytes have the requested CID: only an index states that a CID belongs to a sha256.
-fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
-    let read = build(FromStart::of(&obtained.file)).map_err(|e| Error::local(address.name(), e))?;
-    Ok((read.root.codec(), read.root.digest()) == (address.cid.codec(), address.cid.digest()))
-}
-
-async fn wanted(
-    hub: &Hub,
-    call: &mut Call,
-    args: &FetchArgs,
-    mut want: Want,
-    receipt: &mut Receipt,
-) -> Result<(String, Obtained), Error> {
-    if let Some(source) = args.source {
-        want.candidates.retain(|candidate| is_of(candidate, source));
-        // For a file that the user names, peers may be asked even where the repository is not shared.
-        if want.candidates.is_empty() {
-            want.candidates = want::by_content(&call.machine, &want.plan);
-            want.candidates.retain(|candidate| is_of(candidate, source));
-        }
-    }
-    let purpose = match args.source {
-        None | Some(SourceArg::Here) => Purpose::Caller,
-        Some(_) => Purpose::Elsewhere { patience: None },
-    };
-    let obtained = hub::deliver(hub, call, want.order(), purpose).await.noted_in(receipt)?;
-    Ok((want.name.as_str().to_owned(), obtained))
-}
-
-fn is_of(candidate: &Candidate, source: SourceArg) -> bool {
-    match source {
-        SourceArg::Here => false,
-        SourceArg::Lan => matches!(candidate, Candidate::Lan(_)),
-        SourceArg::Kubo => matches!(candidate, Candidate::Kubo(..)),
-        SourceArg::Gateway => matches!(candidate, Candidate::Gateway(..)),
-        SourceArg::Mirror => matches!(candidate, Candidate::Mirror(_) | Candidate::File(_)),
-    }
 }
 
 fn to_standard_output(obtained: &Obtained) -> io::Result<()> {

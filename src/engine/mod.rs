@@ -14,11 +14,13 @@
 //! race
 //! deliver
 //! content hub want
+//! asked
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 pub mod address;
+pub(crate) mod asked;
 pub(crate) mod content;
 pub mod deliver;
 pub mod find;
