@@ -127,7 +127,8 @@
 //! machine publish report
 //! engine
 //! node pacman refresh
-//! daemon host
+//! daemon
+//! host
 //! cmd
 //! ```
 //!

@@ -2,23 +2,20 @@
 //! is what the daemon says afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::base::env::Env;
 use crate::base::error::Error;
-use crate::base::fsx;
 use crate::cmd::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
 use crate::cmd::daemon::{ask, ask_if_running, confirmed};
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::config::layers::Chosen;
+use crate::config::Settings;
 use crate::config::value::show_size;
-use crate::config::written::Written;
-use crate::config::{Layers, Settings, layers};
 use crate::daemon::{self, Nearby};
+use crate::host::networks::{ConfigPart, daemons_settings, forgotten, named, trusting};
 use crate::report::columns::Tone;
 use crate::report::{self, counted};
 
@@ -106,7 +103,8 @@ fn trust(env: &Env, settings: &Settings, args: &TrustArgs) -> Result<(), Error> 
     };
     let mut all = trusted.clone();
     all.extend(new.iter().filter(|network| !trusted.contains(network)).cloned());
-    let applied = part.write_networks(settings, &all)?;
+    part.write_networks(&all)?;
+    let applied = applied(settings, &all)?;
     tell("trusted", &new, applied.as_ref());
     Ok(())
 }
@@ -152,30 +150,21 @@ fn forget(env: &Env, settings: &Settings, args: &NetworksArgs) -> Result<(), Err
     let part = ConfigPart::of_daemon(env, settings, &spoken("lan forget", &args.networks))?;
     let trusted = part.networks()?;
     let known = trusting(settings, &trusted);
-    let is_meant = |entry: &String, named: &String| {
-        // A range alone means it with every router.
-        entry == named || !named.contains('@') && entry.split('@').next() == Some(named)
-    };
-    let (gone, of): (Vec<String>, String) = if named.is_empty() {
-        let here = daemon::here(&known)?;
-        let of = here.iter().map(|one| one.network.to_string()).collect::<Vec<_>>().join(", ");
-        let meant = |entry: &&String| here.iter().any(|one| one.entries.contains(entry));
-        (trusted.iter().filter(meant).cloned().collect(), of)
-    } else {
-        let meant = |entry: &&String| named.iter().any(|named| is_meant(entry, named));
-        (trusted.iter().filter(meant).cloned().collect(), named.join(", "))
-    };
-    if gone.is_empty() && trusted.iter().any(|entry| entry == "any") {
-        let why = "is trusted by the entry `any`, as every private network is";
-        return Err(Error::usage(of, why).hint("sudo pkgswarm lan forget any"));
-    }
-    if gone.is_empty() {
-        return Err(Error::usage(of, "is not trusted anyway").hint("pkgswarm lan ls lists what is"));
-    }
+    let here = if named.is_empty() { daemon::here(&known)? } else { Vec::new() };
+    let gone = forgotten(&trusted, &named, &here)?;
     let left: Vec<String> = trusted.iter().filter(|entry| !gone.contains(entry)).cloned().collect();
-    let applied = part.write_networks(settings, &left)?;
+    part.write_networks(&left)?;
+    let applied = applied(settings, &left)?;
     tell("not trusted any more", &gone, applied.as_ref());
     Ok(())
+}
+
+/// Returns the daemon's report once these are its trusted networks; `None` when none runs.
+fn applied(settings: &Settings, networks: &[String]) -> Result<Option<Value>, Error> {
+    confirmed(settings, "status", |status| {
+        let applied: BTreeSet<&str> = status["trusted"].as_array()?.iter().filter_map(Value::as_str).collect();
+        Some(applied == networks.iter().map(String::as_str).collect())
+    })
 }
 
 /// Prints the change, and what the daemon says about the networks that this machine is in.
@@ -238,105 +227,6 @@ fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
     Ok(screen.show()?)
 }
 
-/// Returns these networks as `lan.networks` has them.
-fn named(networks: &[String]) -> Result<Vec<String>, Error> {
-    networks.iter().map(|text| Ok(daemon::network(text)?.to_string())).collect()
-}
-
-/// Returns the same settings with these networks as the trusted ones.
-fn trusting(settings: &Settings, networks: &[String]) -> Settings {
-    Settings { lan_networks: networks.iter().map(Written::read).collect(), ..settings.clone() }
-}
-
 fn spoken(command: &str, networks: &[String]) -> String {
     std::iter::once(command).chain(networks.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
-}
-
-/// Returns the settings that the daemon reads, as far as files tell: the system's, and this user's where the daemon is
-/// this user's own.
-fn daemons_settings(env: &Env, settings: &Settings) -> Result<Settings, Error> {
-    if layers::may_change_system(env) || env.var("PKGSWARM_CONFIG_DIR").is_some() || is_own(env, settings) {
-        return Ok(settings.clone());
-    }
-    let mut systems = env.clone();
-    systems.vars.retain(|name, _| !name.starts_with("PKGSWARM_"));
-    systems.vars.insert("PKGSWARM_CONFIG_DIR".to_owned(), layers::system_dir(env).display().to_string());
-    Settings::read(&systems, &[])
-}
-
-/// True if the daemon at `daemon.socket` is, or would be, this user's own: no other user can put one there.
-fn is_own(env: &Env, settings: &Settings) -> bool {
-    let dir = settings.socket.parent().and_then(|dir| dir.symlink_metadata().ok());
-    dir.is_some_and(|dir| dir.uid() == env.uid) && layers::user_dir(env).is_some()
-}
-
-/// The directory of files that the daemon reads, to which this user may add.
-struct ConfigPart {
-    env: Env,
-    dir: PathBuf,
-    /// The words of this command.
-    words: String,
-}
-
-impl ConfigPart {
-    /// Returns that of the daemon that runs here.
-    ///
-    /// # Errors
-    /// `Local` where the daemon is the system's, which root alone configures. The hint has the command.
-    fn of_daemon(env: &Env, settings: &Settings, words: &str) -> Result<Self, Error> {
-        let dir = match layers::user_dir(env).filter(|_| is_own(env, settings)) {
-            Some(own) => own,
-            None if layers::may_change_system(env) => layers::system_dir(env),
-            None => return Err(refusal(words)),
-        };
-        // Values for one run are not for the daemon.
-        let mut env = env.clone();
-        env.vars.retain(|name, _| !["PKGSWARM_LAN_SHARE", "PKGSWARM_LAN_NETWORKS"].contains(&name.as_str()));
-        Ok(Self { env, dir: dir.join("config.d"), words: words.to_owned() })
-    }
-
-    /// Lists the networks that files alone trust.
-    fn networks(&self) -> Result<Vec<String>, Error> {
-        let written = Settings::read(&self.env, &[])?.lan_networks;
-        named(&written.iter().map(ToString::to_string).collect::<Vec<_>>())
-    }
-
-    /// Writes the file `name`, which gives `key` the value `wanted`. Restores it where another file wins.
-    fn write(&self, name: &str, key: &str, text: &str, wanted: &str) -> Result<(), Error> {
-        let path = self.dir.join(name);
-        let failed = |path: &PathBuf, e: io::Error| match e.kind() {
-            io::ErrorKind::PermissionDenied => refusal(&self.words),
-            _ => Error::local(path.display(), e),
-        };
-        std::fs::create_dir_all(&self.dir).map_err(|e| failed(&self.dir, e))?;
-        let before = std::fs::read(&path).ok();
-        fsx::replace(&path, text.as_bytes(), 0o644).map_err(|e| failed(&path, e))?;
-        let layers = Layers::read(&self.env, &[])?;
-        let Chosen { text: value, origin, .. } = &layers.values[key];
-        if value == wanted {
-            return Ok(());
-        }
-        let _ = match before {
-            Some(before) => fsx::replace(&path, &before, 0o644),
-            None => std::fs::remove_file(&path),
-        };
-        let why = format!("stays {value:?}, because {origin} sets it and is read after {}", path.display());
-        Err(Error::usage(key, why).hint(format!("change it there, then run: pkgswarm {}", self.words)))
-    }
-
-    /// Writes the trusted networks, and returns the daemon's report afterwards; `None` when none runs.
-    fn write_networks(&self, settings: &Settings, networks: &[String]) -> Result<Option<Value>, Error> {
-        let list: Vec<String> = networks.iter().map(|network| format!("    {network:?},\n")).collect();
-        let text = format!("[lan]\nnetworks = [\n{}]\n", list.concat());
-        self.write("lan.toml", "lan.networks", &text, &networks.join(","))?;
-        confirmed(settings, "status", |status| {
-            let applied: BTreeSet<&str> = status["trusted"].as_array()?.iter().filter_map(Value::as_str).collect();
-            Some(applied == networks.iter().map(String::as_str).collect())
-        })
-    }
-}
-
-fn refusal(words: &str) -> Error {
-    Error::local(format!("pkgswarm {words}"), "only root changes what the system's daemon shares and trusts")
-        .hint(format!("sudo pkgswarm {words}"))
 }
