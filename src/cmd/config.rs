@@ -5,13 +5,14 @@ use std::io::Write as _;
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::cmd::cli::ConfigArgs;
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::key::{SettingKey, Shape, nearest};
 use crate::config::keys::KEYS;
 use crate::config::layers::{Chosen, Origin};
 use crate::config::written::Written;
 use crate::config::{Layers, Settings};
 use crate::report;
+use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 
 /// Runs the command.

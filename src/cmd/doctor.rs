@@ -5,12 +5,14 @@ use std::time::SystemTime;
 
 use crate::base::env::Env;
 use crate::cmd::cli::DoctorArgs;
-use crate::cmd::screen::{Cell, Screen};
+use crate::cmd::screen::Screen;
 use crate::config::Settings;
 use crate::host::doctor::{self, Check, Finding, Level, store};
 use crate::host::inspect::Inspection;
 use crate::host::inspect::kubo::KuboView;
+use crate::host::overview::documents;
 use crate::pacman::handover::{self, HandoverTarget};
+use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 use crate::report::{self, counted};
 
@@ -53,13 +55,8 @@ fn tell(env: &Env, found: &[(&Check, Vec<Finding>)], absent: &[(&str, &str)], ar
     let is_ill = all().any(|finding| finding.level > Level::Note);
     let status = if is_ill { ILL } else { 0 };
     if args.json {
-        let checks = found.iter().map(|(check, findings)| {
-            let findings =
-                findings.iter().map(|f| serde_json::json!({"level": f.level, "says": f.says, "mend": f.mend}));
-            serde_json::json!({"check": check.name, "about": check.about, "found": findings.collect::<Vec<_>>()})
-        });
-        let whole = serde_json::json!({"healthy": !is_ill, "checks": checks.collect::<Vec<_>>()});
-        writeln!(report::out(), "{whole:#}")?;
+        let found: Vec<_> = found.iter().map(|(check, findings)| (*check, findings.as_slice())).collect();
+        writeln!(report::out(), "{:#}", documents::doctor(&found))?;
         return Ok(status);
     }
     let mut screen = Screen::new(env);

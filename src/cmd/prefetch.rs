@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::base::env::{Env, VERBOSE};
 use crate::base::error::{self, ErrorKind};
 use crate::cmd::cli::PrefetchArgs;
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::cmd::status::versions;
 use crate::config::value::show_size;
 use crate::config::{ProgressMode, Settings};
@@ -16,6 +16,7 @@ use crate::pacman::prefetch::choose::LeftOut;
 use crate::pacman::prefetch::fetch::PrefetchProgress;
 use crate::pacman::prefetch::state::{PendingUpdate, UpdateStanding};
 use crate::pacman::prefetch::{self, PrefetchOptions, PrefetchReport};
+use crate::report::cell::Cell;
 use crate::report::columns::{self, Tone};
 use crate::report::{self, counted};
 

@@ -1,12 +1,12 @@
 //! What a command prints for people: lines and grids that fit the terminal, with styles by meaning.
 //!
-//! Cells escape foreign text themselves (`crate::base::name::shown`), because styles are escape sequences and do not pass
+//! A [`Cell`] makes foreign text harmless as it is added, because styles are escape sequences and do not pass
 //! [`crate::report::out`].
 
 use std::io::{self, Write as _};
 
 use crate::base::env::Env;
-use crate::base::name::shown;
+use crate::report::cell::Cell;
 use crate::report::columns::{Paper, Span, Tone, cut, is_to_copy, width, wrap};
 
 /// Columns between two cells.
@@ -46,7 +46,7 @@ impl Screen {
     /// Adds a line; what does not fit goes on below, indented by two more than the line itself. A hint or a fix stays
     /// whole.
     pub(super) fn line(&mut self, cell: impl Into<Cell>) {
-        let spans = cell.into().spans;
+        let spans = cell.into().spans();
         let first = spans.first().map_or("", |span| span.text.as_str());
         let indent = first.len() - first.trim_start_matches(' ').len() + 2;
         let most = if is_to_copy(first) { usize::MAX } else { self.width() };
@@ -77,8 +77,8 @@ impl Screen {
         let fitted: Vec<Vec<Vec<Span>>> = shown
             .iter()
             .map(|at| match (widths[*at].expect("a column that is shown"), grid.columns[*at].fit) {
-                (most, Fit::Wrap) => wrap(&cells[*at].spans, most, 0),
-                (most, _) => vec![cells[*at].cut(most)],
+                (most, Fit::Wrap) => wrap(&cells[*at].spans(), most, 0),
+                (most, _) => vec![fit(cells[*at].spans(), most)],
             })
             .collect();
         for height in 0..fitted.iter().map(Vec::len).max().unwrap_or(0) {
@@ -87,7 +87,7 @@ impl Screen {
             self.text.extend(std::iter::repeat_n(' ', grid.indent));
             for (place, at) in shown.iter().enumerate().take(last.map_or(0, |last| last + 1)) {
                 let spans = line(place);
-                let used: usize = spans.iter().map(|span| width(&span.text)).sum();
+                let used = width_of(spans);
                 let room = widths[*at].expect("a column that is shown").saturating_sub(used);
                 let (before, after) = if grid.columns[*at].is_right { (room, 0) } else { (0, room) };
                 self.text.extend(std::iter::repeat_n(' ', if place > 0 { GAP } else { 0 } + before));
@@ -126,75 +126,21 @@ impl Screen {
     }
 }
 
-/// The text of a cell or a line: pieces, each with its style.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Cell {
-    spans: Vec<Span>,
+/// Cuts a cell to at most `most` columns. One of several pieces loses its style then.
+fn fit(spans: Vec<Span>, most: usize) -> Vec<Span> {
+    if width_of(&spans) <= most {
+        return spans;
+    }
+    let all: String = spans.iter().map(|span| span.text.as_str()).collect();
+    let tone = match spans.as_slice() {
+        [only] => only.tone,
+        _ => Tone::Plain,
+    };
+    vec![Span { text: cut(&all, most).into_owned(), tone }]
 }
 
-impl Cell {
-    /// Makes one in a style.
-    pub(super) fn of(text: impl AsRef<str>, tone: Tone) -> Self {
-        Self::default().and(text, tone)
-    }
-
-    /// Makes a heading or an answer.
-    pub(super) fn strong(text: impl AsRef<str>) -> Self {
-        Self::of(text, Tone::Strong)
-    }
-
-    /// Makes a comment, or a default.
-    pub(super) fn quiet(text: impl AsRef<str>) -> Self {
-        Self::of(text, Tone::Quiet)
-    }
-
-    /// Adds a piece.
-    pub(super) fn and(mut self, text: impl AsRef<str>, tone: Tone) -> Self {
-        let text = shown(text.as_ref()).into_owned();
-        if !text.is_empty() {
-            self.spans.push(Span { text, tone });
-        }
-        self
-    }
-
-    /// Adds a plain piece.
-    pub(super) fn then(self, text: impl AsRef<str>) -> Self {
-        self.and(text, Tone::Plain)
-    }
-
-    /// Adds the command that comes next, as a shell's comment.
-    #[must_use]
-    pub(super) fn next(self, command: &str) -> Self {
-        self.and(format!("   # {command}"), Tone::Quiet)
-    }
-
-    /// True if it has no text.
-    pub(super) fn is_empty(&self) -> bool {
-        self.spans.is_empty()
-    }
-
-    fn width(&self) -> usize {
-        self.spans.iter().map(|span| width(&span.text)).sum()
-    }
-
-    /// Cuts it to at most `most` columns. One of several pieces loses its style then.
-    fn cut(&self, most: usize) -> Vec<Span> {
-        if self.width() <= most {
-            return self.spans.clone();
-        }
-        let all: String = self.spans.iter().map(|span| span.text.as_str()).collect();
-        let tone = match self.spans.as_slice() {
-            [only] => only.tone,
-            _ => Tone::Plain,
-        };
-        vec![Span { text: cut(&all, most).into_owned(), tone }]
-    }
-}
-
-impl<T: AsRef<str>> From<T> for Cell {
-    fn from(text: T) -> Self {
-        Self::of(text, Tone::Plain)
-    }
+fn width_of(spans: &[Span]) -> usize {
+    spans.iter().map(|span| width(&span.text)).sum()
 }
 
 /// What becomes of a column where the terminal is too narrow.
@@ -287,7 +233,7 @@ impl Grid {
     /// Chooses the width of each column for lines of `most` columns; `None` for those that are left out.
     fn widths(&self, most: usize) -> Vec<Option<usize>> {
         let natural = |at: usize| {
-            let cells = self.rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
+            let cells = self.rows.iter().map(|row| width_of(&row[at].spans())).max().unwrap_or(0);
             cells.max(width(self.columns[at].title))
         };
         let mut widths: Vec<Option<usize>> = (0..self.columns.len()).map(|at| Some(natural(at))).collect();

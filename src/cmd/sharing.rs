@@ -11,11 +11,12 @@ use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::cmd::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
 use crate::cmd::daemon::{ask, ask_if_running, confirmed};
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::daemon::{self, Nearby};
 use crate::host::networks::{ConfigPart, daemons_settings, forgotten, named, trusting};
+use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 use crate::report::{self, counted};
 

@@ -3,16 +3,16 @@
 use std::io::Write as _;
 
 use jiff::tz::TimeZone;
-use serde_json::json;
 
 use crate::base::env::Env;
-use crate::base::name::FileName;
 use crate::cmd::cli::StatsArgs;
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::Settings;
 use crate::config::value::show_size;
-use crate::machine::lists;
+use crate::host::overview::documents;
+use crate::host::overview::sums::{self, show_seconds, spoken};
 use crate::pacman::handover::{self, HandoverTarget};
+use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 use crate::report::counted;
 use crate::store::stats::{self, Day, Stats};
@@ -38,43 +38,12 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::R
 
 fn run_here(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
     let zone = TimeZone::system();
-    let stats = Stats::read(&settings.stores, &zone, stats::since(&zone, args.days), is_database)?;
+    let stats = sums::read(settings, &zone, stats::since(&zone, args.days))?;
     match args.json {
-        true => writeln!(crate::report::out(), "{}", as_json(&stats))?,
+        true => writeln!(crate::report::out(), "{}", documents::stats(&stats))?,
         false => page(Screen::new(env), &stats, args.days).show()?,
     }
     Ok(0)
-}
-
-fn is_database(name: &FileName) -> bool {
-    lists::read(name).shape.kind.is_of_database()
-}
-
-fn as_json(stats: &Stats) -> serde_json::Value {
-    let sources: Vec<_> = stats
-        .sources
-        .iter()
-        .map(|(source, sent)| json!({"source": source, "bytes": sent.bytes, "files": sent.files}))
-        .collect();
-    let days: Vec<_> = stats.days.iter().map(|(day, sums)| json!({"day": day, "delivered": sums.delivered, "here": sums.here(), "received": sums.received})).collect();
-    json!({
-        "since": stats.since,
-        "files": stats.files,
-        "delivered": stats.delivered,
-        "received": stats.received(),
-        "here": stats.here(),
-        "sources": sources,
-        "days": days,
-        "saved": {
-            "mirror_bytes": i64::try_from(stats.saved()).unwrap_or(i64::MAX),
-            "seconds": stats.seconds_saved(),
-            "measure": stats.yardstick().map(|mirrors| json!({
-                "wait_ms": mirrors.wait,
-                "bytes_per_second": mirrors.rate,
-                "files": mirrors.files,
-            })),
-        },
-    })
 }
 
 /// Lays the sums out: the result, the sources, the days.
@@ -88,7 +57,7 @@ fn page(mut screen: Screen, stats: &Stats, days: u32) -> Screen {
         screen.line(format!("{span}: nothing was fetched or delivered"));
         return screen;
     }
-    screen.line(Cell::of(result(stats), Tone::Strong));
+    screen.line(Cell::of(sums::result(stats), Tone::Strong));
     let mut line = format!("{span}: {} delivered, {}", counted(stats.files, "file"), show_size(stats.delivered));
     if stats.databases.files > 0 {
         line +=
@@ -124,31 +93,9 @@ fn page(mut screen: Screen, stats: &Stats, days: u32) -> Screen {
     screen
 }
 
-/// Says in a line what was saved.
-fn result(stats: &Stats) -> String {
-    let saved = stats.saved();
-    let amount = show_size(u64::try_from(saved.unsigned_abs()).unwrap_or(u64::MAX));
-    let share = if stats.delivered == 0 { 0 } else { saved * 100 / i128::from(stats.delivered) };
-    let seconds = stats.seconds_saved().filter(|seconds| *seconds >= 1.0);
-    let time = seconds.map(|seconds| format!(" and about {}", show_seconds(seconds))).unwrap_or_default();
-    match saved {
-        1.. => format!("Saved {amount} of mirror traffic ({share} %){time}"),
-        0 => "No mirror traffic was saved yet".to_owned(),
-        _ => format!("{amount} more came from mirrors than was delivered: for later, or discarded"),
-    }
-}
-
 /// Lists the sources, the largest first, and what was here already.
 fn sources(stats: &Stats, chart: bool) -> Grid {
-    let mut rows: Vec<(String, u64, String)> = stats
-        .sources
-        .iter()
-        .map(|(source, sent)| (spoken(source).to_owned(), sent.bytes, sent.files.to_string()))
-        .collect();
-    rows.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
-    if stats.here() > 0 {
-        rows.push(("here already".to_owned(), stats.here(), String::new()));
-    }
+    let rows = sums::by_source(stats);
     let all: u64 = rows.iter().map(|(_, bytes, _)| bytes).sum::<u64>().max(1);
     let most = rows.iter().map(|(_, bytes, _)| *bytes).max().unwrap_or(1).max(1);
     let columns = [
@@ -160,21 +107,13 @@ fn sources(stats: &Stats, chart: bool) -> Grid {
     ];
     let mut grid = Grid::of(&columns);
     for (source, bytes, files) in rows {
+        let files = files.map(|files| files.to_string()).unwrap_or_default();
         let share = format!("{} %", u128::from(bytes) * 100 / u128::from(all));
         let cells = (u128::from(bytes) * SOURCE_BAR as u128).div_ceil(u128::from(most)) as usize;
         let bar = if chart { "█".repeat(cells) } else { String::new() };
         grid.row([source.into(), show_size(bytes).into(), share.into(), files.into(), bar.into()]);
     }
     grid
-}
-
-/// Returns a source as people call it.
-fn spoken(source: &str) -> &str {
-    match source {
-        "lan" => "neighbours",
-        "kubo" => "Kubo",
-        other => other.strip_prefix("mirror ").unwrap_or(other),
-    }
 }
 
 /// Draws the day's bytes by kind. Cells are cut from the running sum, so that rounding does not add up.
@@ -191,17 +130,6 @@ fn bar(day: &Day, most: u64, longest: u64) -> String {
         cells = upto.max(cells);
     }
     out
-}
-
-/// Prints a time: `-3 s`, `4 min 10 s`, `2 h 5 min`.
-fn show_seconds(seconds: f64) -> String {
-    let sign = if seconds < 0.0 { "-" } else { "" };
-    let whole = seconds.abs().round() as u64;
-    match whole {
-        0..60 => format!("{sign}{:.1} s", seconds.abs()),
-        60..3600 => format!("{sign}{} min {} s", whole / 60, whole % 60),
-        _ => format!("{sign}{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
 }
 
 #[cfg(test)]
@@ -257,11 +185,5 @@ mod tests {
             shown(&stats, 80)
                 .starts_with("5.0 MiB more came from mirrors than was delivered: for later, or discarded\n")
         );
-    }
-
-    #[test]
-    fn time_is_shown_in_its_two_largest_units() {
-        let shown: Vec<_> = [0.25, -3.0, 250.0, 7500.0].into_iter().map(show_seconds).collect();
-        assert_eq!(shown, ["0.2 s", "-3.0 s", "4 min 10 s", "2 h 5 min"]);
     }
 }

@@ -5,6 +5,7 @@
 //! | `line` | the line of a delivered file, and the one that closes a run |
 //! | `log` | the log of a daemon, with journald's levels |
 //! | `progress` | the bar while it arrives, or one line where there is no terminal |
+//! | `cell` | text in pieces, each with the style of its meaning |
 //! | `layout`, `rate` | the columns, which are pacman's; the rate over the last seconds: both pure |
 //!
 //! # Room
@@ -17,7 +18,7 @@
 //!
 //! ```text
 //! columns log rate
-//! layout
+//! cell layout
 //! line
 //! progress
 //! ```
@@ -30,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::name::{is_hidden, shown};
 
+pub(crate) mod cell;
 pub mod columns;
 mod layout;
 mod line;

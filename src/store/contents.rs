@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::base::digest::Sha256;
 use crate::base::fsx;
@@ -54,6 +54,35 @@ pub(crate) fn usage(dir: &Path) -> io::Result<Use> {
     Ok(Use { files: files.len() as u64, bytes: files.iter().sum(), partial: sizes("partial")?.iter().sum() })
 }
 
+/// An incomplete file that a process is writing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ArrivingFile {
+    /// The digest that is expected of the whole.
+    pub(crate) sha256: Sha256,
+    /// The bytes that are here.
+    pub(crate) bytes: u64,
+}
+
+/// Lists the incomplete files in `dir`, which may be another user's store, that were written to within `lately`; none
+/// where that cannot be read.
+pub(crate) fn arriving(dir: &Path, now: SystemTime, lately: Duration) -> Vec<ArrivingFile> {
+    let entries = fs::read_dir(dir.join("partial")).into_iter().flatten().flatten();
+    let arriving = entries.filter_map(|entry| {
+        let sha256 = entry.file_name().to_str()?.parse().ok()?;
+        let meta = entry.metadata().ok()?;
+        // A file of a moment that is still to come was written just now.
+        let is_new =
+            now.duration_since(meta.modified().ok()?).is_ok_and(|age| age <= lately) || meta.modified().ok()? > now;
+        is_new.then(|| ArrivingFile { sha256, bytes: held(&meta) })
+    });
+    arriving.collect()
+}
+
+/// Counts the bytes of an incomplete file: pieces may come in any order.
+fn held(meta: &fs::Metadata) -> u64 {
+    meta.len().min(meta.blocks() * 512)
+}
+
 impl Store {
     /// Makes a file young again, so that it is evicted last.
     pub(crate) fn freshen(&self, sha256: Sha256) {
@@ -69,8 +98,7 @@ impl Store {
         let arriving = entries.filter_map(|entry| {
             let sha256 = entry.file_name().to_str()?.parse().ok()?;
             let meta = entry.metadata().ok()?;
-            // Pieces may come in any order.
-            Some((sha256, meta.len().min(meta.blocks() * 512)))
+            Some((sha256, held(&meta)))
         });
         arriving.collect()
     }
@@ -113,6 +141,22 @@ mod tests {
         assert_eq!(usage(store.dir()).unwrap(), Use { files: 0, bytes: 0, partial: 3 });
         assert_eq!(fs::read_dir(store.dir().join("files")).unwrap().count(), 0, "its name is gone too");
         assert!(usage(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn only_what_is_being_written_is_arriving() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let partial = |sha256: Sha256| store.dir().join("partial").join(sha256.to_string());
+        let (new, old, now) = (Sha256::of(b"new"), Sha256::of(b"old"), SystemTime::now());
+        for sha256 in [new, old] {
+            fs::write(partial(sha256), b"half").unwrap();
+        }
+        fs::write(store.dir().join("partial/no-digest"), b"half").unwrap();
+        File::options().write(true).open(partial(old)).unwrap().set_modified(now - Duration::from_secs(60)).unwrap();
+        let found = arriving(store.dir(), now, Duration::from_secs(10));
+        assert_eq!(found, [ArrivingFile { sha256: new, bytes: 4 }]);
+        assert_eq!(arriving(&dir.path().join("none"), now, Duration::from_secs(10)), []);
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::time::SystemTime;
 use crate::base::clock;
 use crate::base::env::Env;
 use crate::cmd::cli::JsonArgs;
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::Settings;
 use crate::host::inspect::index::{self, IndexFacts};
 use crate::index::state::RouteRecord;
 use crate::index::{in_use, time};
 use crate::report;
+use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 
 /// Runs the command.

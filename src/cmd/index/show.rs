@@ -5,12 +5,13 @@ use std::io::Write as _;
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::cmd::cli::ShowArgs;
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::{IndexConfig, Settings};
 use crate::index::manifest::Manifest;
 use crate::index::{in_use, time};
 use crate::lists::catalogue::Catalogue;
 use crate::report;
+use crate::report::cell::Cell;
 
 /// Runs the command.
 pub(super) fn run(env: &Env, index: &IndexConfig, settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {

@@ -6,11 +6,12 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::base::error::{self, Error};
 use crate::cmd::cli::SetupArgs;
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::cmd::{Answer, ask};
 use crate::host::setup::record::SetupRecord;
 use crate::host::setup::{self, Change, Context, SetupOffer, SetupPart};
 use crate::report;
+use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 
 /// A question: its parts, in the order in which they are done, and the answer of a user who just presses Enter.

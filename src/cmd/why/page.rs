@@ -2,10 +2,11 @@
 
 use super::Why;
 use crate::base::clock;
-use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::value::show_size;
 use crate::host::inspect::file::{LeftOutWhy, ProbeAnswer, SourceSays};
 use crate::index::time;
+use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 use crate::store::journal::JournalRecord;
 use crate::trust::plan::Expect;

@@ -52,6 +52,7 @@ impl Finding {
 }
 
 /// One check.
+#[derive(Debug)]
 pub(crate) struct Check {
     /// Its name, in JSON and in the manual.
     pub(crate) name: &'static str,

@@ -72,7 +72,7 @@ impl Journal {
     /// # Errors
     /// A file that exists and cannot be read. A missing file is no error.
     pub(crate) fn read(&self, since: u64, mut each: impl FnMut(JournalRecord)) -> io::Result<()> {
-        for path in [self.old(), self.file()] {
+        for path in self.files() {
             let file = match fsx::open_read(&path) {
                 Ok(file) => file,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
@@ -85,6 +85,11 @@ impl Journal {
             })?;
         }
         Ok(())
+    }
+
+    /// Returns its files, the older one first; either may be absent.
+    pub(crate) fn files(&self) -> [PathBuf; 2] {
+        [self.old(), self.file()]
     }
 
     fn file(&self) -> PathBuf {
