@@ -157,7 +157,7 @@ fn journal_record(name: &FileName) -> pkgswarm::store::journal::JournalRecord {
 
 fn record(name: &FileName) -> CatalogueEntry {
     let sha256 = Sha256::of(name.as_str().as_bytes());
-    CatalogueEntry { name: name.clone(), size: 3 << 20, sha256, root: Some(sha256), signature: None }
+    CatalogueEntry { name: name.clone(), size: 3 << 20, sha256, root: Some(sha256), signature: None, built: None }
 }
 
 /// Returns bytes that do not compress, the same in every run: a generator of G. Marsaglia's.

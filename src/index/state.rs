@@ -350,7 +350,14 @@ pub(crate) fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), Stat
         let root = (entry.cid.codec() == Codec::DagPb).then(|| entry.cid.digest());
         // The reader allows 16 KiB.
         let signature = entry.signature.map(|(size, sha256)| Signature { size: size as u32, sha256 });
-        records.push(CatalogueEntry { name: entry.name, size: entry.size, sha256: entry.sha256, root, signature });
+        records.push(CatalogueEntry {
+            name: entry.name,
+            size: entry.size,
+            sha256: entry.sha256,
+            root,
+            signature,
+            built: None,
+        });
     }
     Ok(catalogue::write(to, records, key)?)
 }

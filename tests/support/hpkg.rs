@@ -41,7 +41,7 @@ impl HpkgList {
             let mut words = line.split(' ');
             let name = FileName::new(words.next()?).ok()?;
             let (size, sha256) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            Some(CatalogueEntry { name, size, sha256, root: None, signature: None })
+            Some(CatalogueEntry { name, size, sha256, root: None, signature: None, built: None })
         };
         let entries: Option<Vec<_>> = text.lines().map(entry).collect();
         let entries = entries.ok_or_else(|| Error::usage(format!("{repo}"), "its list is malformed"))?;

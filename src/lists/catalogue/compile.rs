@@ -11,6 +11,19 @@ use super::{Catalogue, CatalogueEntry, CatalogueError, SourceError, layout};
 /// Reads the entries of a list, in any order.
 pub(crate) type TableReader = fn(&File) -> Result<Vec<CatalogueEntry>, SourceError>;
 
+/// Returns true when `cache` was compiled from the present state of the list at `source`.
+pub(crate) fn is_valid(source: &Path, cache: &Path) -> bool {
+    valid(source, cache).is_some()
+}
+
+fn valid(source: &Path, cache: &Path) -> Option<Catalogue> {
+    // A damaged or foreign compiled file is no obstacle: it is compiled again.
+    let compiled = Catalogue::open(cache).ok().flatten();
+    // The list is opened only when needed, but the key of the open file decides: the name may lead to another
+    // file by then.
+    compiled.filter(|it| FileKey::at(source).is_ok_and(|key| it.matches(key)))
+}
+
 /// Returns the catalogue of the list at `source`, from `cache` if that was compiled from the same state of it.
 ///
 /// Otherwise has the list read and replaces `cache`; where that is not possible (no such directory, another owner, disk
@@ -19,14 +32,7 @@ pub(crate) type TableReader = fn(&File) -> Result<Vec<CatalogueEntry>, SourceErr
 /// # Errors
 /// `File` when the list cannot be opened, `Source` when it is none, `Changed` when it was written to meanwhile.
 pub(crate) fn of_source(source: &Path, cache: &Path, read: TableReader) -> Result<Catalogue, CatalogueError> {
-    // A damaged or foreign compiled file is no obstacle: it is compiled again.
-    let compiled = Catalogue::open(cache).ok().flatten();
-    // The list is opened only when needed, but the key of the open file decides: the name may lead to another
-    // file by then.
-    if let Some(compiled) = compiled.filter(|it| FileKey::at(source).is_ok_and(|key| it.matches(key))) {
-        return Ok(compiled);
-    }
-    anew(source, cache, read)
+    valid(source, cache).map_or_else(|| anew(source, cache, read), Ok)
 }
 
 /// Compiles from the list itself, whatever `cache` holds: damage in it may not show in its header.

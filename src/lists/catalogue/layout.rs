@@ -7,7 +7,7 @@
 //! header   96  magic 8, version 4, record size 4, count 4, length of the tails 4,
 //!              source: dev 8, ino 8, size 8, mtime_ns 8, ctime_ns 8, sha256 of the 64 bytes before 32
 //! record   50  offset in the tails 4, length of the name 1, flags 1, size 8, sha256 32, check 4
-//! tail         name, root 32 if flag 1, signature size 2 and sha256 32 if flag 2
+//! tail         name, root 32 if flag 1, signature size 2 and sha256 32 if flag 2, time of building 4 if flag 4
 //! check        the first 4 bytes of the sha256 of the record's other 46 bytes and its tail
 //! ```
 //!
@@ -28,12 +28,15 @@ use super::{CatalogueEntry, CatalogueError};
 
 pub(super) const HEADER: usize = 96;
 pub(super) const FIXED: usize = 50;
-pub(super) const LONGEST_TAIL: usize = 255 + 32 + SIGNATURE;
+pub(super) const LONGEST_TAIL: usize = 255 + 32 + SIGNATURE + BUILT;
 const SIGNATURE: usize = 2 + 32;
+const BUILT: usize = 4;
 const MAGIC: &[u8; 8] = b"pkgswcat";
 const VERSION: u32 = 1;
 const HAS_ROOT: u8 = 1;
 const HAS_SIGNATURE: u8 = 2;
+/// Added later: a table without it is valid.
+const HAS_BUILT: u8 = 4;
 
 /// Writes `records`, in any order, as the catalogue at `path`, replacing what was there, mode 0644.
 ///
@@ -83,6 +86,10 @@ fn push(fixed: &mut Vec<u8>, tails: &mut Vec<u8>, offset: u32, record: &Catalogu
             tails.extend(size.to_le_bytes());
             tails.extend(signature.sha256.0);
         }
+    }
+    if let Some(built) = record.built {
+        flags |= HAS_BUILT;
+        tails.extend(built.to_le_bytes());
     }
     fixed.extend(offset.to_le_bytes());
     fixed.push(u8::try_from(name.len()).expect("a FileName has at most 255 bytes"));
@@ -165,7 +172,8 @@ impl TailPosition {
         let flags = fixed[5];
         let root = if flags & HAS_ROOT > 0 { 32 } else { 0 };
         let signature = if flags & HAS_SIGNATURE > 0 { SIGNATURE } else { 0 };
-        let length = usize::from(fixed[4]) + root + signature;
+        let built = if flags & HAS_BUILT > 0 { BUILT } else { 0 };
+        let length = usize::from(fixed[4]) + root + signature + built;
         if start + length as u64 > u64::from(header.tails) {
             return Err("a record points past the end");
         }
@@ -190,6 +198,7 @@ pub(super) fn decode(fixed: &[u8; FIXED], tail: &[u8]) -> Result<CatalogueEntry,
     let root = more(fixed[5] & HAS_ROOT > 0, 32)?.map(|bytes| Sha256(take(bytes, 0)));
     let signature = more(fixed[5] & HAS_SIGNATURE > 0, SIGNATURE)?
         .map(|bytes| Signature { size: u32::from(u16::from_le_bytes(take(bytes, 0))), sha256: Sha256(take(bytes, 2)) });
+    let built = more(fixed[5] & HAS_BUILT > 0, BUILT)?.map(|bytes| u32::from_le_bytes(take(bytes, 0)));
     let name = std::str::from_utf8(name).map_err(|_| "a name is not UTF-8")?;
     Ok(CatalogueEntry {
         name: FileName::new(name).map_err(|_| "a name is not a plain file name")?,
@@ -197,6 +206,7 @@ pub(super) fn decode(fixed: &[u8; FIXED], tail: &[u8]) -> Result<CatalogueEntry,
         sha256: Sha256(take(fixed, 14)),
         root,
         signature,
+        built,
     })
 }
 

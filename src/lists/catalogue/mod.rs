@@ -22,7 +22,7 @@ use crate::base::name::FileName;
 use crate::base::size;
 use crate::lists::system::Signature;
 
-pub(crate) use compile::{anew, of_source};
+pub(crate) use compile::{anew, is_valid, of_source};
 pub use layout::write;
 
 /// The expected content of one file.
@@ -39,6 +39,8 @@ pub struct CatalogueEntry {
     pub root: Option<Sha256>,
     /// Its detached signature.
     pub signature: Option<Signature>,
+    /// The time at which it was built, in Unix seconds, where the list tells it.
+    pub built: Option<u32>,
 }
 
 impl CatalogueEntry {
@@ -212,6 +214,7 @@ impl Catalogue {
             sha256,
             root: None,
             signature: None,
+            built: None,
         }))
     }
 

@@ -11,7 +11,14 @@ fn record(name: &str, size: u64) -> CatalogueEntry {
     let sha256 = Sha256::of(name.as_bytes());
     let root = (size > OWN_BLOCK_MOST).then(|| Sha256::of(b"root"));
     let signature = size.is_multiple_of(2).then_some(Signature { size: 119, sha256: Sha256::of(b"sig") });
-    CatalogueEntry { name: FileName::new(name).unwrap(), size, sha256, root, signature }
+    CatalogueEntry {
+        name: FileName::new(name).unwrap(),
+        size,
+        sha256,
+        root,
+        signature,
+        built: size.is_multiple_of(2).then_some(1_700_000_000),
+    }
 }
 
 fn catalogue(records: &[CatalogueEntry]) -> Catalogue {

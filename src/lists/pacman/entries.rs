@@ -23,8 +23,11 @@ pub(crate) fn entries(database: &File) -> Result<Vec<CatalogueEntry>, SourceErro
 }
 
 fn entry(package: Package) -> Option<CatalogueEntry> {
-    let Package { file: name, size: Some(size), sha256: Some(sha256), signature, .. } = package else { return None };
-    Some(CatalogueEntry { name, size, sha256, root: None, signature })
+    let Package { file: name, size: Some(size), sha256: Some(sha256), signature, build_date, .. } = package else {
+        return None;
+    };
+    let built = build_date.and_then(|date| u32::try_from(date).ok());
+    Some(CatalogueEntry { name, size, sha256, root: None, signature, built })
 }
 
 fn refused(error: DatabaseError) -> SourceError {
