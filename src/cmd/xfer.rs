@@ -29,7 +29,7 @@ use crate::machine::call::Call;
 use crate::machine::lists::Lists;
 use crate::pacman::ahead;
 use crate::pacman::background;
-use crate::pacman::database::{database, signature};
+use crate::pacman::database::{database, is_forced, signature};
 use crate::pacman::handover::{self, Arrival, Giver, HandoverTarget};
 use crate::pacman::hit;
 use crate::pacman::prefetch::kept;
@@ -155,7 +155,10 @@ async fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Resul
     let hub = Hub::new(1, call.cancel.clone());
     let mut receipt = Receipt::default();
     let obtained = match want.kind() {
-        NameKind::Database => database(call, &want, url).await.noted_in(&mut receipt),
+        NameKind::Database => {
+            let forced = is_forced(call);
+            database(call, &want, url, forced).await.noted_in(&mut receipt)
+        }
         NameKind::DatabaseSignature => signature(call, &mut want, Some(into)).await.noted_in(&mut receipt),
         _ => match ahead::deliver_or_take(&hub, call, &want).await.noted_in(&mut receipt) {
             Ok(obtained) => Ok(obtained),

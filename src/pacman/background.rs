@@ -91,7 +91,9 @@ pub(crate) fn note(
 /// pacman and has the same settings.
 pub(crate) fn start(call: &Call, words: &[&str]) {
     let pacman = call.pacman_run.pid();
-    let child = Command::new(env::itself())
+    // The daemon's program has no such command.
+    let program = call.machine.env.full_program().filter(|full| full.exists());
+    let child = Command::new(program.unwrap_or_else(env::itself))
         .args(words)
         .args(call.machine.env.settings())
         .env(HANDOVER, pacman)

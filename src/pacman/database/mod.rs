@@ -40,17 +40,27 @@ pub(crate) use signature::signature;
 /// round trips, and asking first would only cost one.
 const WORTH_ASKING: u64 = 32 << 10;
 
-/// Fetches a database, or hands out the one in use when the mirror has nothing newer.
-pub(crate) async fn database(call: &mut Call, want: &Want, url: &str) -> Delivery<Obtained> {
-    Delivery::of(async |receipt: &mut Receipt| updated(call, want, url, receipt).await).await
+/// Returns true when pacman asks for the mirror's database whatever that is: with `-yy` the user goes back on purpose, or
+/// replaces a damaged one. The option may be out of sight of this process.
+pub(crate) fn is_forced(call: &Call) -> bool {
+    call.pacman_run.is_hidden
+        || call.pacman_run.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced())
 }
 
-async fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt) -> Result<Obtained, Error> {
+/// Fetches a database, or hands out the one in use when the mirror has nothing newer; the mirror's in any case where the
+/// request is `forced`.
+pub(crate) async fn database(call: &mut Call, want: &Want, url: &str, forced: bool) -> Delivery<Obtained> {
+    Delivery::of(async |receipt: &mut Receipt| updated(call, want, url, forced, receipt).await).await
+}
+
+async fn updated(
+    call: &mut Call,
+    want: &Want,
+    url: &str,
+    forced: bool,
+    receipt: &mut Receipt,
+) -> Result<Obtained, Error> {
     let found = DatabaseInUse::found(&call.lists, &want.name, want.repo.as_ref());
-    // With -yy the user goes back on purpose, or replaces a damaged database.
-    // The option may be out of sight of this process.
-    let forced = call.pacman_run.is_hidden
-        || call.pacman_run.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     if !forced
         && let Some(found) = found.as_ref().filter(|found| found.strong_date().is_some())
         && let Some(host) = batch::unchanged(call, want, &found.state()).await?

@@ -14,7 +14,7 @@ use crate::engine::want::Want;
 use crate::lists::pacman::pacman_conf::{PacmanConf, Repo, SignatureCheck};
 use crate::machine::call::Call;
 use crate::pacman::background;
-use crate::pacman::database::{database, signature};
+use crate::pacman::database::{database, is_forced, signature};
 use crate::store::journal::By;
 use crate::trust::output::Output;
 
@@ -91,7 +91,8 @@ impl Databases {
             return Err(Error::usage(format!("[{}]", repo.name), "has no server"));
         };
         let url = format!("{}/{name}", server.trim_end_matches('/'));
-        let got = database(call, &Want::of(&call.lists, &url)?, &url).await.noted_in(receipt)?;
+        let forced = is_forced(call);
+        let got = database(call, &Want::of(&call.lists, &url)?, &url, forced).await.noted_in(receipt)?;
         let signed = format!("{name}.sig");
         let sig = if repo.sig_level.database == SignatureCheck::Never {
             None

@@ -100,6 +100,12 @@ pub(crate) fn at_last(call: &Call, want: &Want, error: &Error) -> Option<Obtaine
     open(call, want, &kept.fresh(package)).or_else(|| open(call, want, &kept.used(package)))
 }
 
+/// Returns the bytes of the signature that the store in `store` keeps for the package with this sha256, not looked at
+/// yet. It stays, and counts as not handed out: the caller is another user.
+pub(crate) fn peek(store: &Path, package: Sha256) -> Option<Vec<u8>> {
+    fsx::read_followed(&KeptSignatures::of(store).fresh(package), MOST).ok().flatten()
+}
+
 /// Returns the package that `want` signs, according to pacman's database.
 fn signed(lists: &Lists, want: &Want) -> Option<(KeptSignatures, Sha256)> {
     let kept = KeptSignatures::of(lists.machine().store.dir());
