@@ -193,7 +193,6 @@ impl Ticket {
     }
 
     /// Has leaves proven as they come, for [`read_proven`](Self::read_proven). It may cost the root block.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the endpoint reads leaves"))]
     pub(crate) fn want_leaves(&self) {
         self.0.wants_leaves.store(true, Ordering::Relaxed);
     }
@@ -216,7 +215,6 @@ impl Ticket {
     ///
     /// # Errors
     /// When the partial file cannot be read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the endpoint reads leaves"))]
     pub(crate) fn read_proven(&self, at: u64, most: u64) -> io::Result<Vec<u8>> {
         let file = self.0.file.lock().expect("nothing panics while it is held");
         let HubProgress { proven, .. } = *self.0.progress.borrow();

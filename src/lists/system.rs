@@ -71,9 +71,11 @@ pub struct Repository {
 impl Repository {
     /// Returns true when every user of the network can fetch its files: it has servers, all of them public.
     ///
-    /// Cache servers hold copies only and do not count. See [`is_public_url`].
-    pub fn is_public(&self) -> bool {
-        !self.servers.is_empty() && self.servers.iter().all(|url| is_public_url(url))
+    /// Cache servers hold copies only and do not count, nor do servers of which `is_own` is true: this machine's own
+    /// endpoint. See [`is_public_url`].
+    pub fn is_public(&self, is_own: impl Fn(&str) -> bool) -> bool {
+        let mut others = self.servers.iter().filter(|url| !is_own(url)).peekable();
+        others.peek().is_some() && others.all(|url| is_public_url(url))
     }
 
     /// Returns true when `url` is that of the file at `path` below one of its servers.

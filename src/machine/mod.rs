@@ -83,6 +83,12 @@ impl Machine {
         }))
     }
 
+    /// Returns the same machine with other settings.
+    pub(crate) fn with_settings(&self, settings: Settings) -> Rc<Self> {
+        let Self { env, store, http, .. } = self;
+        Rc::new(Self { env: env.clone(), settings, store: Rc::clone(store), http: Rc::clone(http), no_store: None })
+    }
+
     /// Returns the warning that it goes on without the configured store, where that cannot be used.
     pub(crate) fn warning(&self) -> Option<String> {
         let (dir, why) = self.settings.store_dir.as_ref().zip(self.no_store.as_ref())?;

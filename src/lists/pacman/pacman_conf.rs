@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn only_repositories_with_public_servers_are_public() {
-        let public: Vec<_> = conf().repos.iter().map(|repo| repo.is_public()).collect();
+        let public: Vec<_> = conf().repos.iter().map(|repo| repo.is_public(|_| false)).collect();
         assert_eq!(public, [true, true, false, false]);
     }
 

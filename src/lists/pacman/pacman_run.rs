@@ -44,6 +44,11 @@ impl PacmanRun {
         Self { caller, is_hidden, name }
     }
 
+    /// Makes a run that no pacman on this machine stands for, under this name: a process id, a dash, and a number.
+    pub(crate) fn without_caller(name: String) -> Self {
+        Self { caller: None, is_hidden: false, name }
+    }
+
     /// Returns the process id in its name.
     pub(crate) fn pid(&self) -> &str {
         self.name.split('-').next().unwrap_or_default()

@@ -10,12 +10,15 @@
 //! | `pacman`, `conf`, `shape` | pacman's implementation: the databases; the configuration; what its files look like |
 //! | `knowledge` | everything that all lists say about one file |
 //! | `once` | warnings, once in a run |
+//! | `due` | what takes long, to be done on another thread before it is needed |
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+
+use reqwest::Url;
 
 use crate::base::name::{FileName, RepoName};
 use crate::config::SharePolicy;
@@ -26,6 +29,7 @@ use crate::lists::system::Repository;
 use crate::machine::Machine;
 
 mod conf;
+mod due;
 mod knowledge;
 mod list;
 mod once;
@@ -58,6 +62,13 @@ impl Lists {
     /// Makes the lists of pacman, for the run that this process works for. Reads none of them yet.
     pub fn of(machine: &Rc<Machine>) -> Self {
         let pacman_run = Rc::new(PacmanRun::of(&machine.env));
+        let pacman = Rc::new(PacmanList::new(&pacman_run, None));
+        Self { pacman: Some(Rc::clone(&pacman)), ..Self::new(machine, pacman_run, pacman) }
+    }
+
+    /// Makes the lists of pacman for a run that no process of pacman stands for: that of a server's clients.
+    pub(crate) fn of_run(machine: &Rc<Machine>, pacman_run: PacmanRun) -> Self {
+        let pacman_run = Rc::new(pacman_run);
         let pacman = Rc::new(PacmanList::new(&pacman_run, None));
         Self { pacman: Some(Rc::clone(&pacman)), ..Self::new(machine, pacman_run, pacman) }
     }
@@ -171,11 +182,16 @@ impl Lists {
         !self.pacman_run.caller.as_ref().is_some_and(lifted) && !configured()
     }
 
+    /// Returns true for the URL of a file or server at this machine's own endpoint.
+    fn is_own_endpoint(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| self.machine.settings.endpoint.is_at(&url, &[]))
+    }
+
     /// Returns true when peers may be asked for files of `repo`, and so learn that they are wanted here.
     pub fn may_share(&self, repo: &RepoName) -> bool {
         let indexed = self.machine.settings.indexes.iter().any(|index| index.may_describe(repo.as_str()));
         let allowed = match &self.machine.settings.share {
-            SharePolicy::Public => self.repo(repo).is_some_and(Repository::is_public),
+            SharePolicy::Public => self.repo(repo).is_some_and(|repo| repo.is_public(|url| self.is_own_endpoint(url))),
             SharePolicy::Named(names) => names.contains(repo),
         };
         indexed || allowed

@@ -57,7 +57,7 @@ impl PacmanList {
     }
 
     /// Returns pacman's path for the database of a repository, and the path of its compiled form.
-    fn database_paths(&self, lists: &Lists, repo: &RepoName) -> Option<(PathBuf, PathBuf)> {
+    pub(super) fn database_paths(&self, lists: &Lists, repo: &RepoName) -> Option<(PathBuf, PathBuf)> {
         let database = self.conf(lists).as_ref().ok()?.database(repo);
         let key = &Sha256::of(database.as_os_str().as_encoded_bytes()).to_string()[..12];
         let cache = lists.machine.store.cache_dir().join(format!("{repo}-{key}.catalogue"));
