@@ -1,5 +1,6 @@
 //! The definition of a setting, and the nearest one to a misspelt name.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(crate) enum Shape {
     Share(ValueField<SharePolicy>),
     /// Networks, possibly none; a mistake is reported where they are used.
     Networks(ValueField<Vec<Written<Network>>>),
+    /// Addresses with ports, possibly none; a mistake is reported where they are used.
+    Addresses(ValueField<Vec<Written<SocketAddr>>>),
     /// Patterns of interfaces' names, possibly none; a mistake is reported where they are used.
     Interfaces(ValueField<Vec<Written<Pattern>>>),
     /// Words, possibly none; checked where they are used.

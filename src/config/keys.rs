@@ -237,6 +237,49 @@ pub(crate) const KEYS: &[SettingKey] = &[
         doc: "Socket on which the other commands ask the daemon. A daemon that is silent for 50 ms is skipped.",
     },
     SettingKey {
+        name: "endpoint.enabled",
+        shape: Shape::YesNo(|it| &mut it.endpoint_enabled),
+        default: "false",
+        doc: "Whether `pkgswarm endpoint` serves packages over HTTP: to pacman's own downloader, by a line `CacheServer = \
+              http://127.0.0.1:4011/$repo/os/$arch` in each repository of pacman.conf (pacman 6.1 and later).",
+    },
+    SettingKey {
+        name: "endpoint.listen",
+        shape: Shape::Addresses(|it| &mut it.endpoint_listen),
+        default: "127.0.0.1:4011",
+        doc: "Addresses with ports on which the endpoint listens; port 0 is any free one. One that is not on loopback \
+              needs endpoint.allow. Not used where systemd hands a socket over.",
+    },
+    SettingKey {
+        name: "endpoint.mirrors",
+        shape: Shape::YesNo(|it| &mut it.endpoint_mirrors),
+        default: "true",
+        doc: "Whether the endpoint fetches from mirrors what no nearer source has. Without it such a file is left to \
+              pacman, which asks its next server.",
+    },
+    SettingKey {
+        name: "endpoint.allow",
+        shape: Shape::Networks(|it| &mut it.endpoint_allow),
+        default: "",
+        doc: "Networks of other machines that may ask the endpoint, ranges of private addresses like 192.168.1.0/24, or \
+              `any` for all of them. They get files that this machine's lists know and share.repos allows. None by \
+              default.",
+    },
+    SettingKey {
+        name: "endpoint.names",
+        shape: Shape::Words(|it| &mut it.endpoint_names),
+        default: "",
+        doc: "Names under which other machines ask the endpoint. A request for another name than these, `localhost` \
+              and this machine's address is refused: a web page could otherwise have a browser ask.",
+    },
+    SettingKey {
+        name: "endpoint.page",
+        shape: Shape::Networks(|it| &mut it.endpoint_page),
+        default: "",
+        doc: "Networks of other machines that may look at the endpoint's page and numbers, which tell pending updates \
+              and so what is vulnerable. This machine always may. None by default.",
+    },
+    SettingKey {
         name: "share.repos",
         shape: Shape::Share(|it| &mut it.share_repos),
         default: "public",

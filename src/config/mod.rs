@@ -19,6 +19,7 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,6 +106,34 @@ pub(crate) struct Prefetch {
     pub(crate) pin: bool,
 }
 
+/// The settings of `endpoint`; each field is documented in the row of [`keys::KEYS`] with its name.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointSettings {
+    pub(crate) enabled: bool,
+    pub(crate) listen: Vec<Written<SocketAddr>>,
+    pub(crate) mirrors: bool,
+    pub(crate) allow: Vec<Written<Network>>,
+    pub(crate) names: Vec<String>,
+    pub(crate) page: Vec<Written<Network>>,
+}
+
+impl EndpointSettings {
+    /// Returns true for a URL that leads to this machine's endpoint, which listens on these `ports` besides those that
+    /// are configured.
+    pub(crate) fn is_at(&self, url: &Url, ports: &[u16]) -> bool {
+        let listen = || self.listen.iter().filter_map(|address| address.value().ok());
+        let Some((host, port)) = url.host_str().zip(url.port_or_known_default()) else { return false };
+        if !ports.contains(&port) && !listen().any(|address| address.port() == port) {
+            return false;
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback() || listen().any(|own| own.ip() == address),
+            Err(_) => host == "localhost" || self.names.iter().any(|name| name.eq_ignore_ascii_case(host)),
+        }
+    }
+}
+
 /// The form in which progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProgressMode {
@@ -170,6 +199,7 @@ pub struct Settings {
     /// Stores that this user may look into: the own one, and the system's unless `store.dir` is set.
     pub(crate) stores: Vec<PathBuf>,
     pub(crate) prefetch: Prefetch,
+    pub(crate) endpoint: EndpointSettings,
     /// Most bytes a second for one file, for background work.
     pub(crate) rate: Option<u64>,
     /// The progress of files that are fetched.
@@ -285,6 +315,14 @@ impl Settings {
                 battery: typed.prefetch_battery,
                 vpn: typed.prefetch_vpn,
                 pin: typed.prefetch_pin,
+            },
+            endpoint: EndpointSettings {
+                enabled: typed.endpoint_enabled,
+                listen: typed.endpoint_listen,
+                mirrors: typed.endpoint_mirrors,
+                allow: typed.endpoint_allow,
+                names: typed.endpoint_names,
+                page: typed.endpoint_page,
             },
             rate: None,
             mistakes: Vec::new(),

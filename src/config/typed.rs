@@ -1,5 +1,6 @@
 //! The values of all settings, each with its type.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ pub(crate) struct SettingValues {
     pub(crate) lan_upload_each: u64,
     pub(crate) daemon_log: &'static str,
     pub(crate) daemon_socket: PathBuf,
+    pub(crate) endpoint_enabled: bool,
+    pub(crate) endpoint_listen: Vec<Written<SocketAddr>>,
+    pub(crate) endpoint_mirrors: bool,
+    pub(crate) endpoint_allow: Vec<Written<Network>>,
+    pub(crate) endpoint_names: Vec<String>,
+    pub(crate) endpoint_page: Vec<Written<Network>>,
     pub(crate) share_repos: SharePolicy,
     pub(crate) share_stores: Vec<String>,
     pub(crate) gateways_urls: Vec<BaseUrl>,
@@ -90,6 +97,7 @@ mod tests {
             Shape::Span(_) => "7 s",
             Shape::Window(_) => "01:00-02:00",
             Shape::Networks(_) => "10.0.0.0/8",
+            Shape::Addresses(_) => "127.0.0.1:7",
             Shape::YesNo(_) => return (default != "true").to_string(),
             Shape::Choice(words, _) => words.iter().find(|word| **word != default).unwrap(),
         };

@@ -1,5 +1,6 @@
 //! The values of settings: reading the text of each shape, and printing sizes for people.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ impl Shape {
                 *field(into) = SharePolicy::Named(list(text).filter_map(|name| RepoName::new(name).ok()).collect());
             }
             Shape::Networks(field) => *field(into) = list(text).map(network).collect(),
+            Shape::Addresses(field) => *field(into) = list(text).map(address).collect(),
             Shape::Interfaces(field) => *field(into) = list(text).map(interface).collect(),
             Shape::Words(field) => *field(into) = list(text).map(str::to_owned).collect(),
             Shape::YesNo(field) => {
@@ -85,7 +87,7 @@ impl Shape {
             Shape::Number(least, most, _) => return format!("a whole number from {least} to {most}"),
             Shape::NumberOrAuto(least, most, _) => return format!("a number from {least} to {most}, or auto"),
             Shape::Repos(_) => "names of repositories, as in pacman.conf",
-            Shape::Networks(_) | Shape::Interfaces(_) | Shape::Words(_) => "words",
+            Shape::Networks(_) | Shape::Addresses(_) | Shape::Interfaces(_) | Shape::Words(_) => "words",
             Shape::YesNo(_) => "one of true, false",
             Shape::Choice(words, _) => return format!("one of {}", words.join(", ")),
         };
@@ -95,6 +97,11 @@ impl Shape {
 
 fn network(text: &str) -> Written<Network> {
     Written::new(text, text.parse().map_err(|e| format!("{e}, found {text:?}")))
+}
+
+fn address(text: &str) -> Written<SocketAddr> {
+    let bad = |_| format!("expected an address with a port like 127.0.0.1:4011, found {text:?}");
+    Written::new(text, text.parse().map_err(bad))
 }
 
 fn interface(text: &str) -> Written<Pattern> {
