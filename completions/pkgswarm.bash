@@ -28,6 +28,9 @@ _pkgswarm() {
             pkgswarm,doctor)
                 cmd="pkgswarm__subcmd__doctor"
                 ;;
+            pkgswarm,endpoint)
+                cmd="pkgswarm__subcmd__endpoint"
+                ;;
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
@@ -78,6 +81,9 @@ _pkgswarm() {
                 ;;
             pkgswarm__subcmd__help,doctor)
                 cmd="pkgswarm__subcmd__help__subcmd__doctor"
+                ;;
+            pkgswarm__subcmd__help,endpoint)
+                cmd="pkgswarm__subcmd__help__subcmd__endpoint"
                 ;;
             pkgswarm__subcmd__help,fetch)
                 cmd="pkgswarm__subcmd__help__subcmd__fetch"
@@ -251,7 +257,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index publish prefetch setup doctor daemon shared lan status why stats config store help"
+            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -340,6 +346,24 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__endpoint)
+            opts="-q -v -h --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__fetch)
             opts="-o -d -q -v -h --output --directory --source --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -379,7 +403,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__help)
-            opts="xfer fetch cid index publish prefetch setup doctor daemon shared lan status why stats config store help"
+            opts="xfer fetch cid index publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -435,6 +459,20 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__endpoint)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1488,7 +1526,7 @@ _pkgswarm_more() {
     case $prev in
     --set)
         compopt -o nospace 2>/dev/null
-        _pkgswarm_offer "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.log= daemon.socket= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress="
+        _pkgswarm_offer "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.log= daemon.socket= endpoint.enabled= endpoint.listen= endpoint.mirrors= endpoint.allow= endpoint.names= endpoint.page= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress="
         return
         ;;
     --only)
@@ -1500,7 +1538,7 @@ _pkgswarm_more() {
     esac
     if [[ $cur != -* ]]; then
         case "${said[*]}" in
-        config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.log daemon.socket share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
+        config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.log daemon.socket endpoint.enabled endpoint.listen endpoint.mirrors endpoint.allow endpoint.names endpoint.page share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
         "index rm" | "index show" | "index refresh"*) words=$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p') ;;
         "index audit"*)
             compopt -o filenames 2>/dev/null

@@ -118,6 +118,12 @@ pub(crate) enum Command {
     ///
     /// The daemon does nothing on networks that are not trusted: `pkgswarm lan trust` adds the one this machine is in. lan.interfaces restricts it to some interfaces. `pkgswarm status` shows its neighbours. Not for root; the unit pkgswarm-daemon.service runs it as a user of its own.
     Daemon,
+    /// Serve packages over HTTP to pacman's own downloader
+    ///
+    /// The second door, beside XferCommand: with `CacheServer = http://127.0.0.1:4011/$repo/os/$arch` in each repository, pacman 6.1 and later asks here first, with its own parallel downloads and bars, and so does every program that is built on libalpm. Only proven bytes leave. What is not here, and cannot be had in time, is answered with 404, and pacman asks its next server, as if there were no endpoint.
+    ///
+    /// It listens on 127.0.0.1:4011 once endpoint.enabled is set; endpoint.listen and endpoint.allow open it to other machines. Not for root.
+    Endpoint,
     /// List the files that are offered, or switch sharing on or off
     ///
     /// One line a file: its size, its repository, its path; then the networks that it is offered to. Only files of repositories that share.repos allows, and that a sync database or an index lists, are ever offered.

@@ -35,6 +35,19 @@ pub(crate) fn run(_: &Env) -> anyhow::Result<u8> {
     Err(crate::daemon::missing().into())
 }
 
+/// Becomes the program that is the endpoint, too: what stays resident is in one; returns only on failure.
+#[cfg(feature = "node")]
+pub(crate) fn run_endpoint(env: &Env, _: &[String]) -> anyhow::Result<u8> {
+    run(env)
+}
+
+/// Runs the endpoint in this program: there is no other one.
+#[cfg(not(feature = "node"))]
+pub(crate) fn run_endpoint(env: &Env, flags: &[String]) -> anyhow::Result<u8> {
+    let settings = Settings::read(env, flags)?;
+    Ok(crate::daemon::endpoint::run(env, flags, &settings)?)
+}
+
 /// Asks the running daemon for a document: `status` or `shared`.
 ///
 /// # Errors

@@ -181,7 +181,7 @@ fn shape(key: &SettingKey) -> String {
         Shape::Urls(_) => "list of URLs".to_owned(),
         Shape::Repos(_) => "list of repositories".to_owned(),
         Shape::Window(_) => "any | HH:MM-HH:MM".to_owned(),
-        Shape::Networks(_) | Shape::Interfaces(_) | Shape::Words(_) => "list of words".to_owned(),
+        Shape::Networks(_) | Shape::Addresses(_) | Shape::Interfaces(_) | Shape::Words(_) => "list of words".to_owned(),
         Shape::Number(_, u32::MAX, _) => "whole number".to_owned(),
         Shape::Number(..) => "number".to_owned(),
         Shape::Size(_) => "size".to_owned(),

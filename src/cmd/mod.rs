@@ -103,6 +103,7 @@ fn serve(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     interrupt::release();
     match cli.command {
         Command::Daemon => Ok(crate::daemon::run(env, &cli.set, &sound(env, &cli.set)?)?),
+        Command::Endpoint => Ok(crate::daemon::endpoint::run(env, &cli.set, &sound(env, &cli.set)?)?),
         _ => Err(Error::usage("pkgswarm-daemon", "is the program of the daemon alone").hint("pkgswarm daemon").into()),
     }
 }
@@ -160,6 +161,7 @@ fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Stats(args) => stats::run(env, &settings()?, args),
         Command::Store(command) => store::run(env, &settings()?, command),
         Command::Daemon => daemon::run(env),
+        Command::Endpoint => daemon::run_endpoint(env, &cli.set),
         Command::Shared(args) => sharing::shared(env, &settings()?, args),
         Command::Lan(command) => sharing::lan(env, &settings()?, command),
     }

@@ -1,9 +1,6 @@
 //! The daemon's life: start, main loop, end, and its messages to systemd.
 
 use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +21,7 @@ use crate::daemon::Nearby;
 use crate::daemon::library::Library;
 use crate::daemon::mend::mend;
 use crate::daemon::server::{LookRequest, Server};
+use crate::daemon::supervisor::notify;
 use crate::daemon::transfers::Transfers;
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
@@ -236,15 +234,4 @@ async fn follow_configuration(
         // The caller may have left.
         let _ = asked.map(|asked| asked.send(()));
     }
-}
-
-/// Notifies systemd, if it asked for that (sd_notify(3)).
-fn notify(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let address = match path.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(&path),
-    };
-    // Other supervisors do not wait for this.
-    let _ = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
 }

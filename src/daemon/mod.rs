@@ -12,20 +12,23 @@
 //! | `closers` | closes that may block |
 //! | `library`, `watch`, `indexes` | what is offered to neighbours: listed files, their directories, the indexes |
 //! | `mend` | gaps of Kubo on the local network |
+//! | `endpoint` | packages over HTTP: a process of its own, `pkgswarm endpoint` |
+//! | `supervisor` | messages to systemd |
 //!
-//! Without the cargo feature `node`, `disabled` replaces all of it and reports that.
+//! Without the cargo feature `node`, `disabled` replaces all of it but the endpoint, and reports that.
 //!
 //! # Room
 //!
-//! - In: requests at the socket
+//! - In: requests at the socket, and over HTTP
 //! - Out: files from neighbours, the state of sharing
-//! - May use: base, config, engine, index, lists, machine, net, node, report, store, trust
+//! - May use: base, config, engine, index, lists, machine, net, node, pacman,
+//!   report, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! closers disabled documents ended indexes mend proven room status watch
-//! library transfers
+//! closers disabled documents ended indexes mend proven room status supervisor watch
+//! endpoint library transfers
 //! server
 //! attacks enabled slow
 //! ```
@@ -40,6 +43,7 @@ mod documents;
 mod enabled;
 #[cfg(feature = "node")]
 mod ended;
+pub mod endpoint;
 #[cfg(feature = "node")]
 mod indexes;
 #[cfg(feature = "node")]
@@ -56,6 +60,7 @@ mod server;
 mod slow;
 #[cfg(feature = "node")]
 mod status;
+mod supervisor;
 #[cfg(feature = "node")]
 mod transfers;
 #[cfg(feature = "node")]

@@ -144,7 +144,7 @@ impl Stats {
                 self.measured.push((record.delivered, record.took));
             }
             // A user who fetches by hand has no curl to compare with.
-            _ if record.by == By::Xfer => self.spared.push((record.delivered, record.took)),
+            _ if matches!(record.by, By::Xfer | By::Endpoint) => self.spared.push((record.delivered, record.took)),
             _ => {}
         }
     }

@@ -168,6 +168,7 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
         (vec!["setup", "--undo", "--dry-run"], &[4], "/etc/pkgswarm/setup".into()),
         (vec!["setup", "--undo", "--only", "kubo"], &[4], "/etc/pkgswarm/setup".into()),
         (vec!["setup", "--dry-run", "--only", "lan"], &[0], "lan: ".into()),
+        (vec!["endpoint"], &[2], "endpoint.enabled: is false".into()),
         (vec!["doctor"], &[0, 1], String::new()),
         (vec!["index", "ls"], &[0], "systems  core   never fetched".into()),
         (vec!["index", "refresh"], &[4], sudo("index refresh")),

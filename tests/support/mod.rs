@@ -2,6 +2,7 @@
 
 pub mod compression;
 pub mod daemon;
+pub mod endpoint;
 pub mod hpkg;
 pub mod index;
 pub mod install;

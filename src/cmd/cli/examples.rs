@@ -116,6 +116,16 @@ pub(crate) const EXAMPLES: &[Examples] = &[
         &[("sudo systemctl enable --now pkgswarm-daemon", "As setup does it: at once, and at each boot.")],
     ),
     (
+        "pkgswarm-endpoint",
+        &[
+            ("pkgswarm --set endpoint.enabled=true endpoint", "As this user, until ^C."),
+            (
+                "curl -I http://127.0.0.1:4011/core/os/x86_64/zlib-1:1.3.1-2-x86_64.pkg.tar.zst",
+                "Ask whether it has a package.",
+            ),
+        ],
+    ),
+    (
         "pkgswarm-index",
         &[
             ("sudo pkgswarm index add arch k51…", "Use an index, for pacman's downloads too."),

@@ -23,10 +23,12 @@ pub enum By {
     Ahead,
     /// Pending updates, before a caller asked.
     Prefetch,
+    /// A client of the HTTP endpoint, which waited for it.
+    Endpoint,
 }
 
 impl By {
-    const ALL: [By; 4] = [By::Xfer, By::Fetch, By::Ahead, By::Prefetch];
+    const ALL: [By; 5] = [By::Xfer, By::Fetch, By::Ahead, By::Prefetch, By::Endpoint];
 
     /// Returns its word in the journal.
     pub(crate) fn word(self) -> &'static str {
@@ -35,6 +37,7 @@ impl By {
             By::Fetch => "fetch",
             By::Ahead => "ahead",
             By::Prefetch => "prefetch",
+            By::Endpoint => "endpoint",
         }
     }
 }

@@ -1,0 +1,100 @@
+//! `pkgswarm endpoint`: the files of this machine's repositories over HTTP, for pacman's own downloader (`CacheServer`),
+//! for what is built on libalpm, and for other machines of a house. It needs no libp2p, and has no HTTP of its own:
+//! hyper speaks it.
+//!
+//! One thread has the connections and the engine, whose parts are not made for several; files are hashed on others.
+//!
+//! | file | what |
+//! |---|---|
+//! | `route`, `part` | what a request asks for: decided from its text alone |
+//! | `access` | the clients that may ask, the names under which they do |
+//! | `connections`, `patient` | bounds on connections and on their silence |
+//! | `answer`, `reply`, `body` | the answer, its headers, its bytes |
+//! | `known`, `here` | the file in the lists of this machine; its bytes on this machine |
+//! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
+//! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
+//! | `running` | the answers that are being sent, for the page and the journal |
+//! | `serve` | the life of the process |
+
+mod access;
+mod answer;
+mod body;
+mod connections;
+mod database;
+mod here;
+mod known;
+pub mod part;
+mod patient;
+mod reply;
+pub mod route;
+mod running;
+mod serve;
+mod signature;
+mod stream;
+mod transfer;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use access::AccessRules;
+use connections::ClientConnections;
+use here::ProvenHere;
+use known::ListsInUse;
+use reqwest::Url;
+use running::RunningAnswers;
+use signature::SignaturesInHand;
+use transfer::SharedTransfers;
+
+use crate::config::Settings;
+use crate::machine::Machine;
+use crate::report::log;
+
+pub(crate) use serve::run;
+
+/// What all requests share.
+pub(crate) struct HttpEndpoint {
+    machine: RefCell<Rc<Machine>>,
+    access: RefCell<AccessRules>,
+    connections: Rc<ClientConnections>,
+    lists: ListsInUse,
+    proven: ProvenHere,
+    signatures: SignaturesInHand,
+    transfers: SharedTransfers,
+    running: Rc<RunningAnswers>,
+}
+
+impl HttpEndpoint {
+    fn new(machine: Rc<Machine>, access: AccessRules) -> Self {
+        Self {
+            machine: RefCell::new(machine),
+            access: RefCell::new(access),
+            connections: Rc::default(),
+            lists: ListsInUse::default(),
+            proven: ProvenHere::default(),
+            signatures: SignaturesInHand::default(),
+            transfers: SharedTransfers::default(),
+            running: Rc::default(),
+        }
+    }
+
+    /// Returns the machine with the settings of this moment.
+    fn machine(&self) -> Rc<Machine> {
+        Rc::clone(&self.machine.borrow())
+    }
+
+    /// Goes on with other settings.
+    fn apply(&self, access: AccessRules, settings: Settings) {
+        let machine = self.machine();
+        if access.listen != self.access.borrow().listen || settings.store_dir != machine.settings.store_dir {
+            log::warn("endpoint.listen and store.dir are read at the start alone: restart the endpoint");
+        }
+        let ports = self.access.borrow().ports.clone();
+        *self.access.borrow_mut() = access.at(ports);
+        *self.machine.borrow_mut() = machine.with_settings(settings);
+    }
+
+    /// Returns true for a URL that leads to this endpoint: it is no source of its own files.
+    fn is_itself(&self, url: &Url) -> bool {
+        self.machine().settings.endpoint.is_at(url, &self.access.borrow().ports)
+    }
+}

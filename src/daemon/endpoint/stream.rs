@@ -1,0 +1,100 @@
+//! Sends a file while it comes: proven bytes, and a few of them in time while the next leaf is awaited. On any doubt the
+//! pieces end, and with them the connection: pacman goes on by itself with the next server, from the byte it has.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::body::PIECE;
+use super::transfer::{PATIENCE, RESERVE};
+use crate::base::fsx;
+use crate::engine::deliver::{Delivery, Receipt};
+use crate::engine::hub::{HubProgress, Ticket};
+use crate::trust::plan::Expect;
+use crate::trust::verify::Accepted;
+
+/// Interval in which something is sent while the next leaf is awaited: pacman wants a byte a second on average over ten.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
+/// Bytes that are sent then.
+const DROP: u64 = 4;
+
+/// Longest time without another leaf.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Sends the bytes from the first of `part` on, up to and without the second, to `pieces`.
+pub(super) async fn send(
+    ticket: Ticket,
+    expect: Expect,
+    (mut at, until): (u64, u64),
+    pieces: mpsc::Sender<Bytes>,
+    receipt: Rc<RefCell<Receipt>>,
+) {
+    let mut progress = ticket.progress();
+    let (mut seen, mut moved) = (0, Instant::now());
+    loop {
+        let HubProgress { proven, is_withdrawn, is_over, .. } = *progress.borrow_and_update();
+        if is_withdrawn {
+            return;
+        }
+        if is_over {
+            break;
+        }
+        if proven > seen {
+            (seen, moved) = (proven, Instant::now());
+        }
+        let safe = proven.saturating_sub(RESERVE).min(until);
+        let ahead = if at < safe { (safe - at).min(PIECE) } else { 0 };
+        if ahead > 0 {
+            match ticket.read_proven(at, ahead) {
+                Ok(bytes) if bytes.is_empty() => tokio::task::yield_now().await,
+                Ok(bytes) => {
+                    at += bytes.len() as u64;
+                    if pieces.send(bytes.into()).await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+            if at == until {
+                return;
+            }
+            continue;
+        }
+        let kept_back = proven.saturating_sub(1).min(until).saturating_sub(at).min(DROP);
+        if moved.elapsed() > if kept_back > 0 { STALL } else { PATIENCE } {
+            return;
+        }
+        tokio::select! {
+            changed = progress.changed() => if changed.is_err() { break },
+            () = pieces.closed() => return,
+            () = tokio::time::sleep(SIGN_OF_LIFE) => {
+                let Ok(bytes) = ticket.read_proven(at, kept_back) else { return };
+                at += bytes.len() as u64;
+                if !bytes.is_empty() && pieces.send(bytes.into()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    let Some(Delivery { result, receipt: made }) = ticket.result().await else { return };
+    receipt.borrow_mut().add(made);
+    let Ok(Some(obtained)) = result else { return };
+    let Expect::Exact { sha256, size } = expect else { return };
+    // The same bytes that the leaves were of.
+    let Accepted::Proven(proof) = obtained.accepted else { return };
+    if (proof.sha256(), proof.size()) != (sha256, size) {
+        return;
+    }
+    while at < until {
+        let Ok(bytes) = fsx::read_part(&obtained.file, at, (until - at).min(PIECE)) else { return };
+        at += bytes.len() as u64;
+        if bytes.is_empty() || pieces.send(bytes.into()).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Messages to systemd, if it asked for them (sd_notify(3), sd_watchdog_enabled(3)).
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// Notifies systemd.
+pub(super) fn notify(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let address = match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&path),
+    };
+    // Other supervisors do not wait for this.
+    let _ = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+}
+
+/// Tells systemd for ever that the tasks of this thread go on, twice as often as it wants to hear it; a thread that hangs
+/// tells nothing, and is ended. Does nothing where that is not wanted.
+pub(super) async fn watchdog() {
+    let every =
+        std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok()).filter(|every| *every > 0);
+    let Some(every) = every else { return std::future::pending().await };
+    let mut tick = tokio::time::interval(Duration::from_micros((every / 2).max(1000)));
+    loop {
+        tick.tick().await;
+        notify("WATCHDOG=1");
+    }
+}
