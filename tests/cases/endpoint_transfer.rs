@@ -88,6 +88,23 @@ fn bytes_of_a_lying_mirror_reach_no_client() {
 }
 
 #[test]
+fn what_pacman_has_in_its_cache_leaves_the_store_of_the_endpoint() {
+    let (taken, left) = (Package::new("taken", 90_000), Package::new("left", 90_000));
+    let mirror = FakeMirror::serving(&[taken.file(), left.file()]);
+    let (world, endpoint) = Endpoint::of(scene(&[&taken, &left], &[&mirror], &[]));
+    for package in [&taken, &left] {
+        assert_eq!(patiently(&endpoint, &package.file_name()).status, 200);
+    }
+    let kept = |package: &Package| world.path("store/files").join(package.sha256().to_string()).exists();
+    assert!(kept(&taken) && kept(&left));
+    fs::write(world.path("cache").join(taken.file_name()), &taken.bytes).unwrap();
+    // As another client does.
+    assert_eq!(endpoint.core(&left.file_name()).status, 200);
+    eventually("what the cache has is gone", || !kept(&taken));
+    assert!(kept(&left));
+}
+
+#[test]
 fn a_source_that_is_silent_is_not_waited_for() {
     let package = Package::new("it", 700_000);
     let mirror = FakeMirror::serving(&[package.file()]).hanging();

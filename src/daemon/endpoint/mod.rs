@@ -14,6 +14,7 @@
 //! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
 //! | `running` | the answers that are being sent, for the page and the journal |
+//! | `tidy` | what leaves the store once pacman has it |
 //! | `serve` | the life of the process |
 
 mod access;
@@ -31,6 +32,7 @@ mod running;
 mod serve;
 mod signature;
 mod stream;
+mod tidy;
 mod transfer;
 
 use std::cell::RefCell;

@@ -60,6 +60,16 @@ impl RunningAnswers {
         RunningAnswer { all, number, file, machine, receipt: Rc::default() }
     }
 
+    /// Counts the answers that are running.
+    pub(super) fn count(&self) -> usize {
+        self.running.borrow().len()
+    }
+
+    /// Counts those that have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.files.get()
+    }
+
     /// Lists those that are running, in the order in which they began.
     #[expect(dead_code, reason = "the page shows them")]
     pub(crate) fn list(&self) -> Vec<Rc<SentFile>> {

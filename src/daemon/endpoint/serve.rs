@@ -20,6 +20,7 @@ use super::access::AccessRules;
 use super::answer::answer;
 use super::connections::ConnectionPlace;
 use super::patient::PatientStream;
+use super::tidy::tidy;
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::fsx::FileKey;
@@ -87,6 +88,7 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8
         tokio::select! {
             () = follow_configuration(&endpoint, env, flags) => {}
             () = watchdog() => {}
+            () = tidy(&endpoint) => {}
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
