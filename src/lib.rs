@@ -6,8 +6,8 @@
 //!
 //! There are three programs. `front.rs` is the command `pkgswarm`: it serves a file that is here already
 //! ([`pacman::hit`]), which ends most calls of a pacman that has a `DownloadUser`, and becomes the next one for
-//! everything else. `main.rs` is `pkgswarm-full`, whose command line is in [`cmd::cli`]; for `pkgswarm daemon` it
-//! becomes `resident.rs`, `pkgswarm-daemon`, the only one with libp2p in it. All are made of this library.
+//! everything else. `main.rs` is `pkgswarm-full`, whose command line is in [`cmd::cli`]; for `pkgswarm daemon`
+//! and `pkgswarm endpoint` it becomes `resident.rs`, `pkgswarm-daemon`, the only one with libp2p in it. All are made of this library.
 //!
 //! Below is the map; `CONTRIBUTING.md` has three walks, each through the files that one task passes.
 //!
@@ -54,6 +54,10 @@
 //! The files of neighbours come through the [`daemon`], a process of its own: the source `engine/source/lan.rs` asks it
 //! over the [`socket`](net::socket) and reads the file while it grows. The daemon serves local users; the `node` in it is the
 //! IPFS peer that fetches from neighbours and serves them.
+//!
+//! The second door is [`daemon::endpoint`], `pkgswarm endpoint`: it answers pacman's own downloader over HTTP. A request
+//! names a file of a repository; the lists make a want of it, the hub a transfer for all clients that ask for it, and
+//! proven leaves leave while the rest comes.
 //!
 //! # Words
 //!

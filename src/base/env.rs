@@ -71,8 +71,9 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
          root alone may change counts.",
     ),
     (
-        "JOURNAL_STREAM, NOTIFY_SOCKET",
-        "Set by systemd for the daemon: whether its log has levels, and where it tells that it is ready.",
+        "JOURNAL_STREAM, NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS",
+        "Set by systemd for the daemon and the endpoint: whether the log has levels, where to tell that it is ready and, how \
+         often, that it goes on; the sockets of the endpoint.",
     ),
     (
         "NO_COLOR, TERM",
