@@ -33,6 +33,8 @@
 //! attacks enabled slow
 //! ```
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 #[cfg(all(test, feature = "node"))]
 mod attacks;
 #[cfg(feature = "node")]

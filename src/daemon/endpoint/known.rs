@@ -32,12 +32,15 @@ const SAID: usize = 200;
 /// The lists as they were a moment ago.
 #[derive(Default)]
 pub(super) struct ListsInUse {
-    lists: RefCell<Option<(Instant, Rc<Machine>, Rc<Lists>)>>,
+    lists: RefCell<Option<ListsThen>>,
     renewing: Mutex<()>,
     run: RefCell<Option<(Instant, PacmanRun)>>,
     runs: Cell<u64>,
     said: RefCell<BTreeSet<String>>,
 }
+
+/// The lists of a machine, and the time when they were made.
+type ListsThen = (Instant, Rc<Machine>, Rc<Lists>);
 
 /// A file that the lists know.
 #[derive(Debug)]

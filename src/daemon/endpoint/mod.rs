@@ -17,6 +17,8 @@
 //! | `tidy` | what leaves the store once pacman has it |
 //! | `serve` | the life of the process |
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
 mod access;
 mod answer;
 mod body;

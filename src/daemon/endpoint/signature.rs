@@ -185,7 +185,7 @@ async fn fetched(
 }
 
 fn read(file: &std::fs::File, size: u64, modified: Option<SystemTime>) -> Option<HeldSignature> {
-    let mut bytes = vec![0; usize::try_from(size).ok().filter(|size| *size <= SIGNATURE_MOST as usize)?];
+    let mut bytes = vec![0; usize::try_from(size).ok().filter(|size| *size <= SIGNATURE_MOST)?];
     file.read_exact_at(&mut bytes, 0).ok()?;
     Some(HeldSignature { bytes: bytes.into(), modified })
 }

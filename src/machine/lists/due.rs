@@ -14,14 +14,14 @@ impl Lists {
         let directory = self.machine.store.cache_dir();
         let is_due = question.recall(&directory).is_none();
         // An error is met again by who needs the answer, and told there.
-        is_due.then(|| move || drop(question.ask_and_keep(&directory, PATIENCE)))
+        is_due.then_some(move || drop(question.ask_and_keep(&directory, PATIENCE)))
     }
 
     /// Returns the compilation of the database of `repo`, where that has changed since the last one.
     pub(crate) fn compilation_due(&self, repo: &RepoName) -> Option<impl FnOnce() + Send + use<>> {
         let (database, cache) = self.pacman.as_ref()?.database_paths(self, repo)?;
         let is_due = !catalogue::is_valid(&database, &cache) && database.exists();
-        is_due.then(|| move || drop(catalogue::of_source(&database, &cache, entries)))
+        is_due.then_some(move || drop(catalogue::of_source(&database, &cache, entries)))
     }
 
     /// Returns true for the name of an architecture whose packages this machine installs.
