@@ -277,6 +277,7 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
             "src/engine/race/driver/lanes.rs",
             "src/engine/content/block_sources.rs",
             "src/pacman/gather.rs",
+            "src/pacman/gather/light.rs",
         ],
     ),
 ];

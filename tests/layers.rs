@@ -132,7 +132,7 @@ fn only_the_commands_know_an_error_of_any_kind() {
 
 /// What belongs to a whole process: its commands, the threads that they start, the child of root. All else can be
 /// called by a server as well.
-const OF_A_PROCESS: [&str; 15] = [
+const OF_A_PROCESS: [&str; 16] = [
     "src/base/env",
     "src/base/interrupt",
     "src/base/runtime",
@@ -147,6 +147,8 @@ const OF_A_PROCESS: [&str; 15] = [
     "src/pacman/hit",
     "src/pacman/prefetch",
     "src/report",
+    // The thread of shared connections.
+    "src/net/http/thread",
     // The node's thread.
     "src/node/runner/thread",
 ];

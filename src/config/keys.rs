@@ -72,8 +72,9 @@ pub(crate) const KEYS: &[SettingKey] = &[
         name: "ahead.parallel",
         shape: Shape::NumberOrAuto(1, 16, |it| &mut it.ahead_parallel),
         default: "auto",
-        doc: "Number of files fetched at a time, each over a connection of its own that is reused. `auto` is \
-              ParallelDownloads of pacman.conf, which is 1 where it is not set.",
+        doc: "Number of files fetched at a time, each over a connection of its own where the mirror speaks HTTP/1.1. \
+              `auto` is ParallelDownloads of pacman.conf, which is 1 where it is not set; from a mirror that speaks HTTP/2, \
+              up to 32 small files then come beside them, all over one connection.",
     },
     SettingKey {
         name: "mirrors.split",

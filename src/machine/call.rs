@@ -66,6 +66,11 @@ impl Call {
         Self { machine, lists, pacman_run, health, cancel, listener, beside: beside.to_owned(), places: false }
     }
 
+    /// Makes another call for the same run, with the same means and lists, and a record of its own.
+    pub(crate) fn again(&self) -> Self {
+        Self::with(self.lists.again(), &self.beside)
+    }
+
     /// Marks `beside` as the directory in which files are placed. Not for root's child, which cannot write there.
     pub(crate) fn placing(self) -> Self {
         Self { places: self.machine.env.var(HANDOVER).is_none(), ..self }

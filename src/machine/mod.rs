@@ -20,12 +20,14 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::env::{BESIDE, Env, HANDOVER};
 use crate::base::error::Error;
 use crate::base::public::is_public_url;
 use crate::config::{self, AskPolicy, IndexConfig, Settings, SharePolicy};
 use crate::net::http::Http;
+use crate::net::http::shared::SharedConnections;
 use crate::net::kubo::Kubo;
 use crate::store::Store;
 pub mod call;
@@ -51,18 +53,41 @@ impl Machine {
     /// # Errors
     /// `Local` when there is no place for either; trying again does not help.
     pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Rc<Self>, Error> {
+        Self::sharing(env, settings, beside, None)
+    }
+
+    /// Opens it for one of several threads that share these connections.
+    ///
+    /// # Errors
+    /// As of [`Machine::open`].
+    pub(crate) fn sharing(
+        env: &Env,
+        settings: &Settings,
+        beside: &Path,
+        connections: Option<&Arc<SharedConnections>>,
+    ) -> Result<Rc<Self>, Error> {
         let (store, no_store) = open_store(env, settings, beside)?;
-        Ok(Self::with_store(env, settings, store, no_store))
+        Ok(Self::with_store(env, settings, store, no_store, connections))
     }
 
     /// Opens the lasting store or none, and prints nothing.
     pub(crate) fn open_lasting(env: &Env, settings: &Settings) -> Option<Rc<Self>> {
         let store = Store::open(settings.store_dir.as_ref()?, env.uid, settings.store_max).ok()?;
-        Some(Self::with_store(env, settings, store, None))
+        Some(Self::with_store(env, settings, store, None, None))
     }
 
-    fn with_store(env: &Env, settings: &Settings, store: Store, no_store: Option<String>) -> Rc<Self> {
-        let http = Rc::new(Http::new(settings.connect).in_environment(env));
+    fn with_store(
+        env: &Env,
+        settings: &Settings,
+        store: Store,
+        no_store: Option<String>,
+        connections: Option<&Arc<SharedConnections>>,
+    ) -> Rc<Self> {
+        let http = Http::new(settings.connect).in_environment(env);
+        let http = Rc::new(match connections {
+            Some(connections) => http.over(connections),
+            None => http,
+        });
         Rc::new(Self { env: env.clone(), settings: settings.clone(), store: Rc::new(store), http, no_store })
     }
 

@@ -8,7 +8,7 @@ use pkgswarm::base::name::FileName;
 use pkgswarm::config::Settings;
 use pkgswarm::engine::deliver::Candidate;
 use pkgswarm::engine::want::Want;
-use pkgswarm::pacman::gather::{Gathered, gather, into_store};
+use pkgswarm::pacman::gather::{AtOnce, Gathered, gather, into_store};
 use pkgswarm::store::Store;
 use pkgswarm::store::journal::By;
 use pkgswarm::trust::look::FileShape;
@@ -56,14 +56,15 @@ fn gather_keeps_every_file_and_as_many_connections_as_it_may() {
     let dir = tempfile::tempdir().unwrap();
     let (env, settings) = means(dir.path());
     let wants: Vec<Want> = packages.iter().map(|package| want(&mirror, package)).collect();
-    let gathered: Vec<Gathered> = gather(&env, &settings, By::Prefetch, wants.clone(), 3, into_store).collect();
+    let gathered: Vec<Gathered> =
+        gather(&env, &settings, By::Prefetch, wants.clone(), AtOnce::over(3), into_store).collect();
     assert_eq!(gathered.len(), 24);
     let store = Store::open(&dir.path().join("store"), env.uid, u64::MAX).unwrap();
     for package in &packages {
         assert!(store.find(package.sha256(), package.bytes.len() as u64).is_some(), "{}", package.file_name());
     }
     assert_eq!((mirror.server().connections(), mirror.requests().len()), (3, 24));
-    let again = gather(&env, &settings, By::Prefetch, wants, 3, into_store);
+    let again = gather(&env, &settings, By::Prefetch, wants, AtOnce::over(3), into_store);
     assert!(again.into_iter().all(|file| file.result.is_ok()));
     assert_eq!(mirror.requests().len(), 24, "what is here is not fetched again");
 }
@@ -77,7 +78,7 @@ fn gather_goes_on_after_a_failure_and_names_it() {
     let (env, settings) = means(dir.path());
     let wants = packages.iter().map(|package| want(&mirror, package)).collect();
     let (good, bad): (Vec<Gathered>, Vec<Gathered>) =
-        gather(&env, &settings, By::Prefetch, wants, 2, into_store).partition(|file| file.result.is_ok());
+        gather(&env, &settings, By::Prefetch, wants, AtOnce::over(2), into_store).partition(|file| file.result.is_ok());
     assert_eq!((good.len(), bad.len()), (5, 1));
     assert_eq!(bad[0].want.name.as_str(), packages[2].file_name());
     assert_eq!(bad[0].result.as_ref().unwrap_err().kind, ErrorKind::NoSource);
@@ -91,7 +92,7 @@ fn gather_begins_nothing_more_once_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let (env, settings) = means(dir.path());
     let wants = packages.iter().map(|package| want(&mirror, package)).collect();
-    let mut gathering = gather(&env, &settings, By::Prefetch, wants, 1, into_store);
+    let mut gathering = gather(&env, &settings, By::Prefetch, wants, AtOnce::over(1), into_store);
     assert!(gathering.next().unwrap().result.is_ok());
     gathering.stop();
     let more = gathering.count();

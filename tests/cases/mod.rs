@@ -35,6 +35,7 @@ mod kubo_door;
 mod lists;
 mod lookup;
 mod makepkg;
+mod multiplexed;
 mod ordinary_user;
 mod pins;
 mod prefetch;

@@ -23,6 +23,7 @@ pub mod server;
 pub mod shapes;
 pub mod terminal;
 pub mod tls;
+pub mod two;
 pub mod world;
 
 pub use compression::Compression;

@@ -146,12 +146,7 @@ impl FakeTls {
 
     /// With this certificate and the key of another one.
     pub fn with_key_of(mirror: &FakeMirror, made: &Made, other: &Made) -> Self {
-        let key = aws_lc_rs::sign::any_supported_type(&other.key()).expect("a key that can sign");
-        let presents = Presents(Arc::new(CertifiedKey::new(vec![made.der()], key)));
-        let builder = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().expect("both versions").with_no_client_auth();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(builder.with_cert_resolver(Arc::new(presents))));
-        let to = mirror.address();
+        let (acceptor, to) = (Self::acceptor(made, other, &[]), mirror.address());
         Self::serving(move |stream| {
             let acceptor = acceptor.clone();
             async move {
@@ -163,6 +158,17 @@ impl FakeTls {
                 let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
             }
         })
+    }
+
+    /// The TLS of a server with this certificate and the key of `other`, which offers these protocols.
+    pub(super) fn acceptor(made: &Made, other: &Made, protocols: &[&str]) -> tokio_rustls::TlsAcceptor {
+        let key = aws_lc_rs::sign::any_supported_type(&other.key()).expect("a key that can sign");
+        let presents = Presents(Arc::new(CertifiedKey::new(vec![made.der()], key)));
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("both versions").with_no_client_auth();
+        let mut config = builder.with_cert_resolver(Arc::new(presents));
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        tokio_rustls::TlsAcceptor::from(Arc::new(config))
     }
 
     /// Answers every greeting as a server does that has no cipher in common with us: with the alert `handshake_failure`.
@@ -181,7 +187,9 @@ impl FakeTls {
         })
     }
 
-    fn serving<F: Future<Output = ()> + Send + 'static>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self {
+    pub(super) fn serving<F: Future<Output = ()> + Send + 'static>(
+        serve: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         listener.set_nonblocking(true).expect("a socket");

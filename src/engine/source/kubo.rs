@@ -21,6 +21,7 @@ use crate::dag::proof::Leaves;
 use crate::engine::source::gateway::raw_block;
 use crate::engine::source::mirror::offer;
 use crate::engine::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
+use crate::net::http::answer::HttpAnswer;
 use crate::net::http::{self, GetOptions, Http};
 
 /// Time for the daemon to find one block among its connected peers. It asks them at once, and after a second it
@@ -167,7 +168,7 @@ impl Source for KuboFile<'_> {
 ///
 /// # Errors
 /// Those of [`Http::ask`]: it was not asked.
-pub(crate) async fn ask_cached(http: &Http, gateway: &Url, cid: Cid) -> Result<reqwest::Response, Miss> {
+pub(crate) async fn ask_cached(http: &Http, gateway: &Url, cid: Cid) -> Result<HttpAnswer, Miss> {
     let ask = GetOptions { head: true, cached_only: true, direct: true, ..GetOptions::default() };
     http.ask(&url(gateway, cid), &ask).await
 }

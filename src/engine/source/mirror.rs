@@ -10,6 +10,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use reqwest::{StatusCode, Url, header};
 
 use crate::engine::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
+use crate::net::http::answer::HttpAnswer;
 use crate::net::http::range::{ContentRange, retry_after};
 use crate::net::http::{self, GetOptions, Http};
 
@@ -72,7 +73,7 @@ impl Source for Mirror<'_> {
 
 /// Reads an HTTP answer. Shared with Kubo's gateway, which has the same protocol.
 pub(super) fn offer<'a>(
-    response: reqwest::Response,
+    response: HttpAnswer,
     question: FetchRequest,
     size: Option<u64>,
     most: u64,

@@ -91,6 +91,12 @@ impl Lists {
         }
     }
 
+    /// Returns the same lists with warnings of their own.
+    pub(crate) fn again(&self) -> Self {
+        let (machine, pacman_run) = (&self.machine, Rc::clone(&self.pacman_run));
+        Self { pacman: self.pacman.clone(), ..Self::new(machine, pacman_run, Rc::clone(&self.list)) }
+    }
+
     /// Has them keep no warnings: see [`Lists::has_unsaid`].
     pub(crate) fn silent(self) -> Self {
         Self { unsaid: Some(Cell::new(false)), ..self }

@@ -2,11 +2,12 @@
 //!
 //! Spec: trustless gateway, `GET /ipfs/{cid}?format=raw` (ipfs/specs, src/http-gateways/trustless-gateway.md).
 
-use reqwest::{Response, Url};
+use reqwest::Url;
 
 use crate::base::cid::Cid;
 use crate::base::size::BLOCK_MOST;
 use crate::config::url::below;
+use crate::net::http::answer::HttpAnswer;
 
 /// The media type to ask for. A gateway takes it or `format`; both are sent, as the specification advises.
 pub(crate) const BLOCK_TYPE: &str = "application/vnd.ipld.raw";
@@ -35,7 +36,11 @@ pub(crate) fn block_url(gateway: &Url, cid: Cid) -> Url {
 ///
 /// # Errors
 /// [`BlockError`]; another gateway may have the block.
-pub(crate) async fn read_block(answer: Response, cid: Cid, moved: impl FnMut(u64)) -> Result<Vec<u8>, BlockError> {
+pub(crate) async fn read_block(
+    answer: impl Into<HttpAnswer>,
+    cid: Cid,
+    moved: impl FnMut(u64),
+) -> Result<Vec<u8>, BlockError> {
     let block = read_body(answer, BLOCK_MOST, moved).await?.ok_or(BlockError::TooLong)?;
     if cid.proves(&block) { Ok(block) } else { Err(BlockError::Other(Box::new(cid))) }
 }
@@ -46,11 +51,11 @@ pub(crate) async fn read_block(answer: Response, cid: Cid, moved: impl FnMut(u64
 /// # Errors
 /// When it breaks off.
 pub(crate) async fn read_body(
-    mut answer: Response,
+    answer: impl Into<HttpAnswer>,
     most: usize,
     mut moved: impl FnMut(u64),
 ) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut bytes = Vec::new();
+    let (mut answer, mut bytes) = (answer.into(), Vec::new());
     while let Some(piece) = answer.chunk().await? {
         moved(piece.len() as u64);
         if bytes.len() + piece.len() > most {

@@ -1,29 +1,36 @@
 //! The one HTTP client: redirects counted, addresses shown without secrets, TLS built only for https URLs.
 //!
 //! Building a TLS client reads every CA of the system (2.5 ms, half of curl's total time); Kubo and many mirrors
-//! speak plain HTTP, so three clients are made lazily.
+//! speak plain HTTP, so three clients are made lazily. Where several threads fetch at a time, their requests go over
+//! [`shared`] connections, except those to this machine.
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderMap};
-use reqwest::{Client, ClientBuilder, Method, StatusCode, Url, redirect};
-use rustls::ClientConfig;
+use reqwest::{Client, Method, StatusCode, Url, redirect};
 
 use crate::base::env::Env;
 use crate::base::miss::Miss;
 use crate::base::public::is_public_address;
 use crate::base::public::is_public_host;
 
+pub(crate) mod answer;
 pub(crate) mod block;
+mod gate;
+mod make;
 mod proxy;
 pub mod range;
+pub(crate) mod shared;
+mod thread;
 mod tls;
 
-use proxy::Proxies;
+use answer::HttpAnswer;
+use make::{ClientMaker, built};
+use shared::SharedConnections;
 
 /// Most redirects that are followed, as many as reqwest and early browsers follow (curl: 50).
 const MOST_REDIRECTS: usize = 10;
@@ -31,17 +38,12 @@ const MOST_REDIRECTS: usize = 10;
 /// The user agent. Not `Mozilla…` nor `…/kubo/…`, which Kubo's RPC refuses.
 pub(crate) const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
-/// Most headers of one answer, and most bytes of them where HTTP/2 counts them: as many as curl takes (curl 8,
-/// lib/http.h: `MAX_HTTP_RESP_HEADER_COUNT`, `MAX_HTTP_RESP_HEADER_SIZE`).
-const MOST_HEADERS: (usize, u32) = (5000, 300 << 10);
-
 /// Lazily built clients.
 #[derive(Debug)]
 pub struct Http {
-    connect: Duration,
-    proxies: Proxies,
-    /// In place of the system's authorities.
-    bundle: Option<PathBuf>,
+    make: ClientMaker,
+    /// Used in place of the last two, where they are shared with other threads.
+    shared: Option<Arc<SharedConnections>>,
     loopback: OnceCell<Client>,
     plain: OnceCell<Result<Client, Miss>>,
     tls: OnceCell<Result<Client, Miss>>,
@@ -73,22 +75,29 @@ impl Http {
     /// Makes lazy clients without proxies. `connect` bounds name look-up, TCP and TLS of one connection.
     pub fn new(connect: Duration) -> Self {
         let (loopback, plain, tls) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { connect, proxies: Proxies::default(), bundle: None, loopback, plain, tls }
+        let make = ClientMaker { connect, ..ClientMaker::default() };
+        Self { make, shared: None, loopback, plain, tls }
     }
 
     /// Uses what the environment names: its proxies, for all but services on this machine, and its authorities.
     pub(crate) fn in_environment(self, env: &Env) -> Self {
-        Self { proxies: Proxies::of(env), bundle: tls::bundle(env), ..self }
+        Self { make: ClientMaker::in_environment(self.make.connect, env), ..self }
+    }
+
+    /// Has requests go over these connections, in the environment for which they were made, except those to services on
+    /// this machine.
+    pub(crate) fn over(self, shared: &Arc<SharedConnections>) -> Self {
+        Self { shared: Some(Arc::clone(shared)), ..self }
     }
 
     /// Returns the client for services on this machine: no proxy, no TLS.
     pub fn loopback(&self) -> &Client {
-        self.loopback.get_or_init(|| built(self.builder().tls_backend_preconfigured(tls::none()).no_proxy()))
+        self.loopback.get_or_init(|| built(self.make.builder().tls_backend_preconfigured(tls::none()).no_proxy()))
     }
 
     /// Makes a client that connects only to this Unix socket.
     pub(crate) fn unix(&self, socket: &std::path::Path) -> Client {
-        built(self.builder().tls_backend_preconfigured(tls::none()).no_proxy().unix_socket(socket))
+        built(self.make.builder().tls_backend_preconfigured(tls::none()).no_proxy().unix_socket(socket))
     }
 
     /// Makes a client that follows redirects by itself, for requests outside of downloads whose results are proven
@@ -97,42 +106,18 @@ impl Http {
     /// # Errors
     /// As of [`Http::ask`], where no client can be made.
     pub(crate) fn following(&self) -> Result<Client, Miss> {
-        let trusting = tls::trusting(self.bundle.as_deref()).map_err(Miss::Untrusted)?;
-        self.proxied(trusting, |builder| builder.redirect(redirect::Policy::limited(MOST_REDIRECTS)))
+        self.make.proxied(self.make.trusting()?, |builder| builder.redirect(redirect::Policy::limited(MOST_REDIRECTS)))
     }
 
     fn client(&self, url: &Url, direct: bool) -> Result<&Client, Miss> {
         let client = match (direct, url.scheme()) {
             (true, "http") => return Ok(self.loopback()),
-            (false, "http") if !self.proxies.needs_tls_for_http() => {
-                self.plain.get_or_init(|| self.proxied(tls::none(), |builder| builder))
+            (false, "http") if !self.make.proxies.needs_tls_for_http() => {
+                self.plain.get_or_init(|| self.make.proxied(tls::none(), |builder| builder))
             }
-            _ => self.tls.get_or_init(|| {
-                let trusting = tls::trusting(self.bundle.as_deref()).map_err(Miss::Untrusted)?;
-                self.proxied(trusting, |builder| builder)
-            }),
+            _ => self.tls.get_or_init(|| self.make.proxied(self.make.trusting()?, |builder| builder)),
         };
         client.as_ref().map_err(Clone::clone)
-    }
-
-    fn proxied(&self, tls: ClientConfig, more: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client, Miss> {
-        let builder = more(self.builder().tls_backend_preconfigured(tls));
-        self.proxies.apply(builder).map(built).map_err(no_proxy)
-    }
-
-    fn builder(&self) -> ClientBuilder {
-        let (most_headers, most_bytes) = MOST_HEADERS;
-        Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(redirect::Policy::none())
-            .connect_timeout(self.connect)
-            .tcp_nodelay(true)
-            // What curl overlooks in old and home-made servers.
-            .http1_allow_obsolete_multiline_headers_in_responses(true)
-            .http1_allow_spaces_after_header_name_in_responses(true)
-            .http1_ignore_invalid_headers_in_responses(true)
-            .http1_max_headers(most_headers)
-            .http2_max_header_list_size(most_bytes)
     }
 
     /// Sends a request and follows redirects to http and https URLs. Any final status is an answer. The answer's
@@ -142,15 +127,21 @@ impl Http {
     /// [`Miss::Unreachable`] when no answer came, [`Miss::Untrusted`] when its TLS cannot be used,
     /// [`Miss::Broken`] for an answer that is not HTTP and for redirects that are not followed. What happened
     /// elsewhere than at `url` names the last host.
-    pub(crate) async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
+    pub(crate) async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<HttpAnswer, Miss> {
         let mut path = RedirectPath { first: url, now: url.clone(), was_public: false };
         for _ in 0..=MOST_REDIRECTS {
             let method = if ask.head { Method::HEAD } else { Method::GET };
-            let client = self.client(&path.now, ask.direct)?;
-            let request = client.request(method, path.now.clone()).headers(headers(ask));
-            let response = request.send().await.map_err(|e| path.told(missed(&e)))?;
+            let sent = match self.shared.as_ref().filter(|_| !ask.direct) {
+                Some(shared) => shared.send(method, path.now.clone(), headers(ask)).await,
+                None => {
+                    let client = self.client(&path.now, ask.direct)?;
+                    let request = client.request(method, path.now.clone()).headers(headers(ask));
+                    request.send().await.map(HttpAnswer::from).map_err(|e| missed(&e))
+                }
+            };
+            let response = sent.map_err(|miss| path.told(miss))?;
             if ask.unproven {
-                path.look(&response, self.proxies.is_empty()).map_err(|miss| path.told(miss))?;
+                path.look(&response, self.make.proxies.is_empty()).map_err(|miss| path.told(miss))?;
             }
             let status = response.status();
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
@@ -256,10 +247,6 @@ fn of_tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls
     }
 }
 
-fn no_proxy(variable: &'static str) -> Miss {
-    Miss::Unreachable(format!("{variable} in the environment is not the URL of a proxy"))
-}
-
 /// Prints a URL for people and logs: without user name, password and query.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -305,10 +292,6 @@ fn headers(ask: &GetOptions) -> HeaderMap {
         headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("only-if-cached"));
     }
     headers
-}
-
-fn built(builder: ClientBuilder) -> Client {
-    builder.build().expect("the settings of the client are fixed and valid")
 }
 
 #[cfg(test)]

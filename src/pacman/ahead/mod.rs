@@ -9,8 +9,9 @@
 //!
 //! - It fetches nothing that pacman would not ask for: see `certain`. Where the list cannot be repeated (targets
 //!   from standard input, `--ask`, `-U`), nothing is read ahead.
-//! - It fetches in pacman's order, and like a call it waits where a call is fetching: a mirror sees as many connections
-//!   as `ahead.parallel` says, the calls' own included.
+//! - It fetches in pacman's order, and like a call it waits where a call is fetching: a mirror that speaks HTTP/1.1 sees
+//!   as many connections as `ahead.parallel` says, the calls' own included. One that speaks HTTP/2 sees one of the
+//!   read-ahead, over which small files overtake larger ones before them.
 //! - A file without proof (a signature that no index lists) is set aside for this run of pacman alone, and
 //!   inspected again when it is handed out, once. A file that this machine has anyway (all of it in the local
 //!   Kubo) is kept for this run alone; from `file://` servers nothing is read ahead, since that would only copy it

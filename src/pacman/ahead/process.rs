@@ -15,7 +15,7 @@ use crate::engine::want::Want;
 use crate::lists::pacman::caller::ProcessKey;
 use crate::lists::system::NameKind;
 use crate::machine::call::Call;
-use crate::pacman::gather::{Gathered, gather, into_store};
+use crate::pacman::gather::{AtOnce, Gathered, gather, into_store};
 use crate::store::coming::ComingFile;
 use crate::store::journal::By;
 use crate::store::{SetAside, Turn};
@@ -96,8 +96,11 @@ fn fetch_all(call: &mut Call, wants: Vec<Want>, begun: Instant) {
     let head_start = head_start(call.machine.settings.head_start, begun.elapsed());
     let settings = Settings { head_start, ..call.machine.settings.clone() };
     let as_pacman = || call.lists.conf().map_or(1, |conf| conf.parallel_downloads);
-    let at_once = call.machine.settings.ahead_parallel.unwrap_or_else(as_pacman);
-    let mut gathering = gather(&call.machine.env, &settings, By::Ahead, wants, at_once as usize, fetch);
+    let at_once = match call.machine.settings.ahead_parallel {
+        Some(files) => AtOnce::exactly(files as usize),
+        None => AtOnce::over(as_pacman() as usize),
+    };
+    let mut gathering = gather(&call.machine.env, &settings, By::Ahead, wants, at_once, fetch);
     while let Some(Gathered { want, result, .. }) = gathering.next() {
         let Err(error) = result else { continue };
         if matches!(error.kind, ErrorKind::NoSource | ErrorKind::Corrupt) {

@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::engine::deliver::{self, Delivery, Obtained, Purpose, Receipt};
 use crate::engine::want::Want;
 use crate::machine::call::Call;
-use crate::pacman::gather::{Gathered, Next, gather};
+use crate::pacman::gather::{AtOnce, Gathered, Next, gather};
 use crate::store::journal::By;
 use crate::trust::plan::Expect;
 use crate::trust::verify::Accepted;
@@ -64,6 +64,8 @@ impl PrefetchWork<'_> {
             }
             None => self.settings.clone(),
         };
+        // Each has its share of the rate.
+        let at_once = if rate > 0 { AtOnce::exactly(at_once) } else { AtOnce::over(at_once) };
         let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
         let (kept, mut failed, mut fatal) = (KeptSignatures::of(&self.store), BTreeMap::new(), None);
         loop {
