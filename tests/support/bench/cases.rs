@@ -66,6 +66,13 @@ pub const CASES: &[Case] = &[
         run: small::far,
     },
     Case {
+        name: "small-rtt-h2",
+        what: "pacman -Sw of 500 packages of 8 to 47 KiB, mirror 30 ms away that speaks HTTP/2",
+        unit: "s",
+        rivals: &[against("pacman", Bar::RatioAtMost(0.7))],
+        run: small::far_multiplexed,
+    },
+    Case {
         name: "small-loopback",
         what: "the same with the mirror on loopback",
         unit: "s",

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::measure::{self, BenchRun, Skipped};
 use crate::real::{
-    CURL, Host, Kubo, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Signer, Swarm, command, give_to_user,
-    scratch, user,
+    CURL, Host, Kubo, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Signer, Swarm, Trusted, command,
+    give_to_user, scratch, user,
 };
 
 /// Reports the resources that a program used.
@@ -30,12 +30,13 @@ pub struct Setup<'a> {
     kubo: Option<&'a Kubo>,
     client: Option<&'a Host>,
     mirror: Option<&'a Host>,
+    is_tls: bool,
 }
 
 impl<'a> Setup<'a> {
     /// Sets up packages on a mirror, everything on loopback.
     pub fn of(packages: &'a [Pkgbuild]) -> Setup<'a> {
-        Setup { packages, signed: false, index: false, kubo: None, client: None, mirror: None }
+        Setup { packages, signed: false, index: false, kubo: None, client: None, mirror: None, is_tls: false }
     }
 
     /// Adds a signature for each package, which pacman demands.
@@ -58,6 +59,11 @@ impl<'a> Setup<'a> {
         Setup { client: Some(client), mirror: Some(mirror), ..self }
     }
 
+    /// Has the mirror, on a host of its own, speak HTTP/2 over https.
+    pub fn over_http_2(self) -> Setup<'a> {
+        Setup { is_tls: true, ..self }
+    }
+
     /// Builds it and synchronises.
     pub fn build(self) -> BenchScene {
         let parts = Parts::demand();
@@ -68,7 +74,12 @@ impl<'a> Setup<'a> {
             repo = repo.signed(signer);
         }
         repo.add(self.packages);
+        let trusted = self.client.zip(self.mirror).filter(|_| self.is_tls);
+        let trusted = trusted.map(|(client, server)| Trusted::by(client, server));
         let mirror = match self.mirror {
+            Some(host) if trusted.is_some() => {
+                Mirror::serve_tls_on(host, tree.path(), trusted.as_ref().expect("just looked at"))
+            }
             Some(host) => Mirror::serve_on(host, tree.path(), ""),
             None => Mirror::serve(tree.path()),
         };
@@ -82,7 +93,8 @@ impl<'a> Setup<'a> {
         let prefix = self.client.map(|host| host.prefix().map(str::to_owned).to_vec()).unwrap_or_default();
         let out = scratch("out");
         give_to_user(out.path());
-        let mut scene = BenchScene { swarm, mirror, pacman: None, repo, parts, signer, prefix, out, tree };
+        let mut scene =
+            BenchScene { swarm, mirror, pacman: None, repo, parts, signer, prefix, out, tree, _trusted: trusted };
         if self.index {
             scene.use_index();
         }
@@ -106,6 +118,7 @@ pub struct BenchScene {
     prefix: Vec<String>,
     out: TempDir,
     tree: TempDir,
+    _trusted: Option<Trusted>,
 }
 
 impl BenchScene {

@@ -1,5 +1,7 @@
 //! Fifty small packages, as in an update after a few days: the cost of each file counts, not of each byte.
 
+use std::cell::Cell;
+
 use super::measure::{BenchRun, Outcome, Rival, Skipped};
 use super::scene::{BenchScene, Setup};
 use super::wire;
@@ -24,6 +26,29 @@ pub fn fifty() -> Vec<Pkgbuild> {
     packages(50)
 }
 
+/// Makes as many as in an update after months, of which each costs a round trip more than its bytes.
+fn five_hundred() -> Vec<Pkgbuild> {
+    (0..500).map(|i| Pkgbuild::new(&format!("small{i:03}"), "1-1").size((8 + i % 40) * KIB)).collect()
+}
+
+/// Measures seconds of `-Sw` of 500 packages, with a distant mirror that speaks HTTP/2.
+pub fn far_multiplexed(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
+    let [client, server] = wire::far()?;
+    let packages = five_hundred();
+    let scene = Setup::of(&packages).between(&client, &server).over_http_2().build();
+    let own = scene.pacman_with("", &scene.server());
+    let before = Cell::new(0);
+    let ours = || {
+        before.set(scene.mirror.connections());
+        let seconds = scene.count(run, || scene.download(scene.pacman(), &packages));
+        // That of the read-ahead, and those of the calls until it knows what is coming, one after the other.
+        let connections = scene.mirror.connections() - before.get();
+        assert!(connections <= 5, "{connections} connections to the mirror");
+        seconds
+    };
+    Ok(run.pairs(ours, || scene.download(&own, &packages)))
+}
+
 /// Measures seconds of `-Sw`, everything on loopback.
 pub fn loopback(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let packages = fifty();
@@ -33,8 +58,7 @@ pub fn loopback(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
 /// Measures seconds of `-Sw` of 500 packages on loopback, against the limit of any XferCommand: a static program that
 /// copies each file from the mirror's disk. Beside it, ours without the small program in front.
 pub fn floor(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
-    let packages: Vec<Pkgbuild> =
-        (0..500).map(|i| Pkgbuild::new(&format!("small{i:03}"), "1-1").size((8 + i % 40) * KIB)).collect();
+    let packages = five_hundred();
     let scene = Setup::of(&packages).build();
     let made = scratch("floor");
     let program = made.path().join("floor");

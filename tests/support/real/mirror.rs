@@ -1,6 +1,7 @@
 //! An HTTP mirror: a real nginx over a directory, which reports its requests and its bytes.
 
-use super::{Host, Process, command, run, scratch, until};
+use super::{Host, Process, Trusted, command, run, scratch, until};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub struct AccessLine {
 /// An nginx of the test's own.
 pub struct Mirror {
     work: TempDir,
+    scheme: &'static str,
     address: String,
     host: Option<String>,
     nginx: Option<Process>,
@@ -52,6 +54,11 @@ impl Mirror {
         Mirror::start_new(directory, Some(host), lines)
     }
 
+    /// Serves it on a host's own address over https with HTTP/2, by this certificate.
+    pub fn serve_tls_on(host: &Host, directory: &Path, certificate: &Trusted) -> Mirror {
+        Mirror::start_over("https", directory, Some(host), &certificate.lines())
+    }
+
     /// Serves a cache on a host, which keeps the files of another mirror.
     pub fn serve_cache(host: &Host, upstream: &str) -> Mirror {
         let location = format!("location / {{ proxy_pass {upstream}; proxy_cache kept; proxy_cache_valid 1h; }}");
@@ -65,7 +72,7 @@ impl Mirror {
 
     /// Returns the URL before a path.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Starts it again, on the same port.
@@ -103,20 +110,38 @@ impl Mirror {
         requests
     }
 
+    /// Counts the connections over which packages were asked for.
+    pub fn connections(&self) -> usize {
+        self.mark();
+        let log = fs::read_to_string(self.connection_log()).unwrap_or_default();
+        let of_packages = log.lines().filter(|line| line.contains(".pkg.tar."));
+        of_packages.filter_map(|line| line.split(' ').next()).collect::<BTreeSet<_>>().len()
+    }
+
     /// Counts bytes sent in all bodies of found files.
     pub fn bytes_served(&self) -> u64 {
         self.requests().iter().filter(|request| request.status < 300).map(|request| request.body).sum()
     }
 
     fn start_new(directory: &Path, host: Option<&Host>, lines: &str) -> Mirror {
+        Mirror::start_over("http", directory, host, lines)
+    }
+
+    fn start_over(scheme: &'static str, directory: &Path, host: Option<&Host>, lines: &str) -> Mirror {
+        let (port, how) = if scheme == "https" { (443, " ssl http2") } else { (80, "") };
         for _ in 0..10 {
             let work = scratch("mirror");
             let address = match host {
-                Some(host) => format!("{}:80", host.address()),
+                Some(host) => format!("{}:{port}", host.address()),
                 None => format!("127.0.0.1:{}", free_port()),
             };
-            fs::write(work.path().join("nginx.conf"), config(work.path(), directory, &address, lines)).expect("a file");
-            let mut mirror = Mirror { work, address, host: host.map(|host| host.name().to_owned()), nginx: None };
+            fs::write(
+                work.path().join("nginx.conf"),
+                config(work.path(), directory, &format!("{address}{how}"), lines),
+            )
+            .expect("a file");
+            let mut mirror =
+                Mirror { work, scheme, address, host: host.map(|host| host.name().to_owned()), nginx: None };
             if mirror.try_start() {
                 return mirror;
             }
@@ -157,12 +182,16 @@ impl Mirror {
             }
             None => command("curl"),
         };
-        run(curl.args(["--silent", "--output", "/dev/null"]).arg(format!("{}{MARK}", self.url()))).ok();
+        run(curl.args(["--silent", "--insecure", "--output", "/dev/null"]).arg(format!("{}{MARK}", self.url()))).ok();
         until("the mirror's log is written", Duration::from_secs(10), || (self.marks() > before).then_some(()));
     }
 
     fn marks(&self) -> usize {
         fs::read_to_string(self.log()).unwrap_or_default().lines().filter(|line| line.ends_with(MARK)).count()
+    }
+
+    fn connection_log(&self) -> PathBuf {
+        self.work.path().join("connections.log")
     }
 
     fn log(&self) -> PathBuf {
@@ -180,7 +209,8 @@ fn config(work: &Path, directory: &Path, address: &str, lines: &str) -> String {
          events {{ worker_connections 512; }}\n\
          http {{\n{temporary}  types {{ }}\n  default_type application/octet-stream;\n  sendfile on;\n\
          \x20 log_format plain escape=none '$status $body_bytes_sent $request_method $uri';\n\
-         \x20 access_log {work}/access.log plain;\n  proxy_cache_path {work}/cache keys_zone=kept:1m;\n\
+         \x20 log_format connection escape=none '$connection $uri';\n\
+         \x20 access_log {work}/connections.log connection;\n  access_log {work}/access.log plain;\n  proxy_cache_path {work}/cache keys_zone=kept:1m;\n\
          \x20 server {{\n    listen {address};\n    root {root};\n    {lines}\n  }}\n}}\n",
         root = directory.display(),
     )

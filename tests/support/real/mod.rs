@@ -27,6 +27,7 @@ mod repo;
 mod scene;
 mod swarm;
 mod systemd;
+mod trusted;
 
 pub use compression::Compression;
 pub use daemon::DaemonProcess;
@@ -47,6 +48,7 @@ pub use repo::Repo;
 pub use scene::{Machine, Scene};
 pub use swarm::{Swarm, bytes_below, copy_programs, programs, with_programs_of};
 pub use systemd::Systemd;
+pub use trusted::Trusted;
 
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
