@@ -128,9 +128,9 @@
 //! config dag lists
 //! index net trust
 //! pins store
-//! machine publish report
+//! machine report
 //! engine
-//! node pacman refresh
+//! node pacman publish refresh
 //! daemon
 //! host
 //! cmd

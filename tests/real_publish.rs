@@ -87,6 +87,7 @@ impl Publisher {
 
     fn options(&self, now: u64) -> PublishOptions {
         PublishOptions {
+            follow: None,
             publisher: "tests".to_owned(),
             dirs: vec![self.repo.dir().to_owned()],
             drop: Vec::new(),

@@ -18,7 +18,7 @@ use crate::config::{ProgressMode, Settings, own_state_dir, value};
 use crate::index::minisign::{PublicKey, SecretKey};
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
-use crate::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
+use crate::publish::{self, Did, FollowError, Phase, PublishError, PublishOptions, PublishReport};
 use crate::report::{self, counted};
 
 mod described;
@@ -53,6 +53,7 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
     Ok(PublishOptions {
         lifetime: lifetime.map_err(|why| Error::usage("--lifetime", why))?,
         dirs: args.directories.clone(),
+        follow: None,
         drop: args.drop.clone(),
         state_dir: state_dir(env, settings, &publisher)?,
         publisher,
@@ -76,6 +77,7 @@ fn by_file(
     described::refuse_for_root(env, publication, &state_dir)?;
     Ok(PublishOptions {
         lifetime: publication.lifetime,
+        follow: described::mirrors(env, settings, publication, &state_dir)?,
         dirs: publication.directories.clone(),
         drop: args.drop.clone(),
         state_dir,
@@ -83,7 +85,7 @@ fn by_file(
         key: publication.kubo_key.clone(),
         minisign: described::signing_key(env, publication)?,
         ttl: TTL,
-        upstream: Default::default(),
+        upstream: described::upstream(publication),
         out: publication.out.clone(),
         now: clock::now(),
     })
@@ -106,8 +108,9 @@ fn publish(settings: &Settings, args: &PublishArgs, options: &PublishOptions, wi
     report.failed.iter().skip(1).for_each(|failure| {
         report::say(&format!("warning: {}: {}", failure.target, failure.error));
     });
-    match report.failed.into_iter().next() {
-        Some(failure) => Err(explained(settings, failure.error).into()),
+    let failed = report.failed.into_iter().next().map(|failure| failure.error);
+    match failed.or(report.late.map(PublishError::Follow)) {
+        Some(error) => Err(explained(settings, error).into()),
         None => Ok(0),
     }
 }
@@ -148,11 +151,16 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
         | PublishError::Twice(_)
         | PublishError::LeftOut(_)
         | PublishError::Arch { .. } => ErrorKind::Usage,
+        PublishError::Follow(error) => followed(error),
         PublishError::Io { .. } => ErrorKind::Local,
         _ => ErrorKind::NoSource,
     };
     let error = match &e {
         PublishError::Kubo(fault) => Error::new(kind, "publish", fault.told(&settings.kubo_api)),
+        PublishError::Follow(FollowError::Delivery(error)) => (**error).clone(),
+        PublishError::Follow(FollowError::Nowhere { tried, .. }) => {
+            tried.iter().fold(Error::new(kind, "publish", &e), |error, line| error.tried(format!("mirror  {line}")))
+        }
         _ => Error::new(kind, "publish", &e),
     };
     match &e {
@@ -163,8 +171,28 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
             let drop: Vec<String> = tables.iter().map(|table| format!("--drop {table}")).collect();
             error.hint(format!("name their directories as well, or give {} to remove them", drop.join(" ")))
         }
+        PublishError::Follow(FollowError::Unproven { .. }) => {
+            error.hint("name an https mirror in sources.mirrors, or a second one that agrees")
+        }
+        PublishError::Follow(follow) if follow.is_alarm() => {
+            error.hint("nothing was published; find out which mirror is wrong, and take it out of sources.mirrors")
+        }
         PublishError::Package { .. } => error.hint("run repo-add again, or restore the file; nothing was published"),
         _ => error,
+    }
+}
+
+/// Returns the kind of a failure to follow mirrors.
+fn followed(error: &FollowError) -> ErrorKind {
+    match error {
+        FollowError::Delivery(error) => error.kind,
+        FollowError::Local { .. } => ErrorKind::Local,
+        FollowError::Nowhere { .. } | FollowError::SetBack(_) | FollowError::Moving(_) => ErrorKind::NoSource,
+        FollowError::Disagreement { .. }
+        | FollowError::Changed { .. }
+        | FollowError::Unproven { .. }
+        | FollowError::Database { .. }
+        | FollowError::Signature { .. } => ErrorKind::Corrupt,
     }
 }
 
@@ -240,6 +268,7 @@ impl Shown {
                 old.finish_and_clear();
             }
             let what = match phase {
+                Phase::Fetch => "fetching packages",
                 Phase::Scan => "reading databases",
                 Phase::Hash => "computing CIDs",
                 Phase::Cost | Phase::Upload => "handing blocks to Kubo",

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! network publisher time_window url written
-//! typed
+//! template typed
 //! key
 //! keys value
 //! layers
@@ -42,6 +42,7 @@ pub(crate) mod layers;
 pub mod network;
 pub(crate) mod publication;
 pub(crate) mod publisher;
+pub(crate) mod template;
 pub(crate) mod time_window;
 pub(crate) mod typed;
 pub mod url;

@@ -14,8 +14,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::base::env::Env;
 use crate::base::error::Error;
+use crate::base::name::RepoName;
 use crate::config::key::nearest;
 use crate::config::layers;
+use crate::config::template::MirrorTemplate;
 use crate::config::value;
 
 /// The keys of the file and their meaning, for the manual. Those with a dot stand in the table before it.
@@ -36,6 +38,18 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
         "sources.directories",
         "Absolute paths of directories made by repo-add: databases, packages and signatures, a mirror kept by rsync \
          included. What a database names must be there, else nothing is published.",
+    ),
+    (
+        "sources.mirrors",
+        "Mirrors to follow instead, as in pacman's mirror list: https://HOST/…/$repo/os/$arch. Databases count when they \
+         came over https, or when two hosts have the same; packages may come from each.",
+    ),
+    ("sources.repos", "The repositories to follow."),
+    ("sources.architectures", "Their architectures. Default: that of this machine."),
+    (
+        "sources.keyring",
+        "A keyring of OpenPGP: every package that comes from a mirror needs a signature of a key in it, which gpgv checks. \
+         gpgv knows neither expiry nor revocation.",
     ),
     ("targets.kubo", "false: build and sign without Kubo, into targets.out. Default: true."),
     (
@@ -63,6 +77,10 @@ pub(crate) struct PublicationFile {
     pub(crate) minisign: Option<Secret>,
     pub(crate) password: Option<Secret>,
     pub(crate) directories: Vec<PathBuf>,
+    pub(crate) mirrors: Vec<MirrorTemplate>,
+    pub(crate) repos: Vec<RepoName>,
+    pub(crate) archs: Vec<String>,
+    pub(crate) keyring: Option<PathBuf>,
     pub(crate) uses_kubo: bool,
     pub(crate) out: Option<PathBuf>,
     pub(crate) alarm: Option<String>,
@@ -116,6 +134,10 @@ impl PublicationFile {
             minisign: None,
             password: None,
             directories: Vec::new(),
+            mirrors: Vec::new(),
+            repos: Vec::new(),
+            archs: vec![std::env::consts::ARCH.to_owned()],
+            keyring: None,
             uses_kubo: true,
             out: None,
             alarm: None,
@@ -152,6 +174,10 @@ impl PublicationFile {
             "keys.minisign" => self.minisign = Some(secret(&text(value).map_err(told)?).map_err(told)?),
             "keys.password" => self.password = Some(secret(&text(value).map_err(told)?).map_err(told)?),
             "sources.directories" => self.directories = each(value, absolute).map_err(told)?,
+            "sources.mirrors" => self.mirrors = each(value, MirrorTemplate::parse).map_err(told)?,
+            "sources.repos" => self.repos = each(value, repo).map_err(told)?,
+            "sources.architectures" => self.archs = each(value, arch).map_err(told)?,
+            "sources.keyring" => self.keyring = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
             "targets.kubo" => self.uses_kubo = yes_or_no(value).map_err(told)?,
             "targets.out" => self.out = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
             "alarm.command" => self.alarm = Some(text(value).map_err(told)?),
@@ -165,8 +191,20 @@ impl PublicationFile {
         if !is_publication_name(&self.publisher) {
             return Err("publisher: expected 1 to 64 letters, digits, dots, - and _".to_owned());
         }
-        if self.directories.is_empty() {
-            return Err("there is nothing to publish: sources.directories is missing".to_owned());
+        if self.directories.is_empty() && self.mirrors.is_empty() {
+            return Err("there is nothing to publish: sources.directories and sources.mirrors are missing".to_owned());
+        }
+        if self.mirrors.is_empty() != self.repos.is_empty() {
+            return Err("sources.mirrors and sources.repos need each other".to_owned());
+        }
+        let is_one = (self.repos.len() < 2, self.archs.len() < 2);
+        for mirror in &self.mirrors {
+            let (has_repo, has_arch) = mirror.tells_apart();
+            if !(has_repo || is_one.0) || !(has_arch || is_one.1) {
+                return Err(format!(
+                    "sources.mirrors: {mirror} has the same URL for several repositories; write $repo and $arch"
+                ));
+            }
         }
         if !self.uses_kubo && self.out.is_none() {
             return Err("there is no target: targets.kubo is false and targets.out is missing".to_owned());
@@ -242,6 +280,15 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+fn repo(text: &str) -> Result<RepoName, String> {
+    RepoName::new(text).map_err(|e| format!("expected the name of a repository: {e}"))
+}
+
+fn arch(text: &str) -> Result<String, String> {
+    let is_plain = text.len() <= 32 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if is_plain { Ok(text.to_owned()) } else { Err(format!("expected an architecture like x86_64, found {text:?}")) }
+}
+
 fn secret(text: &str) -> Result<Secret, String> {
     match text.contains('/') {
         true => Ok(Secret::File(absolute(text)?)),
@@ -312,7 +359,12 @@ mod tests {
     #[test]
     fn what_no_publication_can_be_is_refused() {
         for (text, why) in [
-            ("", "there is nothing to publish: sources.directories is missing"),
+            ("", "there is nothing to publish: sources.directories and sources.mirrors are missing"),
+            ("[sources]\nmirrors = [\"https://m/$repo\"]\n", "sources.mirrors and sources.repos need each other"),
+            (
+                "[sources]\nmirrors = [\"https://m/x\"]\nrepos = [\"a\", \"b\"]\n",
+                "the same URL for several repositories",
+            ),
             ("[sources]\ndirectories = [\"a\"]\n", "expected an absolute path, found \"a\""),
             ("lifetime = \"5 s\"\n", "at least 10 min"),
             ("publisher = \"a b\"\n[sources]\ndirectories = [\"/a\"]\n", "1 to 64 letters"),

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::PublishError;
+use super::hash::Hashed;
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
 use crate::base::name::{FileName, RepoName};
@@ -24,6 +25,23 @@ pub(super) struct Collection {
 }
 
 impl Collection {
+    /// Sorts repos.
+    fn of(mut repos: Vec<CollectedRepo>) -> Result<Self, PublishError> {
+        repos.sort_by(|a, b| (&a.name, &a.arch).cmp(&(&b.name, &b.arch)));
+        if let Some(repo) = repos.iter().find(|repo| is_reserved(&repo.name)) {
+            return Err(PublishError::Reserved(repo.name.clone()));
+        }
+        match repos.windows(2).find(|two| two[0].path() == two[1].path()) {
+            Some(two) => Err(PublishError::Twice(two[0].path())),
+            None => Ok(Self { repos }),
+        }
+    }
+
+    /// Adds repos from elsewhere.
+    pub(super) fn with(self, more: Vec<CollectedRepo>) -> Result<Self, PublishError> {
+        Self::of(self.repos.into_iter().chain(more).collect())
+    }
+
     /// Lists every file, repo by repo, each repo's by name.
     pub(super) fn files(&self) -> impl Iterator<Item = &CollectedFile> {
         self.repos.iter().flat_map(|repo| repo.files.values())
@@ -46,6 +64,8 @@ pub(super) struct CollectedFile {
     pub(super) role: Role,
     /// The state in which the database was read; only that state may be published.
     pub(super) key: Option<FileKey>,
+    /// The facts about a file that every target has, and that is not on this disk any more.
+    pub(super) held: Option<Hashed>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +95,12 @@ pub(super) fn collect(dirs: &[PathBuf]) -> Result<Collection, PublishError> {
             return Err(PublishError::NoRepo(dir.clone()));
         }
     }
-    repos.sort_by(|a, b| (&a.name, &a.arch).cmp(&(&b.name, &b.arch)));
-    match repos.windows(2).find(|two| two[0].path() == two[1].path()) {
-        Some(two) => Err(PublishError::Twice(two[0].path())),
-        None => Ok(Collection { repos }),
-    }
+    Collection::of(repos)
+}
+
+/// True for names that the index needs for itself.
+fn is_reserved(name: &RepoName) -> bool {
+    matches!(name.as_str(), "tables" | "diffs") || name.as_str().starts_with("pkgswarm")
 }
 
 fn find(dir: &Path, depth: usize, repos: &mut Vec<CollectedRepo>) -> Result<(), PublishError> {
@@ -107,7 +128,7 @@ fn find(dir: &Path, depth: usize, repos: &mut Vec<CollectedRepo>) -> Result<(), 
 }
 
 fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
-    if matches!(name.as_str(), "tables" | "diffs") || name.as_str().starts_with("pkgswarm") {
+    if is_reserved(&name) {
         return Err(PublishError::Reserved(name));
     }
     let database = dir.join(format!("{name}.db"));
@@ -142,14 +163,14 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
             Err(error) => return Err(PublishError::Io { path, error }),
         }
         if let Some((name, signature)) = beside(dir, &format!("{}.sig", package.file)) {
-            files.insert(name, CollectedFile { path: signature, role: Role::PackageSignature, key: None });
+            files.insert(name, CollectedFile { path: signature, role: Role::PackageSignature, key: None, held: None });
         }
-        files.insert(package.file, CollectedFile { path, role: Role::Package { size, sha256 }, key: None });
+        files.insert(package.file, CollectedFile { path, role: Role::Package { size, sha256 }, key: None, held: None });
     }
     for suffix in ["db", "db.sig", "files", "files.sig"] {
         if let Some((file, path)) = beside(dir, &format!("{name}.{suffix}")) {
             let key = (suffix == "db").then_some(key);
-            files.insert(file, CollectedFile { path, role: Role::Database, key });
+            files.insert(file, CollectedFile { path, role: Role::Database, key, held: None });
         }
     }
     archs.retain(|arch| arch != "any");

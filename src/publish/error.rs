@@ -1,10 +1,12 @@
-//! Errors of publishing, with their remedies.
+//! Errors of publishing, and of following mirrors, with their remedies.
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::io;
 use std::path::PathBuf;
 
+use crate::base::error::Error;
+use crate::base::name::FileName;
 use crate::base::name::RepoName;
 use crate::dag::dir::DirectoryError;
 use crate::index::manifest::ManifestError;
@@ -16,6 +18,9 @@ use crate::pins::PinError;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The fields are what the messages name.
 pub enum PublishError {
+    /// No mirror could be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     /// No repo in a given directory.
     #[error("{}: no REPO.db here or below; make one with repo-add", .0.display())]
     NoRepo(PathBuf),
@@ -81,5 +86,93 @@ impl From<PinError> for PublishError {
             PinError::Kubo(fault) => Self::Kubo(fault),
             PinError::File(error) => Self::Io { path: PathBuf::new(), error },
         }
+    }
+}
+
+/// The reason why nothing newer than the last publication could be had. Trying again later may help, unless it
+/// [is an alarm](Self::is_alarm).
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// No mirror has it, or none answered. One line a mirror.
+    #[error("no mirror delivered {what}")]
+    Nowhere {
+        /// The file.
+        what: String,
+        /// What each mirror did.
+        tried: Vec<String>,
+    },
+    /// All mirrors are older than what is published.
+    #[error("every mirror is older than what is published: {}", .0.join("; "))]
+    SetBack(Vec<String>),
+    /// Two hosts have different databases at the same time. One of them lies, or is damaged.
+    #[error("{database}: {hosts} differ at the same lastupdate: sha256 {digests}")]
+    Disagreement {
+        /// Repository, architecture and file.
+        database: String,
+        /// The two hosts, for people.
+        hosts: String,
+        /// The digest of each, for people.
+        digests: String,
+    },
+    /// A database differs from the published one, and `lastupdate` does not.
+    #[error("{database}: {host} has another content at the lastupdate that is published: sha256 {digests}")]
+    Changed {
+        /// Repository, architecture and file.
+        database: String,
+        /// The host.
+        host: String,
+        /// Its digest, and the one that is published, for people.
+        digests: String,
+    },
+    /// A database that one host has sent over plain HTTP, and no other.
+    #[error("{database}: it came from {host} alone, over http, which proves nothing")]
+    Unproven {
+        /// Repository, architecture and file.
+        database: String,
+        /// The host.
+        host: String,
+    },
+    /// The mirrors changed while they were read, each time.
+    #[error("the mirrors changed while they were read, {0} times")]
+    Moving(usize),
+    /// A package without size or sha256 in its database, or under a name that is reserved.
+    #[error("{database}: {why}")]
+    Database {
+        /// Repository, architecture and file.
+        database: String,
+        /// The fault.
+        why: String,
+    },
+    /// A package that no mirror delivered as its database names it.
+    #[error("{0}")]
+    Delivery(Box<Error>),
+    /// A signature that does not belong to its package, or of no key in the keyring.
+    #[error("{name}: its signature does not count: {why}")]
+    Signature {
+        /// The package.
+        name: FileName,
+        /// The fault.
+        why: String,
+    },
+    /// This machine failed.
+    #[error("{}: {error}", path.display())]
+    Local {
+        /// The file.
+        path: PathBuf,
+        /// Its failure.
+        error: io::Error,
+    },
+}
+
+impl FollowError {
+    /// Returns true when a mirror may be lying: then nothing is published, not even what was published before.
+    pub(crate) fn is_alarm(&self) -> bool {
+        matches!(self, Self::Disagreement { .. } | Self::Changed { .. })
+    }
+
+    /// Makes the error of a file of this machine.
+    pub(super) fn local(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::Local { path, error }
     }
 }

@@ -43,8 +43,8 @@ pub(super) struct Hashed {
 pub(super) struct HashMemory {
     path: PathBuf,
     known: HashMap<PathBuf, Hashed>,
-    /// The directory for root blocks.
-    roots: Option<PathBuf>,
+    /// The plain copy, which gets root blocks.
+    out: Option<PathBuf>,
 }
 
 impl HashMemory {
@@ -53,8 +53,7 @@ impl HashMemory {
     pub(super) fn open(dir: &Path, out: Option<&Path>) -> Self {
         let path = dir.join("hashes");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let roots = out.map(|out| out.join(ROOTS));
-        Self { path, known: text.lines().filter_map(parse).collect(), roots }
+        Self { path, known: text.lines().filter_map(parse).collect(), out: out.map(Path::to_owned) }
     }
 
     /// Hashes `paths` on all processors and returns the results in their order; `progress` gets bytes.
@@ -71,7 +70,7 @@ impl HashMemory {
         progress(Phase::Hash, 0, total);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (send, receive) = mpsc::channel();
-        let roots = self.roots.clone();
+        let roots = self.out.as_ref().map(|out| out.join(ROOTS));
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
         std::thread::scope(|scope| {
             for _ in 0..workers {
@@ -110,8 +109,7 @@ impl HashMemory {
 
     fn recall(&self, path: &Path) -> Option<Hashed> {
         let known = self.known.get(path)?;
-        let has_root =
-            self.roots.as_ref().is_none_or(|dir| !has_leaves(known) || dir.join(known.cid.to_string()).exists());
+        let has_root = self.out.as_ref().is_none_or(|out| is_rooted(out, known));
         (has_root && FileKey::at(path).ok()? == known.key).then_some(*known)
     }
 
@@ -148,6 +146,11 @@ pub(super) fn sweep_roots<'f>(out: &Path, files: impl Iterator<Item = &'f Hashed
 /// True if the root block of a file lists its leaves.
 fn has_leaves(file: &Hashed) -> bool {
     file.cid.codec() == Codec::DagPb && file.size <= (WIDTH * CHUNK) as u64
+}
+
+/// True if the plain copy in `out` has the root block of this file, or needs none.
+pub(super) fn is_rooted(out: &Path, file: &Hashed) -> bool {
+    !has_leaves(file) || out.join(ROOTS).join(file.cid.to_string()).exists()
 }
 
 /// Hashes one file, makes sure that it did not change meanwhile, and keeps its root block in `roots`.

@@ -1,4 +1,5 @@
-//! `publish`: from a directory made by repo-add to a signed index and a plain tree under one IPNS name.
+//! `publish`: from a directory made by repo-add, or a mirror that is followed, to a signed index and a plain tree under one
+//! IPNS name.
 //!
 //! ```text
 //! collect      ->  tree           ->  seal                 ->  targets
@@ -13,24 +14,25 @@
 //!
 //! # Room
 //!
-//! - In: a directory made by repo-add and a key
+//! - In: a directory made by repo-add, or mirrors; and a key
 //! - Out: blocks, a signed manifest, a tree under one IPNS name
-//! - May use: base, dag, index, lists, net, pins
+//! - May use: base, config, dag, engine, index, lists, machine, net, pins, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
 //! error tests
-//! chain collect hash
+//! chain hash
+//! collect
 //! tree
-//! seal
+//! follow seal
 //! last
 //! targets
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ use crate::net::kubo::Kubo;
 mod chain;
 mod collect;
 mod error;
+mod follow;
 mod hash;
 mod last;
 mod seal;
@@ -51,7 +54,9 @@ mod targets;
 mod tree;
 
 use collect::collect;
-pub use error::PublishError;
+pub use error::{FollowError, PublishError};
+pub use follow::FollowOptions;
+pub(crate) use follow::machine_in;
 use last::PublisherMemory;
 use targets::PublishTarget;
 pub use targets::TargetFailure;
@@ -68,6 +73,8 @@ pub struct PublishOptions {
     pub publisher: String,
     /// Directories made by repo-add, or trees `<repo>/os/<arch>` of them.
     pub dirs: Vec<PathBuf>,
+    /// Mirrors to follow, beside them.
+    pub follow: Option<FollowOptions>,
     /// The directory of this publisher's memory; for this publisher alone, kept between runs.
     pub state_dir: PathBuf,
     /// Repositories of the last publication that this one may leave out.
@@ -92,6 +99,8 @@ pub struct PublishOptions {
 /// A step of the work, for progress. Units are bytes, except in [`Phase::Scan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Fetching packages from mirrors.
+    Fetch,
     /// Reading databases; counted in files.
     Scan,
     /// Computing CIDs of files that changed.
@@ -136,6 +145,8 @@ pub struct PublishReport {
     pub sent: u64,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+    /// The reason why this is what was published before, where a mirror is followed.
+    pub(crate) late: Option<FollowError>,
     /// Targets that did not get it, or not all of it; the next run continues.
     pub(crate) failed: Vec<TargetFailure>,
 }
@@ -155,7 +166,17 @@ pub async fn run(
     if memory.sequence > options.now + FUTURE_MOST {
         return Err(PublishError::Clock { last: memory.sequence, now: options.now });
     }
-    let collection = collect(&options.dirs)?;
+    let mut collection = collect(&options.dirs)?;
+    let mut followed = None;
+    if let Some(mirrors) = &options.follow {
+        let delivered = match kubo {
+            Some(kubo) => delivered(kubo, &memory).await,
+            None => None,
+        };
+        let mirrors = follow::follow(mirrors, options, delivered.as_ref(), progress).await?;
+        collection = collection.with(mirrors.repos()?)?;
+        followed = Some(mirrors);
+    }
     let missing = memory.left_out(&collection, &options.drop);
     if !missing.is_empty() {
         return Err(PublishError::LeftOut(missing));
@@ -165,7 +186,19 @@ pub async fn run(
     let tree = Tree::of(options, &collection, progress)?;
     let signers = kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo)) as Box<dyn PublishTarget + '_>);
     let mut targets = targets::with_copy(options, signers.into_iter().collect());
-    targets::publish(&mut targets, options, &tree, &mut memory, progress).await
+    let mut report = targets::publish(&mut targets, options, &tree, &mut memory, progress).await?;
+    if let Some(mut followed) = followed {
+        report.warnings.splice(..0, followed.warnings.drain(..));
+        report.late = followed.published(&tree, report.failed.is_empty())?;
+    }
+    Ok(report)
+}
+
+/// Returns the files that the daemon has by the last publication; `None` when it does not tell: then its target says why.
+async fn delivered(kubo: &Kubo, memory: &PublisherMemory) -> Option<HashSet<Cid>> {
+    let Some(index) = &memory.online else { return Some(HashSet::new()) };
+    let is_there = kubo.is_pinned(index.root).await.ok()?;
+    Some(if is_there { index.files.clone() } else { HashSet::new() })
 }
 
 #[cfg(test)]

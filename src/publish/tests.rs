@@ -79,6 +79,7 @@ impl RepoFixture {
         PublishOptions {
             publisher: "tester".to_owned(),
             dirs: vec![self.path()],
+            follow: None,
             drop: Vec::new(),
             state_dir: self.root().join("state"),
             key: "tester".to_owned(),

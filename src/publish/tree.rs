@@ -50,10 +50,14 @@ impl Tree {
         collection: &Collection,
         progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Result<Self, PublishError> {
-        let paths: Vec<&Path> = collection.files().map(|found| &*found.path).collect();
+        let here = collection.files().filter(|found| found.held.is_none());
+        let paths: Vec<&Path> = here.map(|found| &*found.path).collect();
         let mut memory = HashMemory::open(&options.state_dir, options.out.as_deref());
         let hashed = memory.hash(&paths, progress)?;
         memory.keep_only(&paths)?;
+        let mut hashed = hashed.into_iter();
+        let all = collection.files().map(|found| found.held.or_else(|| hashed.next()));
+        let hashed: Vec<Hashed> = all.map(|hashed| hashed.expect("each is held or was hashed")).collect();
         compare(collection, &hashed)?;
         Self::build(options, collection, &hashed)
     }

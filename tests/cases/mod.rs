@@ -41,6 +41,7 @@ mod pins;
 mod prefetch;
 mod prefetch_conditions;
 mod publish_file;
+mod publish_follow;
 mod root;
 mod screens;
 mod screens_index;

@@ -1,5 +1,6 @@
 //! An HTTP mirror that serves files from memory, honestly unless told otherwise.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +22,8 @@ pub struct FakeMirror {
 #[derive(Default)]
 struct State {
     files: Vec<(String, Vec<u8>)>,
+    /// Last-Modified of single files, by the same name.
+    dates: HashMap<String, u64>,
     scripts: Scripts,
 }
 
@@ -42,6 +45,26 @@ impl FakeMirror {
         let mut state = self.state.lock().unwrap();
         state.files.retain(|(known, _)| known != name);
         state.files.push((name.to_owned(), bytes.to_vec()));
+    }
+
+    /// Adds a file, or replaces it, with this Last-Modified in Unix seconds.
+    pub fn publish_dated(&self, name: &str, bytes: &[u8], modified: u64) {
+        self.publish(name, bytes);
+        self.state.lock().unwrap().dates.insert(name.to_owned(), modified);
+    }
+
+    /// Removes all files; scripts and the record of requests stay.
+    pub fn clear(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.files.clear();
+        state.dates.clear();
+    }
+
+    /// Returns the bytes of a file that was published under exactly this name.
+    pub fn file(&self, name: &str) -> Vec<u8> {
+        let state = self.state.lock().unwrap();
+        let found = state.files.iter().find(|(known, _)| known == name);
+        found.map(|(_, bytes)| bytes.clone()).unwrap_or_else(|| panic!("{name} is not there"))
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -100,10 +123,13 @@ impl State {
     fn answer(&mut self, request: &Request) -> Reply {
         let path = request.path();
         let script = self.scripts.take(&path);
-        let file = self.files.iter().find(|(name, _)| names(name, &path)).map(|(_, bytes)| bytes.as_slice());
+        let file = self.files.iter().find(|(name, _)| names(name, &path));
         let (reply, last) = match file {
             Some(_) if !matches!(request.method.as_str(), "GET" | "HEAD") => (Reply::new(405, ""), false),
-            Some(bytes) => file_reply(bytes, request, &script),
+            Some((name, bytes)) => {
+                let dated = self.dates.get(name).copied().unwrap_or(MODIFIED);
+                file_reply_dated(bytes, request, &script, dated)
+            }
             None => (Reply::new(404, "<html><head><title>404 Not Found</title></head></html>\n"), false),
         };
         script.bend(request, reply, last)
@@ -112,8 +138,13 @@ impl State {
 
 /// Makes an honest answer for a file; the flag is true if it holds the file's last byte.
 pub(super) fn file_reply(bytes: &[u8], request: &Request, script: &Script) -> (Reply, bool) {
+    file_reply_dated(bytes, request, script, MODIFIED)
+}
+
+/// Makes the same for a file of this date.
+fn file_reply_dated(bytes: &[u8], request: &Request, script: &Script, dated: u64) -> (Reply, bool) {
     let size = bytes.len() as u64;
-    let modified = http_date(script.modified().unwrap_or(MODIFIED));
+    let modified = http_date(script.modified().unwrap_or(dated));
     let etag = format!("\"{size:x}-{:x}\"", bytes.iter().fold(7u64, |sum, byte| sum.rotate_left(5) ^ u64::from(*byte)));
     // nginx's default: only the exact date counts as unchanged.
     if request.header("if-modified-since") == Some(&modified) || request.header("if-none-match") == Some(&etag) {

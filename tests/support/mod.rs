@@ -22,6 +22,7 @@ pub mod script;
 pub mod server;
 pub mod shapes;
 pub mod terminal;
+pub mod tier1;
 pub mod tls;
 pub mod two;
 pub mod world;

@@ -1,5 +1,6 @@
 //! A publication that a file describes: which words mean one, and the alarm when its run fails.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -7,11 +8,17 @@ use std::time::Duration;
 
 use crate::base::env::Env;
 use crate::base::error::{self, Error};
+use crate::base::name::RepoName;
 use crate::base::program;
+use crate::base::public::is_public_url;
 use crate::base::users;
 use crate::cmd::cli::PublishArgs;
+use crate::config::Settings;
 use crate::config::publication::{PublicationFile, is_publication_name, publication_file};
+use crate::config::template::MirrorTemplate;
 use crate::index::minisign::SecretKey;
+use crate::publish;
+use crate::publish::FollowOptions;
 use crate::report;
 
 /// Time that an alarm command has.
@@ -100,4 +107,32 @@ pub(super) fn signing_key(env: &Env, publication: &PublicationFile) -> Result<Op
     SecretKey::read(&text, password).map(Some).map_err(|e| {
         Error::usage(format!("{}: keys.minisign", publication.file.display()), e).hint("minisign -G makes a key pair")
     })
+}
+
+/// Returns the mirrors of a publication, with a store of its own beside its state.
+///
+/// # Errors
+/// `Local` when there is no place for that store.
+pub(super) fn mirrors(
+    env: &Env,
+    settings: &Settings,
+    publication: &PublicationFile,
+    state_dir: &Path,
+) -> Result<Option<FollowOptions>, Error> {
+    let PublicationFile { mirrors, repos, archs, keyring, .. } = publication.clone();
+    if mirrors.is_empty() {
+        return Ok(None);
+    }
+    let machine = publish::machine_in(env, settings, state_dir)?;
+    Ok(Some(FollowOptions { machine, mirrors, repos, archs, keyring }))
+}
+
+/// Lists the mirrors that the index may name: public ones, where a repository has one architecture.
+pub(super) fn upstream(publication: &PublicationFile) -> BTreeMap<RepoName, Vec<String>> {
+    let [arch] = &publication.archs[..] else { return BTreeMap::new() };
+    let public = |mirror: &&MirrorTemplate| is_public_url(&mirror.to_string());
+    let of = |repo: &RepoName| {
+        publication.mirrors.iter().filter(public).map(|mirror| mirror.server(repo.as_str(), arch)).collect()
+    };
+    publication.repos.iter().map(|repo| (repo.clone(), of(repo))).collect()
 }

@@ -89,7 +89,6 @@ pub fn check(from: impl Read) -> Result<usize, DatabaseError> {
 ///
 /// # Errors
 /// As [`read`].
-#[cfg(test)]
 pub(crate) fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
     let mut packages = Vec::new();
     read::<DatabaseError>(from, &Limits::default(), |package| {

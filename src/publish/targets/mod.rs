@@ -194,6 +194,7 @@ fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>) -> 
         new_files: 0,
         sent: 0,
         warnings: Vec::new(),
+        late: None,
         failed: Vec::new(),
     }
 }

@@ -1,0 +1,219 @@
+//! What a snapshot names and this publisher has not got: packages, proven by their database, and their signatures.
+//!
+//! Packages are ordinary deliveries: a race over all mirrors, resumed where an interrupted run stopped. A mirror that is
+//! behind, or lies, may be among them.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::Url;
+
+use super::ask::{MirrorAnswer, ask};
+use super::memory::FollowPlace;
+use super::pulse::{MirrorPulses, host};
+use super::snapshot::{ListedRepo, key};
+use super::{FollowError, FollowOptions};
+use crate::base::digest::Sha256;
+use crate::base::fsx;
+use crate::base::name::FileName;
+use crate::base::program;
+use crate::base::size::SIGNATURE_MOST;
+use crate::config::template::MirrorTemplate;
+use crate::engine::deliver::{Candidate, Order, Purpose};
+use crate::engine::hub::{self, Hub};
+use crate::engine::source::Miss;
+use crate::lists::pacman::syncdb::Package;
+use crate::machine::call::Call;
+use crate::machine::lists::Lists;
+use crate::publish::Phase;
+use crate::trust::look::FileShape;
+use crate::trust::output::Output;
+use crate::trust::plan::Known;
+
+/// Files that are fetched at a time.
+const AT_ONCE: usize = 4;
+/// Time that the check of one signature has.
+const GPGV: Duration = Duration::from_secs(600);
+
+/// A package that is to come, or its signature.
+struct MirrorArrival<'p> {
+    package: &'p Package,
+    known: Known,
+    /// The directory of its repository at each mirror.
+    repo: (&'p str, &'p str),
+    needs_bytes: bool,
+}
+
+/// The first signature that came, or its absence, and the host that told it.
+type FirstSignature = (Option<Vec<u8>>, String);
+
+/// What arrivals need.
+pub(super) struct ArrivalDesk<'a> {
+    pub(super) options: &'a FollowOptions,
+    pub(super) place: &'a FollowPlace,
+    pub(super) pulses: &'a MirrorPulses<'a>,
+    pub(super) hub: Hub,
+}
+
+impl ArrivalDesk<'_> {
+    /// Fetches everything that is missing; `has` tells the packages whose bytes the targets have. Goes on after a
+    /// failure, so that the next run finds the rest here, and returns the first.
+    pub(super) async fn fetch(
+        &self,
+        repos: &[ListedRepo],
+        has: &dyn Fn(Sha256) -> bool,
+        progress: &mut dyn FnMut(Phase, u64, u64),
+    ) -> Result<(), FollowError> {
+        let arrivals = self.missing(repos, has)?;
+        let total = arrivals.iter().filter(|arrival| arrival.needs_bytes).map(|arrival| arrival.known.size).sum();
+        let (mut done, mut failed) = (0, None);
+        progress(Phase::Fetch, 0, total);
+        let work = futures_util::stream::iter(arrivals.iter().map(|arrival| self.one(arrival)));
+        let mut work = work.buffer_unordered(AT_ONCE);
+        while let Some(result) = work.next().await {
+            match result {
+                Ok(size) => {
+                    done += size;
+                    progress(Phase::Fetch, done, total);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Lists what is missing, each package once.
+    fn missing<'p>(
+        &self,
+        repos: &'p [ListedRepo],
+        has: &dyn Fn(Sha256) -> bool,
+    ) -> Result<Vec<MirrorArrival<'p>>, FollowError> {
+        let (mut arrivals, mut seen) = (Vec::new(), HashSet::new());
+        for listed in repos {
+            for package in &listed.packages {
+                let (Some(size), Some(sha256)) = (package.size, package.sha256) else {
+                    let database = format!("{}/{}.db", key(&listed.repo, &listed.arch), listed.repo);
+                    let why = format!("no sha256 and size for {}", package.file);
+                    return Err(FollowError::Database { database, why });
+                };
+                let is_here = || std::fs::metadata(self.place.package(sha256)).is_ok_and(|found| found.len() == size);
+                let needs_bytes = !has(sha256) && !is_here();
+                if seen.insert(sha256) && (needs_bytes || !self.place.signature(sha256).exists()) {
+                    let known = Known { size, sha256, root: None };
+                    let repo = (listed.repo.as_str(), &*listed.arch);
+                    arrivals.push(MirrorArrival { package, known, repo, needs_bytes });
+                }
+            }
+        }
+        Ok(arrivals)
+    }
+
+    async fn one(&self, arrival: &MirrorArrival<'_>) -> Result<u64, FollowError> {
+        let sha256 = arrival.known.sha256;
+        if arrival.needs_bytes {
+            self.deliver(arrival).await?;
+        }
+        let path = self.place.signature(sha256);
+        if !path.exists() {
+            let signature = self.signature(arrival).await?.unwrap_or_default();
+            fsx::replace_synced(&path, &signature).map_err(FollowError::local(&path))?;
+        }
+        Ok(if arrival.needs_bytes { arrival.known.size } else { 0 })
+    }
+
+    async fn deliver(&self, arrival: &MirrorArrival<'_>) -> Result<(), FollowError> {
+        let name = &arrival.package.file;
+        let urls = self.pulses.usable.iter().filter_map(|mirror| self.url(mirror, arrival, name.as_str()));
+        let candidates: Vec<Candidate> = urls.map(Candidate::Mirror).collect();
+        let plan = arrival.known.plan();
+        let order = Order { name, shape: FileShape::ANY, plan: &plan, candidates: &candidates };
+        let lists = Lists::of(&self.options.machine);
+        let path = self.place.package(arrival.known.sha256);
+        let mut call = Call::with(lists, path.parent().unwrap_or(Path::new("/var/tmp")));
+        let delivered = hub::deliver(&self.hub, &mut call, order, Purpose::Refresh).await;
+        let obtained = delivered.result.map_err(|error| FollowError::Delivery(Box::new(error)))?;
+        let output = Output::at(&path).map_err(|error| FollowError::Delivery(Box::new(error)))?;
+        obtained.place(&output).map_err(|error| FollowError::Delivery(Box::new(error)))
+    }
+
+    /// Returns the signature of a package; `None` where it has none. It counts by the database, where that holds it, and
+    /// by the keyring; where there is neither, by https, or when two hosts have the same.
+    async fn signature(&self, arrival: &MirrorArrival<'_>) -> Result<Option<Vec<u8>>, FollowError> {
+        let MirrorArrival { package, .. } = arrival;
+        let name = format!("{}.sig", package.file);
+        let has_proof = package.signature.is_some() || self.options.keyring.is_some();
+        let (mut first, mut tried): (Option<FirstSignature>, _) = (None, Vec::new());
+        for mirror in &self.pulses.usable {
+            let Some(url) = self.url(mirror, arrival, &name) else { continue };
+            let found = match ask(&self.options.machine, &url, None, SIGNATURE_MOST as u64).await {
+                Ok(MirrorAnswer::File(bytes, _)) if !bytes.is_empty() => Some(bytes),
+                Err(Miss::Absent(_)) => None,
+                Ok(_) => continue,
+                Err(miss) => {
+                    tried.push(format!("{}: {miss}", host(mirror)));
+                    continue;
+                }
+            };
+            if has_proof {
+                match self.judge(arrival, found.as_deref()).await {
+                    Ok(()) => return Ok(found),
+                    Err(why) => tried.push(format!("{}: {why}", host(mirror))),
+                }
+                continue;
+            }
+            match &first {
+                _ if mirror.is_https() => return Ok(found),
+                None => first = Some((found, host(mirror))),
+                Some((other, its)) if *other == found && *its != host(mirror) => return Ok(found),
+                Some((_, its)) if *its == host(mirror) => {}
+                Some((_, its)) => return Err(wrong(package, format!("{its} and {} differ", host(mirror)))),
+            }
+        }
+        Err(match first {
+            Some((_, its)) => wrong(package, format!("it came from {its} alone, over http, which proves nothing")),
+            None if has_proof => wrong(package, tried.join("; ")),
+            None => FollowError::Nowhere { what: name, tried },
+        })
+    }
+
+    /// Holds a signature against the database, and checks it by the keyring, where there is one and the package is on
+    /// this disk.
+    async fn judge(&self, arrival: &MirrorArrival<'_>, signature: Option<&[u8]>) -> Result<(), String> {
+        let signature = signature.ok_or("it has none")?;
+        let listed = arrival.package.signature.as_ref();
+        if listed.is_some_and(|listed| listed.sha256 != Sha256::of(signature)) {
+            return Err("it is not the one in the database".to_owned());
+        }
+        let package = self.place.package(arrival.known.sha256);
+        let Some(keyring) = self.options.keyring.clone().filter(|_| package.exists()) else { return Ok(()) };
+        let signature = signature.to_vec();
+        let checked = tokio::task::spawn_blocking(move || gpgv(&keyring, &signature, &package));
+        checked.await.map_err(|e| e.to_string())?
+    }
+
+    fn url(&self, mirror: &MirrorTemplate, arrival: &MirrorArrival<'_>, name: &str) -> Option<Url> {
+        mirror.file(arrival.repo.0, arrival.repo.1, name)
+    }
+}
+
+fn wrong(package: &Package, why: String) -> FollowError {
+    FollowError::Signature { name: package.file.clone(), why }
+}
+
+/// Has gpgv(1) check a detached signature. pacman depends on GnuPG, so it is there wherever packages are checked; a
+/// library would bring a second judge of the same keys.
+fn gpgv(keyring: &Path, signature: &[u8], package: &Path) -> Result<(), String> {
+    let file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
+    std::fs::write(file.path(), signature).map_err(|e| e.to_string())?;
+    let mut command = Command::new("gpgv");
+    command.arg("--keyring").arg(keyring).arg("--").arg(file.path()).arg(package);
+    program::hear(command, &[], GPGV, 1 << 20).map(drop).map_err(|e| e.to_string())
+}
+
+/// Checks the name that a package would have in a tree.
+pub(super) fn signature_name(package: &FileName) -> Option<FileName> {
+    FileName::new(format!("{package}.sig")).ok()
+}

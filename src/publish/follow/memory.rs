@@ -1,0 +1,190 @@
+//! What is kept of a mirror that is followed: databases, signatures, and of each package its root, once its bytes are
+//! elsewhere.
+//!
+//! | file, below `follow/` in the publisher's state | what |
+//! |---|---|
+//! | `followed.json` | the snapshot that was published, and the record of each mirror |
+//! | `databases/SHA256` | the databases |
+//! | `packages/SHA256` | packages that are on their way to the targets |
+//! | `signatures/SHA256` | the signature of the package with that digest; empty where it has none |
+//! | `held` | sha256, size, CID and DAG size of packages whose bytes were let go |
+//! | `downloads/` | the store of the deliveries |
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::FollowError;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::fsx::{self, FileKey};
+use crate::publish::hash::Hashed;
+
+/// What was read of the mirrors.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub(super) struct FollowMemory {
+    /// The snapshot that was published last.
+    pub(super) snapshot: Option<FollowedSnapshot>,
+    /// Unix seconds of the last comparison of whole databases.
+    pub(super) compared: u64,
+    /// The mirrors, by their address.
+    #[serde(default)]
+    pub(super) mirrors: BTreeMap<String, MirrorRecord>,
+}
+
+/// The databases of one moment.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FollowedSnapshot {
+    /// Unix seconds; `None` for mirrors without that file.
+    pub(super) lastupdate: Option<u64>,
+    /// By `REPO/os/ARCH`.
+    pub(super) databases: BTreeMap<String, FollowedDatabase>,
+}
+
+/// A database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FollowedDatabase {
+    pub(super) sha256: Sha256,
+    /// Its date at the mirror, Unix seconds.
+    pub(super) modified: Option<u64>,
+}
+
+/// What is known of one mirror.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub(super) struct MirrorRecord {
+    /// Unix seconds of the last question for `lastupdate`.
+    pub(super) asked: u64,
+    /// Unix seconds before which it does not want to be asked.
+    pub(super) not_before: u64,
+    /// What its `lastupdate` said, and the date of that file.
+    pub(super) lastupdate: Option<u64>,
+    pub(super) modified: Option<u64>,
+}
+
+/// The directory.
+#[derive(Debug)]
+pub(super) struct FollowPlace(PathBuf);
+
+impl FollowPlace {
+    pub(super) fn open(dir: PathBuf) -> Result<Self, FollowError> {
+        for part in ["databases", "packages", "signatures"] {
+            fs::create_dir_all(dir.join(part)).map_err(FollowError::local(&dir))?;
+        }
+        Ok(Self(dir))
+    }
+
+    pub(super) fn database(&self, sha256: Sha256) -> PathBuf {
+        self.0.join("databases").join(sha256.to_string())
+    }
+
+    pub(super) fn package(&self, sha256: Sha256) -> PathBuf {
+        self.0.join("packages").join(sha256.to_string())
+    }
+
+    pub(super) fn signature(&self, package: Sha256) -> PathBuf {
+        self.0.join("signatures").join(package.to_string())
+    }
+
+    /// Reads the memory. What is damaged is forgotten: it costs a comparison of whole databases.
+    pub(super) fn memory(&self) -> FollowMemory {
+        let bytes = fsx::read_followed(&self.0.join("followed.json"), 64 << 20).ok().flatten().unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    pub(super) fn save(&self, memory: &FollowMemory) -> Result<(), FollowError> {
+        let path = self.0.join("followed.json");
+        let json = serde_json::to_vec(memory).expect("texts and numbers always make JSON");
+        fsx::replace_synced(&path, &json).map_err(FollowError::local(path))
+    }
+
+    /// Reads the packages whose bytes were let go. Damaged lines are dropped: such a package is fetched again.
+    pub(super) fn held(&self) -> HashMap<Sha256, Hashed> {
+        let text = fs::read_to_string(self.0.join("held")).unwrap_or_default();
+        text.lines().filter_map(read_held).map(|hashed| (hashed.sha256, hashed)).collect()
+    }
+
+    /// Writes them.
+    pub(super) fn hold<'h>(&self, held: impl Iterator<Item = &'h Hashed>) -> Result<(), FollowError> {
+        let path = self.0.join("held");
+        let mut lines: Vec<String> = held
+            .map(|Hashed { sha256, size, cid, dag_size, .. }| format!("{sha256} {size} {cid} {dag_size}\n"))
+            .collect();
+        lines.sort();
+        lines.dedup();
+        let text = lines.concat();
+        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            return Ok(());
+        }
+        fsx::replace_synced(&path, text.as_bytes()).map_err(FollowError::local(path))
+    }
+
+    /// Removes databases, packages and signatures whose path is not in `kept`.
+    pub(super) fn sweep(&self, kept: &HashSet<PathBuf>) {
+        for part in ["databases", "packages", "signatures"] {
+            for old in fs::read_dir(self.0.join(part)).into_iter().flatten().flatten() {
+                if !kept.contains(&old.path()) {
+                    // A file that cannot be removed now is removed next time.
+                    let _ = fs::remove_file(old.path());
+                }
+            }
+        }
+    }
+}
+
+/// Returns the directory of a state directory in which a mirror is followed.
+pub(super) fn dir_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("follow")
+}
+
+fn read_held(line: &str) -> Option<Hashed> {
+    let mut words = line.split(' ');
+    let sha256: Sha256 = words.next()?.parse().ok()?;
+    let size: u64 = words.next()?.parse().ok()?;
+    let cid: Cid = words.next()?.parse().ok()?;
+    let dag_size: u64 = words.next()?.parse().ok()?;
+    Some(held(sha256, size, cid, dag_size))
+}
+
+/// Makes the facts about a file that is not on this disk.
+fn held(sha256: Sha256, size: u64, cid: Cid, dag_size: u64) -> Hashed {
+    let key = FileKey { dev: 0, ino: 0, size, mtime_ns: 0, ctime_ns: 0 };
+    Hashed { cid, sha256, size, dag_size, key }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_read_again_and_damaged_lines_are_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = FollowPlace::open(dir.path().join("follow")).unwrap();
+        let digest = Sha256::of(b"a");
+        let one = held(digest, 1, Cid::raw(digest), 1);
+        place.hold([&one, &one].into_iter()).unwrap();
+        let path = dir.path().join("follow/held");
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        fs::write(&path, format!("x y\n{text}{} 1 broken 1\n", Sha256::of(b"b"))).unwrap();
+        assert_eq!(place.held(), HashMap::from([(digest, one)]));
+    }
+
+    #[test]
+    fn a_damaged_memory_is_forgotten_and_what_is_not_kept_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = FollowPlace::open(dir.path().to_owned()).unwrap();
+        let memory = FollowMemory { compared: 7, ..FollowMemory::default() };
+        place.save(&memory).unwrap();
+        assert_eq!(place.memory().compared, 7);
+        fs::write(dir.path().join("followed.json"), "{").unwrap();
+        assert_eq!(place.memory().compared, 0);
+        let (old, kept) = (place.package(Sha256::of(b"old")), place.database(Sha256::of(b"kept")));
+        for path in [&old, &kept] {
+            fs::write(path, "x").unwrap();
+        }
+        place.sweep(&HashSet::from([kept.clone()]));
+        assert!(!old.exists() && kept.exists());
+    }
+}

@@ -1,0 +1,249 @@
+//! A mirror as the source of a publication, followed over HTTP without a copy of it.
+//!
+//! ```text
+//! pulse              ->  snapshot            ->  arrivals              ->  collect … targets
+//! lastupdate of each     databases of one        packages and              as of a directory; then
+//! mirror                 moment, that count      signatures that differ    bytes are let go
+//! ```
+//!
+//! What is published is always a whole snapshot, each file of which was proven by its database. When nothing newer can
+//! be had, the former snapshot stays, and is renewed; when a mirror may be lying, nothing is published at all.
+
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::collect::{CollectedFile, CollectedRepo, Role};
+use super::hash::is_rooted;
+use super::tree::Tree;
+use super::{FollowError, Phase, PublishError, PublishOptions};
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::base::fsx::FileKey;
+use crate::base::name::{FileName, RepoName};
+use crate::config::template::MirrorTemplate;
+use crate::config::{AskPolicy, Settings};
+use crate::engine::hub::Hub;
+use crate::machine::Machine;
+
+mod arrivals;
+mod ask;
+mod memory;
+mod pulse;
+mod snapshot;
+
+use arrivals::{ArrivalDesk, signature_name};
+use memory::{FollowMemory, FollowPlace};
+use snapshot::{ReadSnapshot, SnapshotReader, kept, key};
+
+/// Seconds after which databases are compared whole, although `lastupdate` is the same.
+const COMPARE: u64 = 86_400;
+/// Most bytes of files that are on their way: what it holds is what is left of interrupted runs.
+const STORE_MOST: u64 = 1 << 50;
+/// Most transfers at a time.
+const TRANSFERS: usize = 16;
+
+/// The mirrors of a publication.
+pub struct FollowOptions {
+    /// This machine, with a store of this publication's own.
+    pub(crate) machine: Rc<Machine>,
+    /// At least one.
+    pub(crate) mirrors: Vec<MirrorTemplate>,
+    /// At least one.
+    pub(crate) repos: Vec<RepoName>,
+    /// At least one.
+    pub(crate) archs: Vec<String>,
+    /// Keys that must have signed every package.
+    pub(crate) keyring: Option<PathBuf>,
+}
+
+impl FollowOptions {
+    /// Lists each repository with each architecture.
+    fn wanted(&self) -> impl Iterator<Item = (&RepoName, &str)> {
+        self.repos.iter().flat_map(|repo| self.archs.iter().map(move |arch| (repo, &**arch)))
+    }
+}
+
+/// Makes the machine of a publisher whose state is in `state_dir`: its store is there, and mirrors are all that it asks.
+///
+/// # Errors
+/// `Local` when there is no place for a store; trying again does not help.
+pub(crate) fn machine_in(env: &Env, settings: &Settings, state_dir: &Path) -> Result<Rc<Machine>, Error> {
+    let store = memory::dir_in(state_dir).join("downloads");
+    std::fs::create_dir_all(&store).map_err(|e| Error::local(store.display(), e))?;
+    let settings = Settings {
+        store_dir: Some(store),
+        storeless: false,
+        store_max: STORE_MOST,
+        kubo: AskPolicy::No,
+        lan: AskPolicy::No,
+        ..settings.clone()
+    };
+    Machine::open(env, &settings, state_dir)
+}
+
+/// The mirrors as they are to be published.
+pub(super) struct Followed {
+    place: FollowPlace,
+    memory: FollowMemory,
+    read: ReadSnapshot,
+    /// For the user.
+    pub(super) warnings: Vec<String>,
+    /// The reason why this is the former snapshot.
+    pub(super) late: Option<FollowError>,
+}
+
+/// Follows the mirrors. `delivered` are the files that every target has, so that their bytes need not be here; `None`
+/// where no target holds bytes.
+///
+/// # Errors
+/// [`FollowError`]: there is no snapshot that could be published, or none may be.
+pub(super) async fn follow(
+    options: &FollowOptions,
+    publish: &PublishOptions,
+    delivered: Option<&HashSet<Cid>>,
+    progress: &mut dyn FnMut(Phase, u64, u64),
+) -> Result<Followed, FollowError> {
+    let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
+    let mut memory = place.memory();
+    let former = memory.snapshot.as_ref().and_then(|snapshot| kept(options, &place, snapshot));
+    let held = place.held();
+    let has = |sha256: Sha256| {
+        held.get(&sha256).is_some_and(|hashed| {
+            let is_rooted = publish.out.as_ref().is_none_or(|out| is_rooted(out, hashed));
+            is_rooted && delivered.is_none_or(|delivered| delivered.contains(&hashed.cid))
+        })
+    };
+    let mut warnings = Vec::new();
+    let newer = newer(options, &place, &mut memory, former, publish.now, &has, &mut warnings, progress).await;
+    // What the mirrors said is remembered, whatever came of it.
+    let (read, late) = match newer {
+        Ok(read) => (read, None),
+        Err(NotNewer { error, former: Some(former) }) if !error.is_alarm() => (former, Some(error)),
+        Err(NotNewer { error, .. }) => {
+            place.save(&memory)?;
+            return Err(error);
+        }
+    };
+    place.save(&memory)?;
+    Ok(Followed { place, memory, read, warnings, late })
+}
+
+/// The reason why there is nothing newer, and the former snapshot, if there is one.
+struct NotNewer {
+    error: FollowError,
+    former: Option<ReadSnapshot>,
+}
+
+/// Returns the newest snapshot, with all its files here or at the targets.
+#[expect(clippy::too_many_arguments, reason = "each is used once, and a struct of them would only be taken apart")]
+async fn newer(
+    options: &FollowOptions,
+    place: &FollowPlace,
+    memory: &mut FollowMemory,
+    former: Option<ReadSnapshot>,
+    now: u64,
+    has: &dyn Fn(Sha256) -> bool,
+    warnings: &mut Vec<String>,
+    progress: &mut dyn FnMut(Phase, u64, u64),
+) -> Result<ReadSnapshot, NotNewer> {
+    let pulses = match pulse::pulses(options, memory, now).await {
+        Ok(pulses) => pulses,
+        Err(error) => return Err(NotNewer { error, former }),
+    };
+    warnings.extend(pulses.warnings.iter().cloned());
+    let is_known = former.as_ref().is_some_and(|read| {
+        let is_same = read.snapshot.lastupdate == pulses.lastupdate;
+        let is_fresh = pulses.lastupdate.is_some() && now < memory.compared.saturating_add(COMPARE);
+        is_same && (is_fresh || pulses.is_early)
+    });
+    let desk = ArrivalDesk { options, place, pulses: &pulses, hub: Hub::new(TRANSFERS, CancellationToken::new()) };
+    let read = match former {
+        Some(former) if is_known || pulses.is_early => {
+            // Bytes may be missing all the same: a target may have lost them.
+            return match desk.fetch(&former.repos, has, progress).await {
+                Ok(()) => Ok(former),
+                Err(error) => Err(NotNewer { error, former: None }),
+            };
+        }
+        former => {
+            let snapshot = former.as_ref().map(|read| &read.snapshot);
+            let is_whole = snapshot
+                .is_some_and(|snapshot| snapshot.lastupdate.is_some() && snapshot.lastupdate == pulses.lastupdate);
+            let reader = SnapshotReader { options, place, former: snapshot, is_whole, now };
+            let came = reader.read(&pulses).await;
+            match came {
+                Ok(read) => {
+                    if is_whole || former.is_none() {
+                        memory.compared = now;
+                    }
+                    (read, former)
+                }
+                Err(error) => return Err(NotNewer { error, former }),
+            }
+        }
+    };
+    let (read, former) = read;
+    match desk.fetch(&read.repos, has, progress).await {
+        Ok(()) => Ok(read),
+        Err(error) => Err(NotNewer { error, former }),
+    }
+}
+
+impl Followed {
+    /// Lists the files of the snapshot, as [`collect`](super::collect::collect) does those of a directory.
+    pub(super) fn repos(&self) -> Result<Vec<CollectedRepo>, PublishError> {
+        let held = self.place.held();
+        let mut repos = Vec::new();
+        for listed in &self.read.repos {
+            let database = &self.read.snapshot.databases[&key(&listed.repo, &listed.arch)];
+            let path = self.place.database(database.sha256);
+            let state = FileKey::at(&path).map_err(|error| PublishError::Io { path: path.clone(), error })?;
+            let name = |text: String| FileName::new(text).map_err(|_| PublishError::Reserved(listed.repo.clone()));
+            let file = CollectedFile { path, role: Role::Database, key: Some(state), held: None };
+            let mut files = BTreeMap::from([(name(format!("{}.db", listed.repo))?, file)]);
+            for package in &listed.packages {
+                // `arrivals` has refused packages without.
+                let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
+                let path = self.place.package(sha256);
+                let held = held.get(&sha256).filter(|_| !path.exists()).copied();
+                let role = Role::Package { size, sha256 };
+                files.insert(package.file.clone(), CollectedFile { path, role, key: None, held });
+                let path = self.place.signature(sha256);
+                if let Some(name) = signature_name(&package.file)
+                    && std::fs::metadata(&path).is_ok_and(|found| found.len() > 0)
+                {
+                    let role = Role::PackageSignature;
+                    files.insert(name, CollectedFile { path, role, key: None, held: None });
+                }
+            }
+            repos.push(CollectedRepo { name: listed.repo.clone(), arch: listed.arch.clone(), files });
+        }
+        Ok(repos)
+    }
+
+    /// Remembers the snapshot as published. With `is_everywhere`, when no target lacks anything, lets the bytes of its
+    /// packages go.
+    pub(super) fn published(mut self, tree: &Tree, is_everywhere: bool) -> Result<Option<FollowError>, FollowError> {
+        self.memory.snapshot = Some(self.read.snapshot.clone());
+        self.place.save(&self.memory)?;
+        let digests = || self.read.repos.iter().flat_map(|repo| &repo.packages).filter_map(|package| package.sha256);
+        let mut kept: HashSet<PathBuf> = digests().map(|sha256| self.place.signature(sha256)).collect();
+        kept.extend(self.read.snapshot.databases.values().map(|database| self.place.database(database.sha256)));
+        if is_everywhere {
+            let packages: HashSet<Sha256> = digests().collect();
+            let hashed = tree.files.iter().map(|file| &file.hashed);
+            self.place.hold(hashed.filter(|hashed| packages.contains(&hashed.sha256)))?;
+        } else {
+            kept.extend(digests().map(|sha256| self.place.package(sha256)));
+        }
+        self.place.sweep(&kept);
+        Ok(self.late)
+    }
+}

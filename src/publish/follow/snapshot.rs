@@ -1,0 +1,233 @@
+//! The databases of one moment, of several repositories and architectures.
+//!
+//! The publisher does not trust a database because a mirror has it: none of Arch's is signed. One counts when it came
+//! over https, or when two hosts have the same one (`a_database_counts_by_https_or_by_two_hosts_that_agree`). All belong
+//! to one moment: `lastupdate` is the same before and after; where there is none, no database has changed meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::ask::{MirrorAnswer, ask};
+use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot};
+use super::pulse::{MirrorPulse, MirrorPulses, again, host};
+use super::{FollowError, FollowOptions};
+use crate::base::digest::Sha256;
+use crate::base::fsx;
+use crate::base::name::RepoName;
+use crate::config::template::MirrorTemplate;
+use crate::lists::pacman::syncdb::{self, Limits, Package};
+
+/// Times that databases are read before mirrors that change all the time are left to the next run.
+const TRIES: usize = 3;
+
+/// The packages of one repository for one architecture.
+#[derive(Debug)]
+pub(super) struct ListedRepo {
+    pub(super) repo: RepoName,
+    pub(super) arch: String,
+    pub(super) packages: Vec<Package>,
+}
+
+/// A snapshot with what its databases list.
+#[derive(Debug)]
+pub(super) struct ReadSnapshot {
+    pub(super) snapshot: FollowedSnapshot,
+    pub(super) repos: Vec<ListedRepo>,
+}
+
+/// Returns the key of a repository in a snapshot, and its path in a tree: `core/os/x86_64`.
+pub(super) fn key(repo: &RepoName, arch: &str) -> String {
+    format!("{repo}/os/{arch}")
+}
+
+/// Reads the databases of `snapshot` from this disk; `None` when one is missing or damaged, or a repository is new.
+pub(super) fn kept(options: &FollowOptions, place: &FollowPlace, snapshot: &FollowedSnapshot) -> Option<ReadSnapshot> {
+    let mut repos = Vec::new();
+    let mut databases = BTreeMap::new();
+    for (repo, arch) in options.wanted() {
+        let listed = snapshot.databases.get(&key(repo, arch))?;
+        let bytes = fsx::read_followed(&place.database(listed.sha256), Limits::default().packed).ok()??;
+        if Sha256::of(&bytes) != listed.sha256 {
+            return None;
+        }
+        let packages = syncdb::packages(&bytes[..]).ok()?;
+        databases.insert(key(repo, arch), listed.clone());
+        repos.push(ListedRepo { repo: repo.clone(), arch: arch.to_owned(), packages });
+    }
+    Some(ReadSnapshot { snapshot: FollowedSnapshot { lastupdate: snapshot.lastupdate, databases }, repos })
+}
+
+/// What is asked of the mirrors.
+pub(super) struct SnapshotReader<'a> {
+    pub(super) options: &'a FollowOptions,
+    pub(super) place: &'a FollowPlace,
+    /// The last snapshot, whose databases need not come again.
+    pub(super) former: Option<&'a FollowedSnapshot>,
+    /// True for a comparison: databases are to come whole.
+    pub(super) is_whole: bool,
+    /// Unix seconds.
+    pub(super) now: u64,
+}
+
+impl SnapshotReader<'_> {
+    /// Reads the databases of the mirrors that are current.
+    ///
+    /// # Errors
+    /// [`FollowError`]; nothing but files in the place was changed.
+    pub(super) async fn read(&self, pulses: &MirrorPulses<'_>) -> Result<ReadSnapshot, FollowError> {
+        let mut lastupdate = pulses.lastupdate;
+        for _ in 0..TRIES {
+            let (mut databases, mut repos) = (BTreeMap::new(), Vec::new());
+            let mut used: Vec<&MirrorTemplate> = Vec::new();
+            for (repo, arch) in self.options.wanted() {
+                let (database, packages, from) = self.database(&pulses.current, (repo, arch), lastupdate).await?;
+                databases.insert(key(repo, arch), database);
+                repos.push(ListedRepo { repo: repo.clone(), arch: arch.to_owned(), packages });
+                used.extend(from);
+            }
+            used.sort_by_key(ToString::to_string);
+            used.dedup();
+            let snapshot = FollowedSnapshot { lastupdate, databases };
+            match self.moved(&used, &snapshot).await {
+                None => return Ok(ReadSnapshot { snapshot, repos }),
+                Some(now) => lastupdate = now,
+            }
+        }
+        Err(FollowError::Moving(TRIES))
+    }
+
+    /// Returns the newer `lastupdate` when the mirrors have changed since `snapshot` was begun.
+    async fn moved(&self, used: &[&MirrorTemplate], snapshot: &FollowedSnapshot) -> Option<Option<u64>> {
+        let machine = &self.options.machine;
+        let mut newest = snapshot.lastupdate;
+        let mut is_same = true;
+        for mirror in used {
+            match again(machine, mirror, self.now).await {
+                Ok(MirrorPulse::At(time)) => {
+                    is_same &= snapshot.lastupdate == Some(time);
+                    newest = newest.max(Some(time));
+                }
+                Ok(MirrorPulse::Without) if snapshot.lastupdate.is_none() => {
+                    for (repo, arch) in self.options.wanted() {
+                        let former = snapshot.databases.get(&key(repo, arch));
+                        is_same &= self.is_unchanged(mirror, repo, arch, former).await;
+                    }
+                }
+                // What it had is what the snapshot has; a mirror that goes away does not change it.
+                _ => {}
+            }
+        }
+        (!is_same).then_some(newest)
+    }
+
+    async fn is_unchanged(
+        &self,
+        mirror: &MirrorTemplate,
+        repo: &RepoName,
+        arch: &str,
+        former: Option<&FollowedDatabase>,
+    ) -> bool {
+        let Some(modified) = former.and_then(|former| former.modified) else { return true };
+        let Some(url) = mirror.file(repo.as_str(), arch, &format!("{repo}.db")) else { return true };
+        match ask(&self.options.machine, &url, Some(modified), Limits::default().packed).await {
+            Ok(MirrorAnswer::File(bytes, _)) => former.is_some_and(|former| Sha256::of(&bytes) == former.sha256),
+            _ => true,
+        }
+    }
+
+    /// Reads one database, from so many mirrors that it counts.
+    async fn database<'m>(
+        &self,
+        mirrors: &[&'m MirrorTemplate],
+        (repo, arch): (&RepoName, &str),
+        lastupdate: Option<u64>,
+    ) -> Result<(FollowedDatabase, Vec<Package>, Vec<&'m MirrorTemplate>), FollowError> {
+        let name = format!("{}/{repo}.db", key(repo, arch));
+        let former = self.former.and_then(|former| former.databases.get(&key(repo, arch)));
+        let mut tried = Vec::new();
+        let mut first: Option<(FollowedDatabase, Vec<Package>, &MirrorTemplate)> = None;
+        for mirror in mirrors {
+            let (database, packages) = match self.one(mirror, (repo, arch), former).await? {
+                Ok(came) => came,
+                Err(why) => {
+                    tried.push(format!("{}: {why}", host(mirror)));
+                    continue;
+                }
+            };
+            if let Some(former) = former
+                && former.sha256 != database.sha256
+                && self.former.is_some_and(|snapshot| lastupdate.is_some() && snapshot.lastupdate == lastupdate)
+            {
+                let digests = format!("{} instead of {}", database.sha256.short(), former.sha256.short());
+                return Err(FollowError::Changed { database: name, host: host(mirror), digests });
+            }
+            match &first {
+                _ if mirror.is_https() => return Ok((database, packages, vec![mirror])),
+                None => first = Some((database, packages, mirror)),
+                Some((other, _, its)) if host(its) == host(mirror) && other.sha256 == database.sha256 => {}
+                Some((other, _, its)) if other.sha256 == database.sha256 => {
+                    return Ok((database, packages, vec![its, mirror]));
+                }
+                Some((other, _, its)) => {
+                    let hosts = format!("{} and {}", host(its), host(mirror));
+                    let digests = format!("{} and {}", other.sha256.short(), database.sha256.short());
+                    return Err(FollowError::Disagreement { database: name, hosts, digests });
+                }
+            }
+        }
+        Err(match first {
+            Some((_, _, mirror)) => FollowError::Unproven { database: name, host: host(mirror) },
+            None => FollowError::Nowhere { what: name, tried },
+        })
+    }
+
+    /// Reads the database of one mirror, or the reason why it has none that could count.
+    async fn one(
+        &self,
+        mirror: &MirrorTemplate,
+        (repo, arch): (&RepoName, &str),
+        former: Option<&FollowedDatabase>,
+    ) -> Result<Result<(FollowedDatabase, Vec<Package>), String>, FollowError> {
+        let Some(url) = mirror.file(repo.as_str(), arch, &format!("{repo}.db")) else {
+            return Ok(Err("no URL".to_owned()));
+        };
+        // Asked for only if newer, as long as the former one is here.
+        let here = former.filter(|_| !self.is_whole).and_then(|former| {
+            let bytes = fsx::read_followed(&self.place.database(former.sha256), Limits::default().packed).ok()??;
+            (Sha256::of(&bytes) == former.sha256).then_some((former, bytes))
+        });
+        let newer_than = here.as_ref().and_then(|(former, _)| former.modified);
+        let (bytes, modified) = match ask(&self.options.machine, &url, newer_than, Limits::default().packed).await {
+            Ok(MirrorAnswer::File(bytes, modified)) => (bytes, modified),
+            Ok(MirrorAnswer::Unchanged) => match here {
+                Some((former, bytes)) => (bytes, former.modified),
+                None => return Ok(Err("said that it is unchanged, unasked".to_owned())),
+            },
+            Err(miss) => return Ok(Err(miss.to_string())),
+        };
+        let packages = match syncdb::packages(&bytes[..]) {
+            Ok(packages) => packages,
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        let database = FollowedDatabase { sha256: Sha256::of(&bytes), modified };
+        if let Some(former) = former
+            && former.sha256 != database.sha256
+            && let (Some(now), Some(then)) = (modified, former.modified)
+            && now < then
+        {
+            return Ok(Err("its database is older than the published one: it was set back".to_owned()));
+        }
+        let path = self.place.database(database.sha256);
+        if !path.exists() {
+            fsx::replace_synced(&path, &bytes).map_err(FollowError::local(&path))?;
+            // The index names this date.
+            if let Some(modified) = modified {
+                let date = UNIX_EPOCH + Duration::from_secs(modified);
+                let dated = File::options().append(true).open(&path).and_then(|file| file.set_modified(date));
+                dated.map_err(FollowError::local(&path))?;
+            }
+        }
+        Ok(Ok((database, packages)))
+    }
+}
