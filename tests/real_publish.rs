@@ -22,11 +22,12 @@ use pkgswarm::pins::keep::{Ledger, Trimmed};
 use pkgswarm::pins::{Addition, KuboPins, PinContent, PinTarget as _, WantedPin};
 use pkgswarm::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
-use real::{Kubo, Parts, Pkgbuild, Repo, command, noise_file, run, scratch};
+use real::{Kubo, Mirror, Parts, Pkgbuild, Repo, Signer, command, noise_file, run, scratch};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -394,6 +395,87 @@ fn too_little_space_is_refused_before_anything_is_sent() {
     let error = publisher.publish(now()).expect_err("too little space");
     assert!(matches!(error, PublishError::Space { need, free } if need > 4 * MIB && free < 2 * MIB), "{error}");
     assert_eq!(publisher.node.bytes_kept(), kept);
+}
+
+/// Returns the directory of upstream as of `time`: `lastupdate`, and the database with that date.
+fn as_of(upstream: &Path, repo: &Repo, time: u64) {
+    let lastupdate = upstream.join("lastupdate");
+    fs::write(&lastupdate, format!("{time}\n")).expect("a file of ours");
+    for path in [lastupdate, repo.dir().join("core.db")] {
+        let file = fs::File::options().append(true).open(path).expect("a file of ours");
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(time)).expect("a date");
+    }
+}
+
+#[test]
+fn mirrors_are_followed_into_kubo_and_the_bytes_go_once_it_has_them() {
+    let parts = Parts::demand();
+    let (node, tree, own) = (Kubo::start(&parts), scratch("upstream"), scratch("follower"));
+    let signer = Rc::new(Signer::new());
+    let keyring = own.path().join("keyring.gpg");
+    let mut export = command("gpg");
+    export.arg("--homedir").arg(signer.home()).args(["--batch", "--export", "--output"]).arg(&keyring);
+    run(&mut export).ok();
+    let repo = Repo::new(&parts, tree.path(), "core").signed(&signer);
+    let [a, b, newer] = [("a", "1-1"), ("b", "1-1"), ("a", "2-1")].map(|(name, version)| Pkgbuild::new(name, version));
+    let b_file = b.file_name();
+    repo.add(&[a, b.size(3 * MIB)]);
+    as_of(tree.path(), &repo, now() - 100);
+    let mirrors = [Mirror::serve(tree.path()), Mirror::serve(tree.path())];
+    fs::create_dir(own.path().join("publish.d")).expect("a directory of ours");
+    let text = format!(
+        "[sources]\nmirrors = [\"{}/$repo\", \"{}/$repo\"]\nrepos = \"core\"\nkeyring = \"{}\"\n",
+        mirrors[0].url(),
+        mirrors[1].url(),
+        keyring.display()
+    );
+    fs::write(own.path().join("publish.d/arch.toml"), text).expect("a file of ours");
+    let publish = || {
+        let mut program = command(env!("CARGO_BIN_EXE_pkgswarm"));
+        program.env("PKGSWARM_CONFIG_DIR", own.path()).env("PKGSWARM_STATE_DIR", own.path().join("state"));
+        program.env("PKGSWARM_KUBO_API", node.api()).env("PKGSWARM_KUBO_GATEWAY", node.gateway());
+        run(program.args(["publish", "arch", "--json"]))
+    };
+    let said = || -> serde_json::Value { serde_json::from_str(&publish().ok().stdout).expect("JSON") };
+    let asked = || mirrors.iter().map(|mirror| mirror.requests_for(&b_file).len()).sum::<usize>();
+    let bytes_here =
+        || fs::read_dir(own.path().join("state-publish/arch/follow/packages")).expect("a directory").count();
+    let pinned = || wait(client(&node).pinned_as("pkgswarm:arch")).expect("a list of pins");
+
+    let first = said();
+    assert_eq!((&first["did"], &first["new_files"]), (&json!("published"), &json!(5)), "{first}");
+    assert_eq!((asked(), bytes_here()), (1, 0), "Kubo has them, and read them back");
+    assert_eq!(said()["did"], "unchanged");
+
+    // A signature of another package is refused by the real gpgv, and what was published stays.
+    let root = pinned();
+    let newer_file = repo.dir().join(newer.file_name());
+    repo.add(&[newer]);
+    let signature = |file: &Path| std::path::PathBuf::from(format!("{}.sig", file.display()));
+    let right = fs::read(signature(&newer_file)).expect("a signature");
+    fs::copy(signature(&repo.dir().join(&b_file)), signature(&newer_file)).expect("a copy");
+    as_of(tree.path(), &repo, now() - 50);
+    let refused = publish().failed();
+    assert!(refused.stderr.contains("its signature does not count"), "{refused}");
+    assert_eq!(pinned(), root);
+    fs::write(signature(&newer_file), right).expect("a file of ours");
+    let second = said();
+    assert_eq!((&second["did"], &second["new_files"]), (&json!("published"), &json!(3)), "{second}");
+    assert_eq!((asked(), bytes_here(), pinned().len()), (1, 0, 1), "the other package did not come again");
+
+    // What Kubo has lost comes again from the mirrors.
+    let root = pinned()[0].to_string();
+    node.ipfs(&["pin", "rm", &root]).ok();
+    node.ipfs(&["repo", "gc", "--quiet"]).ok();
+    let third = said();
+    assert_eq!(third["did"], "published", "{third}");
+    assert_eq!((asked(), bytes_here()), (2, 0));
+    let path = format!("/ipfs/{}/core/os/{}/{b_file}", pinned()[0], std::env::consts::ARCH);
+    assert_eq!(node.ipfs(&["files", "stat", "--format=<size>", &path]).ok().stdout.trim(), size_of(&repo, &b_file));
+}
+
+fn size_of(repo: &Repo, file: &str) -> String {
+    fs::metadata(repo.dir().join(file)).expect("a file of ours").len().to_string()
 }
 
 #[test]
