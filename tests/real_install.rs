@@ -22,6 +22,8 @@ const FILES: &[&str] = &[
     "usr/lib/systemd/system/pkgswarm-index.timer",
     "usr/lib/systemd/system/pkgswarm-prefetch.service",
     "usr/lib/systemd/system/pkgswarm-prefetch.timer",
+    "usr/lib/systemd/system/pkgswarm-publish@.service",
+    "usr/lib/systemd/system/pkgswarm-publish@.timer",
     "usr/lib/systemd/user/pkgswarm-notify.path",
     "usr/lib/systemd/user/pkgswarm-notify.service",
     "usr/lib/sysusers.d/pkgswarm.conf",
