@@ -124,7 +124,7 @@ fn two_daemons_show_each_other_in_their_status() {
     let (text, long) = (second.run(&["status"]).stdout, second.run(&["status", "--long"]).stdout);
     let has = |start: &str, part: &str| long.lines().any(|line| line.starts_with(start) && line.contains(part));
     let id = one["id"].as_str().unwrap();
-    assert!(text.contains("sharing  on with 127.0.0.0/8 (lo): 0 files, 0 B"), "{text}");
+    assert!(text.contains("sharing   on with 127.0.0.0/8 (lo): 0 files, 0 B"), "{text}");
     assert!(text.contains("127.0.0.1  pkgswarm here") && !text.contains(id), "{text}");
     assert!(long.contains("127.0.0.0/8: 127.0.0.1 on lo, trusted"), "{long}");
     assert!(has("listens", "/ip4/127.0.0.1/tcp/"), "{long}");
@@ -141,12 +141,12 @@ fn status_says_what_is_the_matter_with_a_daemon_and_does_not_wait_for_it() {
         let run = world.run(&["status"]);
         run.within(Duration::from_secs(3));
         assert!(
-            run.code() == 0 && run.stdout.contains(&format!("sharing  not known: the daemon {why}")),
+            run.code() == 0 && run.stdout.contains(&format!("sharing   not known: the daemon {why}")),
             "{manner:?}: {}",
             run.stdout
         );
         let world = world.set("PKGSWARM_LAN_ENABLED", "false");
-        assert!(world.run(&["status"]).stdout.contains("sharing  off: lan.enabled is false"));
+        assert!(world.run(&["status"]).stdout.contains("sharing   off: lan.enabled is false"));
     }
 }
 

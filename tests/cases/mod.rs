@@ -14,6 +14,7 @@ mod devices;
 mod disagreements;
 mod dist_install;
 mod doctor;
+mod doctor_endpoint;
 mod doctor_machine;
 mod endpoint;
 mod endpoint_hostile;

@@ -159,7 +159,7 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
         (vec!["lan", "forget"], &[4], sudo("lan forget")),
         (vec!["lan", "forget", "127.0.0.0/8"], &[4], sudo("lan forget 127.0.0.0/8")),
         (vec!["lan", "ls"], &[0], "127.0.0.0/8  trusted".into()),
-        (vec!["status"], &[0], "sharing  on with 127.0.0.0/8 (lo): 0 files, 0 B".into()),
+        (vec!["status"], &[0], "sharing   on with 127.0.0.0/8 (lo): 0 files, 0 B".into()),
         (vec!["setup", "--yes"], &[4], sudo("setup --yes")),
         (vec!["setup"], &[4], sudo("setup")),
         (vec!["setup", "--only", "prefetch", "--yes"], &[4], sudo("setup --only prefetch --yes")),

@@ -13,6 +13,7 @@ use crate::report::columns::Tone;
 pub(super) fn of(glance: &Glance<'_>, mut screen: Screen, is_long: bool) -> Screen {
     let mut facts = Grid::of(&[Column::of(""), Column::text("")]);
     facts.row([Cell::strong("pacman"), glance.pacman()]);
+    facts.row([Cell::strong("endpoint"), glance.endpoint()]);
     facts.row([Cell::strong("sharing"), glance.sharing()]);
     facts.row([Cell::strong("updates"), glance.updates()]);
     for (at, store) in glance.stores().into_iter().enumerate() {

@@ -24,6 +24,7 @@ use crate::base::fsx;
 use crate::engine::deliver::Delivery;
 use crate::lists::system::NameKind;
 use crate::machine::lists::Lists;
+use crate::net::http::USER_AGENT;
 use crate::trust::plan::Expect;
 
 /// Longest wait of a package for its signature.
@@ -36,10 +37,12 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     mark: AnswerMark,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let response = match refusal(&endpoint, client, local, &request) {
+    let mut response = match refusal(&endpoint, client, local, &request) {
         Some(status) => bare(status),
         None => routed(&endpoint, client, &request).await,
     };
+    // The doctor knows it by this from another program at its address.
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static(USER_AGENT));
     Ok(response.map(|body| body.marked(mark)))
 }
 

@@ -5,6 +5,7 @@
 
 use crate::host::inspect::Inspection;
 
+pub(crate) mod endpoint;
 pub(crate) mod index;
 pub(crate) mod kubo;
 pub(crate) mod lan;
@@ -83,9 +84,10 @@ fn fix_of(mistake: &str) -> String {
 }
 
 /// All checks by what they look at, in the order in which they are reported.
-pub(crate) const GROUPS: [(&str, &[Check]); 6] = [
+pub(crate) const GROUPS: [(&str, &[Check]); 7] = [
     ("configuration", CONFIG),
     ("pacman", pacman::CHECKS),
+    ("endpoint", endpoint::CHECKS),
     ("store", store::CHECKS),
     ("indexes", index::CHECKS),
     ("Kubo", kubo::CHECKS),

@@ -26,7 +26,11 @@ pub(crate) const CHECKS: &[Check] = &[
         about: "pacman-conf understands pacman.conf. pacman 7.1 also insists that its directories exist.",
         look: understood,
     },
-    Check { name: "xfer-command", about: "pacman.conf names pkgswarm as XferCommand.", look: xfer_command },
+    Check {
+        name: "xfer-command",
+        about: "pacman.conf names pkgswarm as XferCommand, or its endpoint as CacheServer.",
+        look: xfer_command,
+    },
     Check {
         name: "xfer-words",
         about: "The XferCommand calls xfer, with %u and %o as words of their own: pacman replaces nothing else.",
@@ -155,6 +159,20 @@ pub(crate) const CHECKS: &[Check] = &[
             vec![Finding::note(says, format!("sudo rm -r {}", all.join(" ")))]
         },
     },
+    Check {
+        name: "complete-parts",
+        about: "There is no partial file as long as the whole one: pacman then neither downloads the package nor finds it.",
+        look: |facts| {
+            let left = &facts.pacman.leftovers.complete_parts;
+            let Some(first) = left.first() else { return vec![] };
+            let all: Vec<_> = left.iter().map(|path| path.display().to_string()).collect();
+            let says = format!(
+                "{} was left behind complete: pacman fails on it with \"could not find package in cache\"",
+                first.display()
+            );
+            vec![Finding::warning(says, format!("sudo rm {}", all.join(" ")))]
+        },
+    },
 ];
 
 fn understood(facts: &Inspection) -> Vec<Finding> {
@@ -181,6 +199,8 @@ fn xfer_command(facts: &Inspection) -> Vec<Finding> {
     let Ok(conf) = &facts.pacman.conf else { return vec![] };
     let instead = match Downloader::of(conf) {
         Downloader::Ours(_) => return vec![],
+        // One that knows no CacheServer has a finding of its own.
+        Downloader::BuiltIn if facts.endpoint.lines > 0 => return vec![],
         Downloader::BuiltIn => "by itself".to_owned(),
         Downloader::Other(command) => format!("with {}", words(&command).into_iter().next().unwrap_or_default()),
     };
@@ -198,7 +218,7 @@ fn ours(facts: &Inspection) -> Option<(&PacmanConf, Vec<String>)> {
 }
 
 fn xfer_words(facts: &Inspection) -> Vec<Finding> {
-    let Some((_, words)) = ours(facts) else { return vec![] };
+    let Some((_, words)) = ours(facts) else { return urlless(facts).into_iter().collect() };
     let mut found = Vec::new();
     for variable in ["%u", "%o"] {
         if words.iter().any(|word| word == variable) {
@@ -215,6 +235,14 @@ fn xfer_words(facts: &Inspection) -> Vec<Finding> {
         found.push(Finding::error("XferCommand does not call `pkgswarm xfer`", BY_HAND));
     }
     found
+}
+
+/// Finds an XferCommand of another program that gets no URL.
+fn urlless(facts: &Inspection) -> Option<Finding> {
+    let command = facts.pacman.conf.as_ref().ok()?.xfer_command.as_ref()?;
+    let words = words(command);
+    let says = "the XferCommand has no word %u, so its program is not told what to download";
+    (!words.iter().any(|word| word == "%u")).then(|| Finding::error(says, "sudo pkgswarm setup"))
 }
 
 fn xfer_program(facts: &Inspection) -> Vec<Finding> {

@@ -14,6 +14,7 @@ use crate::pacman::prefetch::state::PrefetchState;
 
 pub(crate) mod audit;
 pub(crate) mod daemon;
+pub(crate) mod endpoint;
 pub(crate) mod file;
 pub(crate) mod index;
 pub(crate) mod kubo;
@@ -22,6 +23,7 @@ pub(crate) mod store;
 pub(crate) mod units;
 
 use daemon::DaemonView;
+use endpoint::EndpointFacts;
 use index::IndexFacts;
 use kubo::{KuboQuestion, KuboView};
 use pacman::PacmanFacts;
@@ -56,6 +58,8 @@ pub(crate) struct Inspection {
     pub(crate) kubo: KuboView,
     /// Our own daemon.
     pub(crate) daemon: DaemonView,
+    /// The endpoint for pacman's own downloader.
+    pub(crate) endpoint: EndpointFacts,
 }
 
 impl Inspection {
@@ -65,7 +69,8 @@ impl Inspection {
             let here = scope.spawn(|| {
                 let pacman = PacmanFacts::examine(settings, now);
                 let system = SystemFacts::look(settings, pacman.conf.as_ref().ok());
-                Self { pacman, system, indexes: index::look(settings, now), ..Self::default() }
+                let endpoint = EndpointFacts::examine(env, settings, pacman.conf.as_ref().ok(), DAEMON_EXAMINATION);
+                Self { pacman, system, endpoint, indexes: index::look(settings, now), ..Self::default() }
             });
             let kubo = KuboView::ask(env, settings, KuboQuestion::Configuration, EXAMINATION);
             let (kubo, daemon) = asked(kubo, DaemonView::ask(settings, DAEMON_EXAMINATION));
@@ -77,7 +82,11 @@ impl Inspection {
     /// Looks at what is in use: needs two seconds at most, and tells nothing of configurations.
     pub(crate) fn glance(env: &Env, settings: &Settings, now: SystemTime) -> Self {
         std::thread::scope(|scope| {
-            let pacman = scope.spawn(|| PacmanFacts::glance(settings, GLANCE));
+            let pacman = scope.spawn(|| {
+                let pacman = PacmanFacts::glance(settings, GLANCE);
+                let endpoint = EndpointFacts::glance(settings, pacman.conf.as_ref().ok(), DAEMON_GLANCE);
+                (pacman, endpoint)
+            });
             let kubo = KuboView::ask(env, settings, KuboQuestion::Use, GLANCE);
             let daemon = async {
                 match settings.lan {
@@ -86,9 +95,11 @@ impl Inspection {
                 }
             };
             let (kubo, daemon) = asked(kubo, daemon);
+            let (pacman, endpoint) = pacman.join().expect("asking pacman-conf does not panic");
             Self {
                 now: clock::unix(now),
-                pacman: pacman.join().expect("asking pacman-conf does not panic"),
+                pacman,
+                endpoint,
                 stores: store::in_use(settings),
                 updates: store::updates(settings),
                 indexes: index::look(settings, now),

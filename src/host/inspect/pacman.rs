@@ -1,6 +1,7 @@
 //! The installation of pacman: its release, its configuration, the program that it downloads with, and what lies about
 //! in its directories.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use crate::base::fsx;
 use crate::base::users::{self, Access, User};
 use crate::config::Settings;
+use crate::lists::pacman::entries::entries;
 use crate::lists::pacman::pacman_conf::PacmanConf;
 use crate::lists::pacman::question::{ConfError, ConfQuestion};
 use crate::lists::pacman::version::{self, Version};
@@ -50,6 +52,9 @@ pub(crate) struct PacmanFacts {
 pub(crate) struct Leftovers {
     /// `download-XXXXXX` directories that belong to no running pacman.
     pub(crate) downloads: Vec<PathBuf>,
+    /// Partial files in the caches that are as long as the whole file: pacman neither asks for such a package nor finds
+    /// it.
+    pub(crate) complete_parts: Vec<PathBuf>,
     /// Sync databases that are closed to the download user, each with the closed path on the way.
     pub(crate) closed_databases: Vec<(PathBuf, PathBuf)>,
 }
@@ -133,8 +138,30 @@ fn look_about(conf: &PacmanConf) -> Leftovers {
     databases.sort();
     databases.dedup();
     let closed = |path: PathBuf| closed_to(runner(conf), &path).map(|obstacle| (path, obstacle));
+    left.complete_parts = complete_parts(conf, &databases);
     left.closed_databases = databases.into_iter().filter_map(closed).collect();
     left
+}
+
+/// Finds partial files in the caches that are not shorter than a database says of the whole ones, which are not there.
+/// Source: pacman 7.1.0, `lib/libalpm/sync.c`, compute_download_size.
+fn complete_parts(conf: &PacmanConf, databases: &[PathBuf]) -> Vec<PathBuf> {
+    let files = conf.cache_dirs.iter().flat_map(|dir| names(dir));
+    let parts: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "part")).collect();
+    let whole = |part: &Path| Some(part.file_stem()?.to_str()?.to_owned());
+    let is_alone =
+        |part: &PathBuf| whole(part).is_some_and(|name| !conf.cache_dirs.iter().any(|dir| dir.join(&name).exists()));
+    let parts: Vec<PathBuf> = parts.into_iter().filter(is_alone).collect();
+    if parts.is_empty() {
+        return parts;
+    }
+    let listed = databases.iter().filter_map(|path| fsx::open_followed(path).ok()).filter_map(|db| entries(&db).ok());
+    let sizes: HashMap<String, u64> = listed.flatten().map(|entry| (entry.name.to_string(), entry.size)).collect();
+    let is_complete = |part: &PathBuf| {
+        let size = whole(part).and_then(|name| sizes.get(&name).copied());
+        size.is_some_and(|size| fs::metadata(part).is_ok_and(|found| found.is_file() && found.len() >= size))
+    };
+    parts.into_iter().filter(is_complete).collect()
 }
 
 /// Returns the closed path that keeps the download user from reading `path`, which exists as far as can be told.

@@ -49,7 +49,16 @@ fn asked(words: &[&str], patience: Duration) -> Result<String, SilentError> {
 
 /// Asks `systemctl is-enabled`; `scope` are words before that: `--global` for units of users' sessions.
 pub(crate) fn state(scope: &[&str], unit: &str) -> UnitState {
-    let (said, message) = match systemctl(&[scope, &["is-enabled", unit]].concat()) {
+    state_within(scope, unit, PATIENCE)
+}
+
+/// Asks the same about a unit of the system, for a page that is shown.
+pub(super) fn glance(unit: &str) -> UnitState {
+    state_within(&[], unit, GLANCE)
+}
+
+fn state_within(scope: &[&str], unit: &str, patience: Duration) -> UnitState {
+    let (said, message) = match asked(&[scope, &["is-enabled", unit]].concat(), patience) {
         Ok(said) => (said, String::new()),
         Err(SilentError::Refused { output, message, .. }) => (output, message),
         Err(SilentError::Program { .. }) => return UnitState::NoSystemctl,

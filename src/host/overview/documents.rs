@@ -7,6 +7,7 @@ use super::{Examined, Overview, RunningFile};
 use crate::host::doctor::{Check, Finding, Level};
 use crate::host::inspect::Inspection;
 use crate::host::inspect::daemon::DaemonView;
+use crate::host::inspect::endpoint::{EndpointAnswer, EndpointFacts};
 use crate::host::inspect::kubo::KuboView;
 use crate::host::inspect::pacman::Downloader;
 use crate::store::stats::Stats;
@@ -22,11 +23,12 @@ pub(crate) fn whole(overview: &Overview) -> Value {
         "running": overview.running.iter().map(of_file).collect::<Vec<_>>(),
         "stats": overview.traffic.lately.as_ref().map(stats).ok(),
         "doctor": examined(&overview.examined),
-        "endpoint": {"files": overview.endpoint.files, "sent": overview.endpoint.sent},
     });
     if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
         document.extend(more);
     }
+    document["endpoint"]["files"] = overview.endpoint.files.into();
+    document["endpoint"]["sent"] = overview.endpoint.sent.into();
     document
 }
 
@@ -83,7 +85,7 @@ pub(crate) fn stats(stats: &Stats) -> Value {
 
 /// Returns what is in use.
 pub(crate) fn status(glance: &Glance<'_>) -> Value {
-    let Inspection { now, pacman, stores, updates, indexes, kubo, daemon, .. } = glance.found;
+    let Inspection { now, pacman, stores, updates, indexes, kubo, daemon, endpoint, .. } = glance.found;
     let indexes = indexes.iter().map(|index| {
         let manifest = index.manifest();
         let expires = manifest.map(|manifest| manifest.expires);
@@ -104,7 +106,7 @@ pub(crate) fn status(glance: &Glance<'_>) -> Value {
     let checked = (updates.checked > 0).then_some(updates.checked);
     let (uses, why) = match pacman.conf.as_ref().map(Downloader::of) {
         Ok(Downloader::Ours(_)) => (Some(true), None),
-        Ok(Downloader::BuiltIn) => (Some(false), None),
+        Ok(Downloader::BuiltIn) => (Some(!endpoint.repos.is_empty()), None),
         Ok(Downloader::Other(command)) => (Some(false), Some(command)),
         Err(why) => (None, Some(why.clone())),
     };
@@ -112,6 +114,7 @@ pub(crate) fn status(glance: &Glance<'_>) -> Value {
         "pacman": {"uses": uses, "why": why},
         "kubo": of_kubo(kubo),
         "daemon": of_daemon(daemon),
+        "endpoint": of_endpoint(endpoint),
         "indexes": indexes.collect::<Vec<_>>(),
         "stores": stores.collect::<Vec<_>>(),
         "updates": {"checked": checked, "pending": updates.updates},
@@ -131,6 +134,21 @@ fn of_kubo(kubo: &KuboView) -> Value {
             })
         }
     }
+}
+
+/// Returns the endpoint's address and use; `answers` is null where it was not asked.
+fn of_endpoint(endpoint: &EndpointFacts) -> Value {
+    let (answers, why) = match &endpoint.answer {
+        EndpointAnswer::NotAsked => (None, None),
+        EndpointAnswer::Ours => (Some(true), None),
+        EndpointAnswer::Refused => (Some(false), Some("nothing listens there".to_owned())),
+        EndpointAnswer::Silent => (Some(false), Some("it does not answer".to_owned())),
+        EndpointAnswer::Another(name) => (Some(false), Some(format!("another program listens there: {name}"))),
+    };
+    json!({
+        "enabled": endpoint.is_enabled, "address": endpoint.address, "repos": endpoint.repos, "answers": answers,
+        "why": why,
+    })
 }
 
 /// Returns the daemon's own report, and whether it runs.

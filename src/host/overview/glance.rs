@@ -4,6 +4,7 @@ use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::host::inspect::Inspection;
 use crate::host::inspect::daemon::{DaemonReport, DaemonView, NetworkView};
+use crate::host::inspect::endpoint::EndpointAnswer;
 use crate::host::inspect::index::IndexFacts;
 use crate::host::inspect::kubo::KuboView;
 use crate::host::inspect::pacman::Downloader;
@@ -44,11 +45,31 @@ impl Glance<'_> {
     pub(crate) fn pacman(&self) -> Cell {
         match self.found.pacman.conf.as_ref().map(Downloader::of) {
             Ok(Downloader::Ours(_)) => Cell::of("uses pkgswarm", Tone::Good),
+            Ok(Downloader::BuiltIn) if !self.found.endpoint.repos.is_empty() => {
+                Cell::of("asks the endpoint", Tone::Good)
+            }
             Ok(Downloader::BuiltIn) => Cell::of("downloads by itself", Tone::Poor).next("sudo pkgswarm setup"),
             Ok(Downloader::Other(command)) => {
                 Cell::of(format!("uses another program: {command}"), Tone::Poor).next("sudo pkgswarm setup")
             }
             Err(why) => Cell::of(format!("not known: {why}"), Tone::Poor),
+        }
+    }
+
+    /// Tells whether the endpoint answers, and for which repositories pacman asks it.
+    pub(crate) fn endpoint(&self) -> Cell {
+        let found = &self.found.endpoint;
+        let named = match found.repos.len() {
+            0 => "no repository in pacman.conf names it".to_owned(),
+            _ => format!("for {}", found.repos.join(", ")),
+        };
+        let wrong = |what: String, tone| Cell::of(what, tone).then(format!("; {named}")).next("pkgswarm doctor");
+        match &found.answer {
+            EndpointAnswer::NotAsked => "off".into(),
+            EndpointAnswer::Ours => Cell::of("on", Tone::Good).then(format!(" at {}: {named}", found.address)),
+            EndpointAnswer::Refused => wrong(format!("off: nothing listens at {}", found.address), Tone::Poor),
+            EndpointAnswer::Silent => wrong(format!("{} does not answer", found.address), Tone::Bad),
+            EndpointAnswer::Another(_) => wrong(format!("another program has {}", found.address), Tone::Bad),
         }
     }
 
