@@ -18,6 +18,8 @@ const FILES: &[&str] = &[
     "usr/lib/pkgswarm/pkgswarm-full",
     "usr/lib/systemd/system/pkgswarm-daemon.service",
     "usr/lib/systemd/system/pkgswarm-daemon.socket",
+    "usr/lib/systemd/system/pkgswarm-endpoint.service",
+    "usr/lib/systemd/system/pkgswarm-endpoint.socket",
     "usr/lib/systemd/system/pkgswarm-index.service",
     "usr/lib/systemd/system/pkgswarm-index.timer",
     "usr/lib/systemd/system/pkgswarm-prefetch.service",
