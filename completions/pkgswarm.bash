@@ -1279,14 +1279,18 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__setup)
-            opts="-y -n -q -v -h --undo --only --yes --dry-run --json --set --quiet --verbose --help"
+            opts="-y -n -q -v -h --undo --door --only --yes --dry-run --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --door)
+                    COMPREPLY=($(compgen -W "xfer cache both" -- "${cur}"))
+                    return 0
+                    ;;
                 --only)
-                    COMPREPLY=($(compgen -W "pacman index prefetch notify kubo daemon lan" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "endpoint pacman parallel index prefetch notify kubo daemon lan" -- "${cur}"))
                     return 0
                     ;;
                 --set)

@@ -7,6 +7,7 @@ use crate::base::env::{Env, HANDOVER};
 use crate::base::error::{self, Error};
 use crate::cmd::cli::SetupArgs;
 use crate::config::{Settings, layers};
+use crate::host::setup::door::PacmanDoor;
 use crate::host::setup::record::SetupRecord;
 use crate::host::setup::{self, Context, SetupOffer, SetupPart};
 use crate::report;
@@ -23,25 +24,27 @@ struct PartOutcome {
 /// Runs the command. A failed part does not stop the others; the first failure is the status.
 pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
     let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
-    let context = Context { env, settings, flags: &flags, daemon_comes: false };
     refuse_without_root(env, settings, args)?;
     let mut record = SetupRecord::read(env, settings)?;
-    let wanted = |part: &SetupPart| match args.only.is_empty() {
-        // Sharing needs a request of its own: neither a script nor a hasty answer enables it.
-        true => args.undo || !args.yes || !matches!(part, SetupPart::Daemon | SetupPart::Lan),
-        false => args.only.contains(part),
-    };
-    let mut parts: Vec<SetupPart> = SetupPart::ALL.into_iter().filter(wanted).collect();
+    let door = args.door.or(record.done.door).unwrap_or_default();
+    let context = Context { env, settings, flags: &flags, daemon_comes: false, door, door_comes: false };
+    let mut parts = parts(&record, door, args);
     if !(args.yes || args.dry_run || args.json) {
         return dialogue::run(&context, &mut record, &parts, args);
     }
     if args.undo {
         parts.reverse();
     }
-    let (mut status, mut proposed) = (0, Vec::new());
+    let (mut status, mut proposed, mut refused) = (0, Vec::new(), Vec::new());
     for part in parts {
-        let daemon_comes = proposed.contains(&SetupPart::Daemon);
-        let outcome = one(&Context { daemon_comes, ..context }, &mut record, part, args);
+        let [daemon_comes, door_comes] = [SetupPart::Daemon, SetupPart::Pacman].map(|part| proposed.contains(&part));
+        let outcome = match part {
+            // pacman is not led to an address at which another program may listen.
+            SetupPart::Pacman if refused.contains(&SetupPart::Endpoint) && !args.undo => {
+                Err(Error::local("pacman", "not done, because endpoint failed"))
+            }
+            _ => one(&Context { daemon_comes, door_comes, ..context }, &mut record, part, args),
+        };
         let outcome = outcome.unwrap_or_else(|e| {
             let said = report_of(&e);
             if status == 0 {
@@ -52,8 +55,10 @@ pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &Setup
             }
             PartOutcome { state: "refused", change: String::new(), said }
         });
-        if outcome.state == "proposed" {
-            proposed.push(part);
+        match outcome.state {
+            "proposed" => proposed.push(part),
+            "refused" => refused.push(part),
+            _ => {}
         }
         tell(part, &outcome, args.json)?;
     }
@@ -65,6 +70,29 @@ pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &Setup
         });
     }
     Ok(status)
+}
+
+/// Lists the parts to work on, in the order of setting up.
+fn parts(record: &SetupRecord, door: PacmanDoor, args: &SetupArgs) -> Vec<SetupPart> {
+    let wanted = |part: &SetupPart| {
+        if !args.only.is_empty() {
+            return args.only.contains(part);
+        }
+        match part {
+            SetupPart::Endpoint => record.has(*part) || !args.undo && door.has_endpoint(),
+            // What pacman.conf gets back as a whole has that in it.
+            SetupPart::Parallel => !args.undo && !args.yes && door.has_endpoint(),
+            // Sharing needs a request of its own: neither a script nor a hasty answer enables it.
+            SetupPart::Daemon | SetupPart::Lan => args.undo || !args.yes,
+            _ => true,
+        }
+    };
+    let mut parts: Vec<SetupPart> = SetupPart::ALL.into_iter().filter(wanted).collect();
+    if !args.undo && !door.has_endpoint() {
+        // Nothing names the endpoint any more when it goes.
+        parts.sort_by_key(|part| *part == SetupPart::Endpoint);
+    }
+    parts
 }
 
 /// Refuses work on this system to a user who may not do it, before any of it is begun. Kubo may be a user's own, and
@@ -109,7 +137,8 @@ fn one(
     part: SetupPart,
     args: &SetupArgs,
 ) -> Result<PartOutcome, Error> {
-    let offer = if args.undo { setup::offer_undo(context, part, record)? } else { setup::offer(context, part)? };
+    let offer =
+        if args.undo { setup::offer_undo(context, part, record)? } else { setup::offer(context, part, record)? };
     let change = match offer {
         SetupOffer::Nothing(why) => {
             return Ok(PartOutcome { state: "unchanged", change: String::new(), said: vec![why] });

@@ -49,6 +49,7 @@ mod screens_index;
 mod screens_machine;
 mod screens_xfer;
 mod setup;
+mod setup_doors;
 mod slow_sources;
 mod small_disk;
 mod stats;

@@ -13,7 +13,7 @@ use crate::support::{FakeKubo, World};
 const MARK: &str = "# Written by `pkgswarm setup`; `pkgswarm setup --undo` takes it back.";
 
 /// Makes a machine with this pacman.conf and pacman 7.1.0.
-fn machine(text: &[u8]) -> World {
+pub(super) fn machine(text: &[u8]) -> World {
     let world = World::new();
     for (name, included) in INCLUDED {
         fs::write(world.path(name), included).unwrap();
@@ -28,11 +28,11 @@ fn setup(world: &World, more: &[&str]) -> Run {
     world.run(&[&["setup", "--only", "pacman"], more].concat())
 }
 
-fn conf(world: &World) -> Vec<u8> {
+pub(super) fn conf(world: &World) -> Vec<u8> {
     fs::read(world.path("pacman.conf")).unwrap()
 }
 
-fn understood(world: &World) -> String {
+pub(super) fn understood(world: &World) -> String {
     let mut command = Command::new(world.path("bin/pacman-conf"));
     let run = command.arg("--config").arg(world.path("pacman.conf")).output().unwrap();
     assert!(run.status.success(), "{run:?}");
@@ -40,7 +40,7 @@ fn understood(world: &World) -> String {
 }
 
 /// Returns the XferCommand that setup writes.
-fn ours() -> String {
+pub(super) fn ours() -> String {
     format!("XferCommand = {} xfer %u %o", binary().display())
 }
 

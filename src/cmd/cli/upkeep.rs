@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::JsonArgs;
 use crate::host::setup::SetupPart;
+use crate::host::setup::door::PacmanDoor;
 
 /// Verbs of `store`.
 #[derive(Subcommand, Debug)]
@@ -58,12 +59,17 @@ pub(crate) struct SetupArgs {
     /// Undo what setup did
     #[arg(long)]
     pub(crate) undo: bool,
+    /// The way on which pacman reaches pkgswarm [default: as it is, else xfer]
+    ///
+    /// xfer serves pacman's command line and needs no process that runs. cache serves pacman's own downloader, with its bars and parallel downloads, and every front-end of libalpm, through an endpoint on this machine; it needs pacman 6.1. With both, pacman's command line uses XferCommand and front-ends use the endpoint. Another door replaces the one before.
+    #[arg(long, value_name = "DOOR", conflicts_with = "undo")]
+    pub(crate) door: Option<PacmanDoor>,
     /// Only these parts; may be repeated [default: all]
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) only: Vec<SetupPart>,
     /// Do not ask
     ///
-    /// Sharing is then set up only where --only names daemon and lan.
+    /// Sharing is then set up only where --only names daemon and lan, and more parallel downloads only where it names parallel.
     #[arg(short = 'y', long, conflicts_with = "dry_run")]
     pub(crate) yes: bool,
     /// Show what would be changed, and change nothing

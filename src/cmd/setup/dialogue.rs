@@ -22,8 +22,17 @@ struct Question {
 }
 
 /// In the order in which they are asked.
-const QUESTIONS: [Question; 5] = [
-    Question { parts: &[SetupPart::Pacman], title: "Have pacman download with pkgswarm", default: Answer::Yes },
+const QUESTIONS: [Question; 6] = [
+    Question {
+        parts: &[SetupPart::Endpoint, SetupPart::Pacman],
+        title: "Have pacman download with pkgswarm",
+        default: Answer::Yes,
+    },
+    Question {
+        parts: &[SetupPart::Parallel],
+        title: "Have pacman ask the endpoint for more files at a time",
+        default: Answer::Yes,
+    },
     Question { parts: &[SetupPart::Index], title: "Refresh the indexes in use, every hour", default: Answer::Yes },
     Question {
         parts: &[SetupPart::Prefetch, SetupPart::Notify],
@@ -49,6 +58,12 @@ const INDENT: &str = "     ";
 struct Asked<'q> {
     question: &'q Question,
     changes: Vec<(SetupPart, Box<dyn Change>)>,
+}
+
+impl Asked<'_> {
+    fn has(&self, part: SetupPart) -> bool {
+        self.changes.iter().any(|(one, _)| *one == part)
+    }
 }
 
 /// Asks about `parts`, and makes or undoes what is agreed to. Returns the exit status.
@@ -96,7 +111,18 @@ pub(super) fn run(
     }
     let of = asked.len();
     let mut is_in_use = left.iter().any(|(part, _)| *part == SetupPart::Pacman);
-    for (number, Asked { question, changes }) in (1..).zip(asked) {
+    for (number, Asked { question, mut changes }) in (1..).zip(asked) {
+        if question.parts == [SetupPart::Parallel] && !args.undo {
+            // It depends on the answer before.
+            match setup::offer(context, SetupPart::Parallel, record) {
+                Ok(SetupOffer::Change(change)) => changes = vec![(SetupPart::Parallel, change)],
+                Ok(SetupOffer::Nothing(_)) => continue,
+                Err(e) => {
+                    fail(&e);
+                    continue;
+                }
+            }
+        }
         show(&|screen| {
             screen.gap();
             screen
@@ -161,10 +187,11 @@ fn offers(
         let mut changes: Vec<(SetupPart, Box<dyn Change>)> = Vec::new();
         for part in question.parts.iter().copied().filter(|part| parts.contains(part)) {
             let has_daemon = changes.iter().any(|(part, _)| *part == SetupPart::Daemon);
-            let context = Context { daemon_comes: has_daemon, ..*context };
+            let door_comes = asked.iter().any(|asked: &Asked<'_>| asked.has(SetupPart::Pacman));
+            let context = Context { daemon_comes: has_daemon, door_comes, ..*context };
             let offer = match is_undo {
                 true => setup::offer_undo(&context, part, record),
-                false => setup::offer(&context, part),
+                false => setup::offer(&context, part, record),
             };
             match offer {
                 Ok(SetupOffer::Change(change)) => changes.push((part, change)),
@@ -172,7 +199,7 @@ fn offers(
                 Err(e) => fail(&e),
             }
         }
-        if is_undo {
+        if is_undo || !context.door.has_endpoint() && changes.iter().any(|(part, _)| *part == SetupPart::Endpoint) {
             changes.reverse();
         }
         if !changes.is_empty() {
@@ -190,6 +217,8 @@ fn title(question: &Question, changes: &[(SetupPart, Box<dyn Change>)], is_undo:
         [(SetupPart::Lan, _)] if is_undo => "Trust in networks",
         [(SetupPart::Lan, _)] => "Trust the network that this machine is in",
         [(SetupPart::Daemon, _)] if !is_undo => "Share packages with trusted networks",
+        [(SetupPart::Endpoint, _)] if is_undo => "The endpoint for pacman's own downloader",
+        [(SetupPart::Endpoint, _)] => "Enable the endpoint for pacman's own downloader",
         _ => question.title,
     }
 }

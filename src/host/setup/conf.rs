@@ -1,69 +1,119 @@
-//! The change to pacman.conf, as text: our `XferCommand` goes into `[options]`, and those that are there become comments.
+//! The change to pacman.conf, as text: a line of ours goes into `[options]`, and those with the same key become
+//! comments; a line of ours goes below the header of each repository.
 //!
 //! Lines are read as pacman reads them (pacman 7.1.0, `src/common/ini.c`): trimmed of white space, which `\r` is as
-//! well; a `#` at the start makes a comment; `[name]` opens a section, as often as it likes; the last `XferCommand`
-//! wins. Whether pacman understands the result as meant, `pacman-conf` says before anything is written
-//! ([`super::pacman`]).
+//! well; a `#` at the start makes a comment; `[name]` opens a section, as often as it likes; the last value of an
+//! option wins, and of `CacheServer` all count, in their order. Whether pacman understands the result as meant,
+//! `pacman-conf` says before anything is written ([`super::pacman`]).
 
 /// The beginning of our lines.
 const MARK: &str = "# Written by `pkgswarm setup`; `pkgswarm setup --undo` takes it back.";
 
-/// One line as pacman sees it.
+/// The key of our lines in the sections of repositories.
+const CACHE: &str = "CacheServer";
+
+/// One line as pacman sees it, in search of a key.
 #[derive(PartialEq, Eq, Debug)]
 enum PacmanConfLine<'a> {
     /// `[name]`
     Section(&'a [u8]),
-    /// `XferCommand = …`
-    Command,
+    /// `key = …`, with the value.
+    Value(&'a [u8]),
     /// The same behind a `#`, as pacman's own file has it for an example.
     Example,
     /// Anything else.
     Other,
 }
 
-/// Returns `text` with `command` as the value of `XferCommand`. All other bytes stay; comments are all that is
-/// added to lines.
+/// Returns `text` with `value` as that of the option `key`, or without the option. All other bytes stay; comments are
+/// all that is added to lines.
 ///
-/// Ours goes below the last `XferCommand`, commented out or not, of any `[options]`; else below the first `[options]`;
-/// else, with an `[options]` of its own, to the end.
-pub(crate) fn with_command(text: &[u8], command: &str) -> Vec<u8> {
+/// Ours goes below the last line of the key, commented out or not, of any `[options]`; else below the first
+/// `[options]`; else, with an `[options]` of its own, to the end.
+pub(crate) fn with_option(text: &[u8], key: &str, value: Option<&str>) -> Vec<u8> {
     let (mut in_options, mut header, mut last) = (false, None, None);
     let mut lines: Vec<(bool, &[u8])> = Vec::new();
     for raw in text.split_inclusive(|byte| *byte == b'\n') {
-        let line = read(raw);
+        let line = read(raw, key);
         if let PacmanConfLine::Section(name) = line {
             in_options = name == b"options";
             header = header.or(in_options.then_some(lines.len()));
         }
-        let is_command = in_options && line == PacmanConfLine::Command;
-        if is_command || in_options && line == PacmanConfLine::Example {
+        let is_value = in_options && matches!(line, PacmanConfLine::Value(_));
+        if is_value || in_options && line == PacmanConfLine::Example {
             last = Some(lines.len());
         }
-        lines.push((is_command, raw));
+        lines.push((is_value, raw));
     }
     let mut out = Vec::with_capacity(text.len() + 200);
     let below = last.or(header);
-    for (at, (is_command, raw)) in lines.iter().enumerate() {
-        if *is_command {
+    for (at, (is_value, raw)) in lines.iter().enumerate() {
+        if *is_value {
             out.push(b'#');
         }
         out.extend_from_slice(raw);
-        if below == Some(at) {
-            add(&mut out, raw, &format!("{MARK}\nXferCommand = {command}\n"));
+        if let Some(value) = value.filter(|_| below == Some(at)) {
+            add(&mut out, raw, &format!("{MARK}\n{key} = {value}\n"));
         }
     }
-    if below.is_none() {
+    if let Some(value) = value.filter(|_| below.is_none()) {
         let last = lines.last().map_or(&b"\n"[..], |(_, raw)| raw);
-        add(&mut out, last, &format!("\n[options]\n{MARK}\nXferCommand = {command}\n"));
+        add(&mut out, last, &format!("\n[options]\n{MARK}\n{key} = {value}\n"));
     }
     out
 }
 
-/// True if the line that introduces ours is still there.
-pub(crate) fn has_mark(text: &[u8]) -> bool {
-    text.split(|byte| *byte == b'\n').any(|line| trimmed(line) == MARK.as_bytes())
+/// Returns `text` with `url` as the first `CacheServer` of the sections that `is_wanted` names. What is there stays,
+/// `CacheServer` lines included.
+pub(crate) fn with_cache_server(text: &[u8], url: &str, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut seen: Vec<&[u8]> = Vec::new();
+    let mut out = Vec::with_capacity(text.len() + 1000);
+    for raw in text.split_inclusive(|byte| *byte == b'\n') {
+        out.extend_from_slice(raw);
+        if let PacmanConfLine::Section(name) = read(raw, CACHE)
+            && name != b"options"
+            && !seen.contains(&name)
+            && is_wanted(name)
+        {
+            seen.push(name);
+            add(&mut out, raw, &format!("{MARK}\n{CACHE} = {url}\n"));
+        }
+    }
+    out
 }
 
+/// Returns `text` without what [`with_cache_server`] adds, wherever that stands.
+pub(crate) fn without_cache_server(text: &[u8], url: &str) -> Vec<u8> {
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let is_ours = |at: usize| {
+        let next = lines.get(at + 1).map(|raw| read(raw, CACHE));
+        is_mark(lines[at]) && next == Some(PacmanConfLine::Value(url.as_bytes()))
+    };
+    let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
+    while let Some(raw) = lines.get(at) {
+        if !is_ours(at) {
+            out.extend_from_slice(raw);
+            at += 1;
+            continue;
+        }
+        at += 2;
+        if !lines[at - 1].ends_with(b"\n") {
+            // The line before had no ending either.
+            let ending = if out.ends_with(b"\r\n") { 2 } else { usize::from(out.ends_with(b"\n")) };
+            out.truncate(out.len() - ending);
+        }
+    }
+    out
+}
+
+/// Counts the lines that introduce ours.
+pub(crate) fn marks(text: &[u8]) -> usize {
+    text.split(|byte| *byte == b'\n').filter(|line| is_mark(line)).count()
+}
+
+fn is_mark(line: &[u8]) -> bool {
+    trimmed(line) == MARK.as_bytes()
+}
 /// Adds lines after `before`, with its line endings.
 fn add(out: &mut Vec<u8>, before: &[u8], lines: &str) {
     let ending = if before.ends_with(b"\r\n") { "\r\n" } else { "\n" };
@@ -76,20 +126,19 @@ fn add(out: &mut Vec<u8>, before: &[u8], lines: &str) {
     out.extend_from_slice(lines.as_bytes());
 }
 
-fn read(raw: &[u8]) -> PacmanConfLine<'_> {
+fn read<'a>(raw: &'a [u8], key: &str) -> PacmanConfLine<'a> {
     let line = trimmed(raw);
     if let [b'[', name @ .., b']'] = line {
         return PacmanConfLine::Section(name);
     }
-    let is_key = |line: &[u8]| {
-        let key = line.split(|byte| *byte == b'=').next().unwrap_or_default();
-        line.contains(&b'=') && trimmed(key) == b"XferCommand"
+    let value = |line: &'a [u8]| {
+        let at = line.iter().position(|byte| *byte == b'=')?;
+        (trimmed(&line[..at]) == key.as_bytes()).then(|| trimmed(&line[at + 1..]))
     };
     match line {
-        [b'#', rest @ ..] if is_key(rest) => PacmanConfLine::Example,
+        [b'#', rest @ ..] if value(rest).is_some() => PacmanConfLine::Example,
         [b'#', ..] => PacmanConfLine::Other,
-        _ if is_key(line) => PacmanConfLine::Command,
-        _ => PacmanConfLine::Other,
+        _ => value(line).map_or(PacmanConfLine::Other, PacmanConfLine::Value),
     }
 }
 
@@ -117,7 +166,7 @@ mod tests {
 
     fn changed(text: &str) -> String {
         let ours = format!("{MARK}\nXferCommand = us\n");
-        let text = String::from_utf8(with_command(text.as_bytes(), "us")).unwrap();
+        let text = String::from_utf8(with_option(text.as_bytes(), "XferCommand", Some("us"))).unwrap();
         text.replace(&ours, "<us>\n").replace(&ours.replace('\n', "\r\n"), "<us>\r\n").replace(ours.trim_end(), "<us>")
     }
 
@@ -152,7 +201,10 @@ mod tests {
             ),
         ] {
             assert_eq!(changed(before), after);
-            assert!(!has_mark(before.as_bytes()) && has_mark(&with_command(before.as_bytes(), "us")));
+            assert_eq!(
+                (marks(before.as_bytes()), marks(&with_option(before.as_bytes(), "XferCommand", Some("us")))),
+                (0, 1)
+            );
         }
     }
 
@@ -160,6 +212,43 @@ mod tests {
     fn lines_go_on_ending_as_they_do() {
         assert_eq!(changed("[options]\r\nColor\r\n"), "[options]\r\n<us>\r\nColor\r\n");
         assert_eq!(changed("[options]"), "[options]\n<us>");
+    }
+
+    #[test]
+    fn an_option_is_taken_out_and_its_example_stays() {
+        let without = |text: &str| String::from_utf8(with_option(text.as_bytes(), "XferCommand", None)).unwrap();
+        assert_eq!(
+            without("[options]\n#XferCommand = a\n XferCommand = b\n"),
+            "[options]\n#XferCommand = a\n# XferCommand = b\n"
+        );
+        assert_eq!(without("[options]\nColor\n"), "[options]\nColor\n");
+        assert_eq!(without("[core]\nXferCommand = b\n"), "[core]\nXferCommand = b\n");
+    }
+
+    #[test]
+    fn our_cache_server_is_the_first_of_each_repository_and_is_taken_out_again() {
+        for (before, after) in [
+            ("[options]\nColor\n[core]\nServer = x\n", "[options]\nColor\n[core]\n<us>\nServer = x\n"),
+            (
+                "[core]\nCacheServer = y\n[extra]\nInclude = m\n",
+                "[core]\n<us>\nCacheServer = y\n[extra]\n<us>\nInclude = m\n",
+            ),
+            ("#[core]\n [core] \r\nServer = x\r\n", "#[core]\n [core] \r\n<us>\r\nServer = x\r\n"),
+            (
+                "[local]\nServer = x\n[core]\nServer = x\n[core]\n",
+                "[local]\nServer = x\n[core]\n<us>\nServer = x\n[core]\n",
+            ),
+            ("[options]\n[core]", "[options]\n[core]\n<us>"),
+            ("[core]\r\nServer = x\r\n[extra]", "[core]\r\n<us>\r\nServer = x\r\n[extra]\n<us>"),
+        ] {
+            let ours = format!("{MARK}\nCacheServer = us\n");
+            let text = with_cache_server(before.as_bytes(), "us", |name| name != b"local");
+            let shown = String::from_utf8(text.clone()).unwrap().replace(&ours, "<us>\n");
+            let shown = shown.replace(&ours.replace('\n', "\r\n"), "<us>\r\n").replace(ours.trim_end(), "<us>");
+            assert_eq!(shown, after);
+            assert_eq!(String::from_utf8(without_cache_server(&text, "us")).unwrap(), before);
+            assert_eq!(without_cache_server(&text, "another"), text, "lines of another address are not these");
+        }
     }
 
     #[test]

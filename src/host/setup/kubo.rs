@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use super::record::{KuboValue, SetupRecord};
 use super::{Change, Context, SetupOffer};
+use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
-use crate::config::AskPolicy;
+use crate::config::{AskPolicy, Settings};
 use crate::host::inspect::kubo::client;
 use crate::net::kubo::{self, Kubo, KuboError};
 use crate::pacman::handover;
@@ -232,7 +233,7 @@ fn by_child(context: &Context<'_>, more: &[&str]) -> Result<SetupOffer, Error> {
         let own = ["setup", "--only", "kubo", "--json", last].into_iter().chain(more.iter().copied());
         context.flags.iter().cloned().chain(own.map(OsString::from)).collect()
     };
-    let said = hear(context, &words("--dry-run"))?;
+    let said = hear((context.env, context.settings), &words("--dry-run"))?;
     if said.state == "refused" {
         return Err(Error::local("kubo", said.said.join("; ")).hint("`pkgswarm doctor` says more about Kubo"));
     }
@@ -241,15 +242,15 @@ fn by_child(context: &Context<'_>, more: &[&str]) -> Result<SetupOffer, Error> {
     }
     let (env, settings, words) = (context.env.clone(), context.settings.clone(), words("--yes"));
     let apply = move || {
-        let said = hear(&Context { env: &env, settings: &settings, flags: &[], daemon_comes: false }, &words)?;
+        let said = hear((&env, &settings), &words)?;
         if said.state == "changed" { Ok(said.said) } else { Err(Error::local("kubo", said.said.join("; "))) }
     };
     Ok(SetupOffer::Change(Box::new(Child { shown: said.change, apply: Box::new(apply) })))
 }
 
-fn hear(context: &Context<'_>, words: &[OsString]) -> Result<ChildReport, Error> {
+fn hear((env, settings): (&Env, &Settings), words: &[OsString]) -> Result<ChildReport, Error> {
     let only_looks = words.iter().any(|word| word == "--dry-run");
-    let text = handover::hear(context.env, context.settings, words, only_looks)?;
+    let text = handover::hear(env, settings, words, only_looks)?;
     serde_json::from_str(text.trim())
         .map_err(|e| Error::local("kubo", format!("malformed reply of the unprivileged child: {e}")))
 }

@@ -16,6 +16,8 @@ use crate::config::Settings;
 
 mod conf;
 mod diff;
+pub(crate) mod door;
+mod endpoint;
 mod file;
 mod kubo;
 mod lan;
@@ -23,6 +25,7 @@ mod pacman;
 pub(crate) mod record;
 mod units;
 
+use door::PacmanDoor;
 use record::SetupRecord;
 use units::Unit;
 
@@ -54,8 +57,12 @@ const DAEMON: Unit = Unit {
 /// A part that can be set up by itself. The words of `--only` and their help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum SetupPart {
-    /// XferCommand in pacman.conf
+    /// The endpoint for pacman's own downloader, where --door names it
+    Endpoint,
+    /// XferCommand and CacheServer in pacman.conf
     Pacman,
+    /// More parallel downloads in pacman.conf, where pacman asks the endpoint
+    Parallel,
     /// The timer that refreshes indexes, where any is in use
     Index,
     /// The timer that fetches pending updates ahead
@@ -72,8 +79,10 @@ pub(crate) enum SetupPart {
 
 impl SetupPart {
     /// All, in the order in which they are offered.
-    pub(crate) const ALL: [SetupPart; 7] = [
+    pub(crate) const ALL: [SetupPart; 9] = [
+        SetupPart::Endpoint,
         SetupPart::Pacman,
+        SetupPart::Parallel,
         SetupPart::Index,
         SetupPart::Prefetch,
         SetupPart::Notify,
@@ -85,7 +94,9 @@ impl SetupPart {
     /// Returns its name on the command line and in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            SetupPart::Endpoint => "endpoint",
             SetupPart::Pacman => "pacman",
+            SetupPart::Parallel => "parallel",
             SetupPart::Index => "index",
             SetupPart::Prefetch => "prefetch",
             SetupPart::Notify => "notify",
@@ -107,6 +118,10 @@ pub(crate) struct Context<'a> {
     pub(crate) flags: &'a [OsString],
     /// True if the daemon is to be enabled in the same run, before its networks are trusted.
     pub(crate) daemon_comes: bool,
+    /// The way on which pacman is to reach this program.
+    pub(crate) door: PacmanDoor,
+    /// True if pacman.conf is to be changed to it in the same run, before its downloads become more.
+    pub(crate) door_comes: bool,
 }
 
 /// The offer of a part.
@@ -139,9 +154,11 @@ pub(crate) trait Change {
 /// # Errors
 /// `Usage` if a configuration is not understood, or the change would break downloads: the hint tells what to do by
 /// hand. `Local` if a file cannot be read or a program cannot be run.
-pub(crate) fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error> {
+pub(crate) fn offer(context: &Context<'_>, part: SetupPart, record: &SetupRecord) -> Result<SetupOffer, Error> {
     match part {
-        SetupPart::Pacman => pacman::offer(context),
+        SetupPart::Endpoint => endpoint::offer(context, record),
+        SetupPart::Pacman => pacman::offer(context, record),
+        SetupPart::Parallel => pacman::offer_parallel(context, record),
         SetupPart::Index if context.settings.indexes.is_empty() => {
             Ok(SetupOffer::Nothing("no index is in use; `pkgswarm index add` adds one".to_owned()))
         }
@@ -160,7 +177,9 @@ pub(crate) fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer
 /// `Usage` if setup's changes cannot be told from later ones: the hint tells what to do by hand.
 pub(crate) fn offer_undo(context: &Context<'_>, part: SetupPart, record: &SetupRecord) -> Result<SetupOffer, Error> {
     match part {
-        SetupPart::Pacman => pacman::offer_undo(context, record),
+        SetupPart::Endpoint => Ok(endpoint::offer_undo(record)),
+        SetupPart::Pacman => pacman::offer_undo(record),
+        SetupPart::Parallel => pacman::offer_undo_parallel(context, record),
         SetupPart::Index => Ok(units::offer_undo(INDEX, record)),
         SetupPart::Prefetch => Ok(units::offer_undo(PREFETCH, record)),
         SetupPart::Notify => Ok(units::offer_undo(NOTIFY, record)),

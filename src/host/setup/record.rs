@@ -13,7 +13,9 @@ use crate::base::env::{Env, HANDOVER};
 use crate::base::error::Error;
 use crate::base::fsx;
 use crate::config::{SYSTEM_STATE, Settings, layers};
+use crate::host::inspect::endpoint;
 use crate::host::setup::SetupPart;
+use crate::host::setup::door::PacmanDoor;
 
 /// Most bytes of any file here.
 const MOST: u64 = 1 << 20;
@@ -33,6 +35,18 @@ pub(crate) struct SetupRecord {
 pub(crate) struct Done {
     /// The changed pacman.conf. Its text before and after is beside this, in files of their own.
     pub(crate) pacman_conf: Option<PathBuf>,
+    /// The door that it was changed to, where that is not `XferCommand` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) door: Option<PacmanDoor>,
+    /// The `CacheServer` that it got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_server: Option<String>,
+    /// The `ParallelDownloads` that it got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parallel: Option<u32>,
+    /// The file of the configuration that enables the endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<PathBuf>,
     /// Units that were enabled by setup.
     pub(crate) units: Vec<String>,
     /// Networks that were trusted by setup.
@@ -90,7 +104,11 @@ impl SetupRecord {
     /// True if it has a change of this part.
     pub(crate) fn has(&self, part: SetupPart) -> bool {
         match part {
+            SetupPart::Endpoint => {
+                self.done.endpoint.is_some() || self.done.units.iter().any(|unit| unit == endpoint::SOCKET)
+            }
             SetupPart::Pacman => self.done.pacman_conf.is_some(),
+            SetupPart::Parallel => self.done.parallel.is_some(),
             SetupPart::Kubo => !self.done.kubo.is_empty(),
             SetupPart::Lan => !self.done.networks.is_empty(),
             SetupPart::Index | SetupPart::Prefetch | SetupPart::Notify | SetupPart::Daemon => {
