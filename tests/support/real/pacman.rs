@@ -16,17 +16,20 @@ pub const CURL: &str = "/usr/bin/curl -L -C - -f -s -o %o %u";
 pub enum Release {
     /// 6.0.2, which runs the downloader as root and never asks for signature files.
     Old,
-    /// 7.1.0, which drops to `DownloadUser` and runs it in a sandbox.
+    /// 7.0.0, the first one that drops to `DownloadUser`.
+    Between,
+    /// 7.1.0, which runs the downloader of that user in a sandbox.
     New,
 }
 
 impl Release {
-    /// Both releases.
+    /// The two that every comparison is made with.
     pub const ALL: [Release; 2] = [Release::Old, Release::New];
 
     fn version(self) -> &'static str {
         match self {
             Release::Old => "6.0.2",
+            Release::Between => "7.0.0",
             Release::New => "7.1.0",
         }
     }
@@ -49,6 +52,7 @@ pub struct PacmanRoot {
     options: Vec<String>,
     parallel: u32,
     sections: Vec<Section>,
+    cache_server: Option<String>,
     environment: Vec<(String, String)>,
     prefix: Vec<String>,
 }
@@ -75,6 +79,7 @@ impl PacmanRoot {
             options: Vec::new(),
             parallel: 1,
             sections: Vec::new(),
+            cache_server: None,
             environment: Vec::new(),
             prefix: Vec::new(),
         }
@@ -85,6 +90,11 @@ impl PacmanRoot {
         let servers = servers.iter().map(|&server| server.to_owned()).collect();
         self.sections.push(Section { repo: repo.name().into(), servers, sig_level: None });
         self
+    }
+
+    /// Has every repository ask this server for packages first, from now on.
+    pub fn set_cache_server(&mut self, url: &str) {
+        self.cache_server = Some(url.into());
     }
 
     /// Sets this SigLevel for all repositories.
@@ -267,7 +277,7 @@ impl PacmanRoot {
             text += &format!("XferCommand = {}\n", self.xfer_command);
         }
         text.extend(self.options.iter().map(|line| format!("{line}\n")));
-        if self.release == Release::New {
+        if self.release != Release::Old {
             text += &format!("DownloadUser = {USER}\n");
         }
         for section in &self.sections {
@@ -275,6 +285,7 @@ impl PacmanRoot {
             if let Some(level) = &section.sig_level {
                 text += &format!("SigLevel = {level}\n");
             }
+            text.extend(self.cache_server.iter().map(|server| format!("CacheServer = {server}\n")));
             text.extend(section.servers.iter().map(|server| format!("Server = {server}\n")));
         }
         text

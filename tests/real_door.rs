@@ -1,0 +1,379 @@
+//! Real pacman with its own downloader, once against its mirrors alone and once through the endpoint: it must record and
+//! install the same, whatever happens to mirrors, neighbours and the endpoint itself.
+
+#[path = "support/real/mod.rs"]
+mod real;
+#[allow(dead_code, reason = "a part of each is used")]
+mod support {
+    pub mod daemon;
+    pub(crate) mod queues;
+    pub mod server;
+}
+
+use real::{Mirror, PacmanRoot, Parts, Pkgbuild, Process, Release, Repo, Signer, Swarm, bytes_below, scratch, until};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use support::daemon::{Daemon, FakeDaemon, Stock};
+use tempfile::TempDir;
+
+const KIB: u64 = 1 << 10;
+
+/// The packages of version `version`: two of one leaf, and one of several.
+fn packages(version: &str) -> Vec<Pkgbuild> {
+    let sizes = [("alpha", 90 * KIB), ("beta", 700 * KIB), ("gamma", 2500 * KIB)];
+    sizes.into_iter().map(|(name, size)| Pkgbuild::new(name, version).size(size)).collect()
+}
+
+/// A signed repository in two states, and mirrors of the later one, some of them bad.
+struct House {
+    parts: Parts,
+    signer: Rc<Signer>,
+    tree: TempDir,
+    repo: Repo,
+}
+
+impl House {
+    fn new() -> House {
+        let (parts, signer, tree) = (Parts::demand(), Rc::new(Signer::new()), scratch("tree"));
+        let repo = Repo::new(&parts, &tree.path().join("now"), "core").signed(&signer);
+        repo.add(&packages("1-1"));
+        repo.copy_to(&tree.path().join("then"));
+        // Two databases of one second are one to If-Modified-Since.
+        let then = [tree.path().join("then/core/core.db.tar.gz"), tree.path().join("then/core/core.db")];
+        real::run(real::command("touch").args(["--date", "2 hours ago"]).args(then)).ok();
+        repo.add(&packages("2-1"));
+        House { parts, signer, tree, repo }
+    }
+
+    /// Copies the later state for a mirror of its own, and has `spoil` change it.
+    fn spoilt(&self, name: &str, spoil: impl Fn(&Repo)) -> PathBuf {
+        spoil(&self.repo.copy_to(&self.tree.path().join(name)));
+        self.tree.path().join(name)
+    }
+
+    fn pacman(&self, release: Release, xfer_command: &str, servers: &[&str]) -> PacmanRoot {
+        PacmanRoot::new(&self.parts, release, xfer_command)
+            .repo(&self.repo, servers)
+            .sig_level("Required DatabaseNever")
+            .trusting(&self.signer)
+            .parallel(5)
+    }
+
+    /// Reads what pacman records and installs with a good mirror alone.
+    fn reference(&self, release: Release) -> Recorded {
+        let mirror = Mirror::serve(self.tree.path());
+        let pacman = self.pacman(release, "", &[&format!("{}/now/core", mirror.url())]);
+        pacman.run(&["-Sy", "alpha", "beta", "gamma"]).ok();
+        recorded(&pacman)
+    }
+}
+
+/// The local database, the sync databases, and the installed files.
+type Recorded = [BTreeMap<PathBuf, Vec<u8>>; 3];
+
+fn recorded(pacman: &PacmanRoot) -> Recorded {
+    [pacman.local_db_snapshot(), pacman.sync_db_snapshot(), pacman.root_snapshot()]
+}
+
+#[track_caller]
+fn assert_recorded(what: &str, pacman: &PacmanRoot, reference: &Recorded) {
+    for (part, (ours, plain)) in ["local", "sync", "files"].iter().zip(recorded(pacman).iter().zip(reference)) {
+        let differing: Vec<_> =
+            ours.keys().chain(plain.keys()).filter(|path| ours.get(*path) != plain.get(*path)).collect();
+        assert!(differing.is_empty(), "{what}: {part} differs in {differing:?}");
+    }
+    assert_eq!(pacman.leftovers(), [""; 0], "{what}");
+}
+
+fn names(pacman: &PacmanRoot) -> Vec<String> {
+    pacman.installed().into_iter().map(|(name, version)| format!("{name} {version}")).collect()
+}
+
+/// An endpoint with the configuration of this pacman.
+struct EndpointProcess {
+    swarm: Swarm,
+    process: Process,
+    url: String,
+}
+
+impl EndpointProcess {
+    fn of(pacman: &PacmanRoot) -> EndpointProcess {
+        EndpointProcess::with(pacman, Swarm::install())
+    }
+
+    fn with(pacman: &PacmanRoot, swarm: Swarm) -> EndpointProcess {
+        let path = format!("{}:{}", pacman.bin().display(), std::env::var("PATH").unwrap_or_default());
+        let mut start = swarm.command_as_user(&["endpoint"]);
+        start.env("PKGSWARM_PACMAN_CONF", pacman.config()).env("PATH", path);
+        start.env("PKGSWARM_ENDPOINT_ENABLED", "true").env("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:0");
+        start.env("PKGSWARM_DAEMON_LOG", "info");
+        let mut process = Process::start(&mut start);
+        let address = until("the endpoint listens", Duration::from_secs(30), || {
+            assert!(process.runs(), "the endpoint ended at its start:\n{}", process.said());
+            let said = process.said();
+            let (_, rest) = said.split_once("listens on http://")?;
+            let (address, _) = rest.split_once('\n')?;
+            Some(address.to_owned())
+        });
+        EndpointProcess { swarm, process, url: format!("http://{address}/$repo/os/$arch") }
+    }
+
+    /// Counts the bytes in its store.
+    fn store_bytes(&self) -> u64 {
+        bytes_below(&self.swarm.program().with_file_name("store"))
+    }
+}
+
+#[test]
+fn a_system_is_upgraded_through_every_door_as_with_mirrors_alone() {
+    let house = House::new();
+    let mirror = Mirror::serve(house.tree.path());
+    let (server, live) = (format!("{}/live/core", mirror.url()), house.tree.path().join("live"));
+    // What the mirror has changes, and its address does not.
+    let shows = |state: &str| {
+        let _ = fs::remove_file(&live);
+        std::os::unix::fs::symlink(state, &live).expect("a link");
+    };
+    for release in [Release::New, Release::Between] {
+        let reference = house.reference(release);
+        for (door, as_cache, as_server, as_xfer) in [
+            ("CacheServer", true, false, false),
+            ("Server", false, true, false),
+            ("CacheServer and Server", true, true, false),
+            ("CacheServer and XferCommand", true, false, true),
+        ] {
+            if as_xfer && release != Release::New {
+                continue;
+            }
+            let what = format!("{release:?}, {door}");
+            let swarm = Swarm::install();
+            let command = if as_xfer { swarm.xfer_command() } else { String::new() };
+            let mut pacman = house.pacman(release, &command, &[&server]);
+            if as_xfer {
+                pacman = swarm.around(pacman);
+            }
+            let endpoint = EndpointProcess::of(&pacman);
+            if as_server {
+                pacman.set_servers(&house.repo, &[&endpoint.url, &server]);
+            }
+            if as_cache {
+                pacman.set_cache_server(&endpoint.url);
+            }
+            shows("then");
+            let first = pacman.run(&["-Sy", "alpha", "beta", "gamma"]).ok();
+            assert_eq!(names(&pacman), ["alpha 1-1", "beta 1-1", "gamma 1-1"], "{what}: {first}");
+            shows("now");
+            let upgraded = pacman.run(&["-Syu"]).ok();
+            assert!(!format!("{upgraded}").contains("error"), "{what}: {upgraded}");
+            assert_recorded(&what, &pacman, &reference);
+            assert!(endpoint.process.said().lines().count() < 20, "{what}: {}", endpoint.process.said());
+        }
+    }
+}
+
+#[test]
+fn what_a_machine_has_is_served_to_another_pacman_and_no_mirror_is_asked() {
+    let house = House::new();
+    let mirror = Mirror::serve(house.tree.path());
+    let now = format!("{}/now/core", mirror.url());
+    let reference = house.reference(Release::New);
+    let first = house.pacman(Release::New, "", &[&now]);
+    first.run(&["-Syw", "alpha", "beta", "gamma"]).ok();
+    let endpoint = EndpointProcess::of(&first);
+    let mut second = house.pacman(Release::New, "", &[&now]);
+    second.set_cache_server(&endpoint.url);
+    let before = mirror.requests().len();
+    second.run(&["-Sy", "alpha", "beta", "gamma"]).ok();
+    assert_recorded("hits", &second, &reference);
+    let asked: Vec<_> = mirror.requests().into_iter().skip(before).filter(|it| it.path.contains(".pkg.")).collect();
+    assert!(asked.iter().all(|it| !it.path.ends_with(".zst")), "{asked:?}");
+}
+
+/// One misfortune: its mirrors in their order, and what happens to the endpoint and its sources.
+struct Trouble {
+    what: &'static str,
+    servers: Vec<String>,
+    swarm: Box<dyn Fn(&mut Swarm)>,
+    most: Duration,
+}
+
+#[test]
+fn whatever_mirrors_neighbours_and_kubo_do_pacman_ends_as_with_good_mirrors() {
+    let house = House::new();
+    let reference = house.reference(Release::New);
+    let of = |tree: &Path| Mirror::serve(tree);
+    let package = |name: &str| format!("{name}-2-1-any.pkg.tar.zst");
+    let each = |repo: &Repo, ending: &str, change: &dyn Fn(PathBuf)| {
+        for name in ["alpha", "beta", "gamma"] {
+            change(repo.dir().join(format!("{}{ending}", package(name))));
+        }
+    };
+    let lies =
+        house.spoilt("lies", |repo| ["alpha", "beta", "gamma"].iter().for_each(|name| repo.falsify(&package(name))));
+    let unsigned = house.spoilt("unsigned", |repo| each(repo, ".sig", &|path| fs::remove_file(path).expect("a file")));
+    let lags = house.spoilt("lags", |repo| each(repo, "", &|path| fs::remove_file(path).expect("a file")));
+    let [good, lying, unsigned, lagging] =
+        [&house.tree.path().join("now"), &lies, &unsigned, &lags].map(|tree| of(tree));
+    let server = |mirror: &Mirror| format!("{}/core", mirror.url());
+    let bytes = |name: &str| fs::read(house.repo.dir().join(name)).expect("a package");
+    let all: Vec<Vec<u8>> = ["alpha", "beta", "gamma"].iter().map(|name| bytes(&package(name))).collect();
+    let neighbour = |files: Vec<Vec<u8>>, manner| FakeDaemon::with(Stock { files, ..Stock::default() }, manner);
+    let liar = neighbour(all.clone(), Daemon::Lying);
+    let stalls = neighbour(all.clone(), Daemon::Stalling);
+    // Signatures of other packages.
+    let wrong = ["beta", "gamma", "alpha"].map(|name| bytes(&format!("{}.sig", package(name))));
+    let wrong = neighbour(all.into_iter().chain(wrong).collect(), Daemon::Honest);
+    let hung = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let hung_kubo = format!("http://{}", hung.local_addr().expect("its address"));
+    let asking = |daemon: &FakeDaemon| {
+        let socket = daemon.socket().display().to_string();
+        Box::new(move |swarm: &mut Swarm| {
+            swarm.set("PKGSWARM_DAEMON_SOCKET", &socket);
+            swarm.set("PKGSWARM_SHARE_REPOS", "core");
+        })
+    };
+    let nothing = || Box::new(|_: &mut Swarm| {});
+    let quick = Duration::from_secs(15);
+    let troubles = [
+        Trouble { what: "a mirror lies", servers: vec![server(&lying), server(&good)], swarm: nothing(), most: quick },
+        Trouble {
+            what: "a mirror lacks signatures",
+            servers: vec![server(&unsigned), server(&good)],
+            swarm: nothing(),
+            most: quick,
+        },
+        Trouble {
+            what: "a mirror lags",
+            servers: vec![server(&lagging), server(&good)],
+            swarm: nothing(),
+            most: quick,
+        },
+        Trouble { what: "a neighbour lies", servers: vec![server(&good)], swarm: asking(&liar), most: quick },
+        Trouble { what: "a neighbour stalls", servers: vec![server(&good)], swarm: asking(&stalls), most: quick },
+        Trouble {
+            what: "a neighbour has wrong signatures",
+            servers: vec![server(&good)],
+            swarm: asking(&wrong),
+            most: quick,
+        },
+        Trouble {
+            what: "Kubo hangs",
+            servers: vec![server(&good)],
+            swarm: Box::new(move |swarm| {
+                swarm.set("PKGSWARM_KUBO_ENABLED", "true");
+                swarm.set("PKGSWARM_KUBO_API", &hung_kubo);
+                swarm.set("PKGSWARM_KUBO_GATEWAY", &hung_kubo);
+            }),
+            most: quick,
+        },
+    ];
+    for Trouble { what, servers, swarm, most } in troubles {
+        let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+        let mut pacman = house.pacman(Release::New, "", &servers);
+        let mut installed = Swarm::install();
+        swarm(&mut installed);
+        pacman.run(&["-Sy"]).ok();
+        let endpoint = EndpointProcess::with(&pacman, installed);
+        pacman.set_cache_server(&endpoint.url);
+        let begun = Instant::now();
+        let ran = pacman.run(&["-S", "alpha", "beta", "gamma"]);
+        assert!(ran.status.success(), "{what}: {ran}\n{}", endpoint.process.said());
+        println!("{what}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < most, "{what}: {:?}", begun.elapsed());
+        assert_recorded(what, &pacman, &reference);
+    }
+}
+
+#[test]
+fn whatever_happens_to_the_endpoint_pacman_goes_on_with_its_mirrors() {
+    let house = House::new();
+    let reference = house.reference(Release::New);
+    // Slow enough to be in the middle of it.
+    let slow = Mirror::serve_slowly(&house.tree.path().join("now"), 700 * KIB);
+    let server = format!("{}/core", slow.url());
+    // The one that is stopped costs what libalpm waits for a byte, which the watchdog of its unit shortens.
+    for (what, signal, most) in [
+        ("killed in the middle", Signal::KILL, Duration::from_secs(15)),
+        ("stopped in the middle", Signal::STOP, Duration::from_secs(30)),
+    ] {
+        let mut pacman = house.pacman(Release::New, "", &[&server]);
+        pacman.run(&["-Sy"]).ok();
+        let endpoint = EndpointProcess::of(&pacman);
+        pacman.set_cache_server(&endpoint.url);
+        let begun = Instant::now();
+        let running = pacman.start(&["-S", "alpha", "beta", "gamma"]);
+        // Between a package and its signature there is no other server for pacman to ask, of a mirror neither.
+        let is_here = |name: &str| files_below(&pacman.cache()).iter().any(|file| file == name);
+        until("the last file alone is under way", Duration::from_secs(30), || {
+            let signed = ["alpha", "beta"].iter().all(|name| is_here(&format!("{name}-2-1-any.pkg.tar.zst.sig")));
+            (signed && endpoint.store_bytes() > 200 * KIB).then_some(())
+        });
+        endpoint.process.signal(signal);
+        let ran = running.wait();
+        endpoint.process.signal(Signal::CONT);
+        assert!(ran.status.success(), "{what}: {ran}");
+        println!("{what}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < most, "{what}: {:?}", begun.elapsed());
+        assert_recorded(what, &pacman, &reference);
+    }
+    let mirror = Mirror::serve(&house.tree.path().join("now"));
+    let mut pacman = house.pacman(Release::New, "", &[&format!("{}/core", mirror.url())]);
+    // As with a broken configuration or a crash at the start: the socket of its unit is closed then.
+    pacman.set_cache_server(&format!("{}/$repo/os/$arch", Mirror::refused()));
+    let begun = Instant::now();
+    let ran = pacman.run(&["-Sy", "alpha", "beta", "gamma"]).ok();
+    assert!(!format!("{ran}").contains("error"), "{ran}");
+    println!("refused: {:?}", begun.elapsed());
+    assert_recorded("refused", &pacman, &reference);
+}
+
+#[test]
+fn a_broken_configuration_keeps_the_endpoint_from_starting() {
+    let swarm = Swarm::install().config("[endpoint]\nenabled = perhaps\n");
+    let ran = real::run(&mut swarm.command_as_user(&["endpoint"])).failed();
+    assert!(format!("{ran}").contains("config.toml:2"), "{ran}");
+}
+
+#[test]
+fn a_partial_file_that_is_complete_stops_pacman_as_the_doctor_says() {
+    let house = House::new();
+    let mirror = Mirror::serve(&house.tree.path().join("now"));
+    for release in [Release::New, Release::Between] {
+        let pacman = house.pacman(release, "", &[&format!("{}/core", mirror.url())]);
+        pacman.run(&["-Sy"]).ok();
+        let name = "alpha-2-1-any.pkg.tar.zst";
+        let part = pacman.cache().join(format!("{name}.part"));
+        fs::copy(house.repo.dir().join(name), &part).expect("a copy");
+        let ran = pacman.run(&["-S", "alpha"]).failed();
+        assert!(format!("{ran}").contains("could not find"), "{release:?}: {ran}");
+        let swarm = swarm_about(&pacman);
+        let said = swarm.run(&["doctor", "--json"]);
+        assert!(format!("{said}").contains(&format!("sudo rm {}", part.display())), "{release:?}: {said}");
+        fs::remove_file(&part).expect("the partial file");
+        pacman.run(&["-S", "alpha"]).ok();
+    }
+}
+
+/// Lists the names of the files in a directory, and in those below it.
+fn files_below(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = |entry: fs::DirEntry| match entry.path().is_dir() {
+        true => files_below(&entry.path()),
+        false => vec![entry.file_name().to_string_lossy().into_owned()],
+    };
+    entries.flat_map(names).collect()
+}
+
+/// Installs the program with this pacman in its settings.
+fn swarm_about(pacman: &PacmanRoot) -> Swarm {
+    let mut swarm = Swarm::install();
+    swarm.set("PKGSWARM_PACMAN_CONF", &pacman.config().display().to_string());
+    let path = format!("{}:{}", pacman.bin().display(), std::env::var("PATH").unwrap_or_default());
+    swarm.set("PATH", &path);
+    swarm
+}
