@@ -26,7 +26,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         }
     }
     for repo in &conf.repos {
-        assert!(!repo.is_public() || repo.servers.iter().all(|server| server.contains("://")));
+        assert!(!repo.is_public(|_| false) || repo.servers.iter().all(|server| server.contains("://")));
         let first = conf.repo(&repo.name).expect("it is listed");
         assert_eq!(first.name, repo.name);
         assert!(conf.database(&repo.name).starts_with(conf.db_path.join("sync")));
