@@ -1,8 +1,9 @@
 //! The plain copy for HTTP: manifest, signature, tables, root blocks and record as files of a directory.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use futures_util::future::LocalBoxFuture;
 
@@ -13,7 +14,7 @@ use super::super::tree::Tree;
 use super::super::{Phase, PublishError, PublishOptions};
 use super::{Placement, PublishTarget, TargetOffer, TargetView};
 use crate::base::digest::Sha256;
-use crate::base::fsx;
+use crate::base::fsx::{self, Lasting, ReplaceOptions, Replacement};
 
 /// A directory, or none: then a publication without Kubo is built, signed, and goes nowhere.
 pub(in super::super) struct CopyTarget<'a> {
@@ -93,28 +94,46 @@ fn remove(path: &Path) -> Result<(), PublishError> {
     }
 }
 
-/// Writes the copy. The manifest is written last: a first copy that is cut short has none, and a later one is refused
-/// by clients until the next run has completed it. What belongs to a former manifest alone is removed.
-fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), PublishError> {
-    let write = |name: &str, bytes: &[u8]| {
-        let path = out.join(name);
-        let replace = |path: &Path| {
-            fs::create_dir_all(path.parent().unwrap_or(out))?;
-            fsx::replace_synced(path, bytes)
-        };
-        replace(&path).map_err(|error| PublishError::Io { path, error })
-    };
-    let tables = sealed.tree.packed.iter().map(|(path, packed)| (path, packed));
-    sealed.diffs.iter().chain(tables).try_for_each(|(path, bytes)| write(path, bytes))?;
-    write("pkgswarm.root", &sealed.root_block)?;
-    let minisig = sealed.minisig.as_ref().map(|minisig| minisig.as_bytes());
-    for (name, bytes) in [("pkgswarm.ipns-record", record), ("pkgswarm.json.minisig", minisig)] {
-        match bytes {
-            Some(bytes) => write(name, bytes)?,
-            None => remove(&out.join(name))?,
-        }
+/// Removes the files that a killed run has left in `dir` before they had a name.
+fn sweep_unnamed(dir: &Path) {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(fsx::TEMPORARY)) {
+        // One that cannot be removed now is removed next time.
+        let _ = fs::remove_file(entry.path());
     }
-    write("pkgswarm.json", &sealed.bytes)?;
+}
+
+/// Writes the copy. All of it is on the disk before the first file gets its name, so that hardly a moment lies between
+/// the first and the last: a copy that is cut short there is refused by clients, which keep what they have, until the
+/// next run has completed it. The manifest comes last: a first copy that is cut short has none. What belongs to a former
+/// manifest alone is removed.
+fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), PublishError> {
+    let tables = sealed.tree.packed.iter().map(|(path, packed)| (path, packed));
+    let lists = sealed.diffs.iter().chain(tables).map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+    let minisig = sealed.minisig.as_ref().map(|minisig| minisig.as_bytes());
+    let proofs = [("pkgswarm.ipns-record", record), ("pkgswarm.json.minisig", minisig)];
+    let files: Vec<(PathBuf, &[u8])> = lists
+        .chain([("pkgswarm.root", sealed.root_block.as_slice())])
+        .chain(proofs.iter().filter_map(|(name, bytes)| Some((*name, (*bytes)?))))
+        .chain([("pkgswarm.json", sealed.bytes.as_slice())])
+        .map(|(name, bytes)| (out.join(name), bytes))
+        .collect();
+    for dir in files.iter().filter_map(|(path, _)| path.parent()).collect::<BTreeSet<_>>() {
+        fs::create_dir_all(dir).map_err(|error| PublishError::Io { path: dir.to_owned(), error })?;
+        sweep_unnamed(dir);
+    }
+    let options = ReplaceOptions { mode: 0o644, owner: None, lasting: Lasting::Synced };
+    let prepared = files.into_iter().map(|(path, bytes)| {
+        let replacement = Replacement::prepare(&path, &options, |to| to.write_all(bytes));
+        replacement.map_err(|error| PublishError::Io { path, error })
+    });
+    let prepared: Vec<Replacement> = prepared.collect::<Result<_, _>>()?;
+    for (name, _) in proofs.iter().filter(|(_, bytes)| bytes.is_none()) {
+        remove(&out.join(name))?;
+    }
+    for replacement in prepared {
+        replacement.commit().map_err(|error| PublishError::Io { path: out.to_owned(), error })?;
+    }
     sweep_roots(out, sealed.tree.files.iter().map(|file| &file.hashed));
     for table in &sealed.manifest.tables {
         let dir = out.join(table.diff_dir());
