@@ -122,6 +122,8 @@ pub(crate) enum Command {
     ///
     /// The second door, beside XferCommand: with `CacheServer = http://127.0.0.1:4011/$repo/os/$arch` in each repository, pacman 6.1 and later asks here first, with its own parallel downloads and bars, and so does every program that is built on libalpm. Only proven bytes leave. What is not here, and cannot be had in time, is answered with 404, and pacman asks its next server, as if there were no endpoint.
     ///
+    /// With a browser, http://127.0.0.1:4011/ shows what comes from where, what is on the way, what is pending and what is wrong; nothing on it changes anything. http://127.0.0.1:4011/metrics has figures for Prometheus, and /status.json the document of `pkgswarm status --json`, with those of stats and doctor in members of these names. Other machines see them only where endpoint.page names their network.
+    ///
     /// It listens on 127.0.0.1:4011 once endpoint.enabled is set; endpoint.listen and endpoint.allow open it to other machines. Not for root.
     Endpoint,
     /// List the files that are offered, or switch sharing on or off

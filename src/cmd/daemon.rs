@@ -7,6 +7,8 @@ use serde_json::Value;
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
+#[cfg(not(feature = "node"))]
+use crate::cmd::endpoint;
 use crate::config::Settings;
 use crate::host::inspect::daemon::is_absence;
 use crate::net::socket;
@@ -45,7 +47,7 @@ pub(crate) fn run_endpoint(env: &Env, _: &[String]) -> anyhow::Result<u8> {
 #[cfg(not(feature = "node"))]
 pub(crate) fn run_endpoint(env: &Env, flags: &[String]) -> anyhow::Result<u8> {
     let settings = Settings::read(env, flags)?;
-    Ok(crate::daemon::endpoint::run(env, flags, &settings)?)
+    Ok(crate::daemon::endpoint::run(env, flags, &settings, endpoint::viewer(env, flags))?)
 }
 
 /// Asks the running daemon for a document: `status` or `shared`.

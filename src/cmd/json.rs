@@ -343,7 +343,10 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("delivered", "Bytes delivered."),
             ("received", "Bytes received from all sources together."),
             ("here", "Bytes delivered that were here already."),
-            ("sources[].source", "A source: mirror HOST, gateway HOST, kubo, lan, file."),
+            (
+                "sources[].source",
+                "A source: mirror HOST, gateway HOST, kubo, lan (neighbours), lan HOST (the endpoint of one), file.",
+            ),
             ("sources[].bytes", "Bytes that it sent, used or not."),
             ("sources[].files", "Files of which it sent at least a part."),
             ("days[].day", "A day of the local calendar."),

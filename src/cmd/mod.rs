@@ -10,7 +10,8 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! cli daemon json notify screen small
+//! cli endpoint json notify screen
+//! daemon small
 //! ahead audit cid config doctor generate publish setup sharing stats status store why xfer
 //! fetch index prefetch
 //! upkeep
@@ -38,6 +39,7 @@ pub mod cli;
 mod config;
 mod daemon;
 mod doctor;
+mod endpoint;
 mod fetch;
 mod generate;
 mod index;
@@ -103,7 +105,9 @@ fn serve(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     interrupt::release();
     match cli.command {
         Command::Daemon => Ok(crate::daemon::run(env, &cli.set, &sound(env, &cli.set)?)?),
-        Command::Endpoint => Ok(crate::daemon::endpoint::run(env, &cli.set, &sound(env, &cli.set)?)?),
+        Command::Endpoint => {
+            Ok(crate::daemon::endpoint::run(env, &cli.set, &sound(env, &cli.set)?, endpoint::viewer(env, &cli.set))?)
+        }
         _ => Err(Error::usage("pkgswarm-daemon", "is the program of the daemon alone").hint("pkgswarm daemon").into()),
     }
 }

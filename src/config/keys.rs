@@ -274,6 +274,15 @@ pub(crate) const KEYS: &[SettingKey] = &[
               and this machine's address is refused: a web page could otherwise have a browser ask.",
     },
     SettingKey {
+        name: "endpoint.peers",
+        shape: Shape::Words(|it| &mut it.endpoint_peers),
+        default: "",
+        doc: "Other machines of the house whose endpoints this one asks for packages before mirrors: names or addresses, \
+              with a port where it is not 4011; at most four. One is asked only while its address is on a network that \
+              lan.networks trusts and this machine is in, only for repositories that share.repos allows, and for a \
+              minute not at all after it did not answer.",
+    },
+    SettingKey {
         name: "endpoint.page",
         shape: Shape::Networks(|it| &mut it.endpoint_page),
         default: "",

@@ -115,6 +115,7 @@ pub(crate) struct EndpointSettings {
     pub(crate) mirrors: bool,
     pub(crate) allow: Vec<Written<Network>>,
     pub(crate) names: Vec<String>,
+    pub(crate) peers: Vec<String>,
     pub(crate) page: Vec<Written<Network>>,
 }
 
@@ -323,6 +324,7 @@ impl Settings {
                 mirrors: typed.endpoint_mirrors,
                 allow: typed.endpoint_allow,
                 names: typed.endpoint_names,
+                peers: typed.endpoint_peers,
                 page: typed.endpoint_page,
             },
             rate: None,

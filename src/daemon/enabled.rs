@@ -15,7 +15,6 @@ use crate::base::error::Error;
 use crate::base::fsx;
 use crate::base::fsx::FileKey;
 use crate::config::network::{Network, NetworkError, is_private};
-use crate::config::written::Written;
 use crate::config::{AskPolicy, Settings, layers};
 use crate::daemon::Nearby;
 use crate::daemon::library::Library;
@@ -149,10 +148,7 @@ pub(crate) fn network(text: &str) -> Result<Network, Error> {
 }
 
 fn allowed(settings: &Settings) -> Result<Allowed, Error> {
-    Ok(Allowed {
-        networks: Written::values(&settings.lan_networks).map_err(|why| Error::usage("lan.networks", why))?,
-        interfaces: Written::values(&settings.lan_interfaces).map_err(|why| Error::usage("lan.interfaces", why))?,
-    })
+    Allowed::of(settings).map_err(|(name, why)| Error::usage(name, why))
 }
 
 fn peers(settings: &Settings) -> Result<Vec<(PeerId, Multiaddr)>, Error> {

@@ -196,7 +196,7 @@ fn by_cid_only(only: OnlyFrom) -> Option<SourceKind> {
 fn is_of(candidate: &Candidate, only: OnlyFrom) -> bool {
     let OnlyFrom::Source(kind) = only else { return false };
     match candidate {
-        Candidate::Lan(_) => kind == SourceKind::Lan,
+        Candidate::Lan(_) | Candidate::House(_) => kind == SourceKind::Lan,
         Candidate::Kubo(..) => kind == SourceKind::Kubo,
         Candidate::Gateway(..) => kind == SourceKind::Gateway,
         Candidate::Mirror(_) | Candidate::File(_) => kind == SourceKind::Mirror,

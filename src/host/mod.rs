@@ -19,6 +19,5 @@
 pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod networks;
-#[expect(dead_code, reason = "the endpoint hands the page out")]
 pub(crate) mod overview;
 pub(crate) mod setup;

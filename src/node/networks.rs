@@ -16,7 +16,9 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::SockaddrStorage;
 
+use crate::config::Settings;
 use crate::config::network::{Network, is_link_local_6, is_private};
+use crate::config::written::Written;
 
 mod routers;
 
@@ -32,6 +34,17 @@ pub(crate) struct Allowed {
 }
 
 impl Allowed {
+    /// Reads them from the settings.
+    ///
+    /// # Errors
+    /// The name of the setting that is malformed, and why.
+    pub(crate) fn of(settings: &Settings) -> Result<Self, (&'static str, &str)> {
+        Ok(Self {
+            networks: Written::values(&settings.lan_networks).map_err(|why| ("lan.networks", why))?,
+            interfaces: Written::values(&settings.lan_interfaces).map_err(|why| ("lan.interfaces", why))?,
+        })
+    }
+
     /// True if this interface is one of those.
     pub(crate) fn chooses(&self, interface: &str) -> bool {
         self.interfaces.is_empty() || self.interfaces.iter().any(|it| it.matches(interface))

@@ -77,7 +77,7 @@ fn failed(path: &str, error: &Error, misses: &[(Candidate, Miss)]) -> RefreshErr
         let line = match candidate {
             Candidate::Mirror(_) => format!("url: {miss}"),
             Candidate::Gateway(url, _) => format!("{}: {miss}", host(url)),
-            Candidate::File(_) | Candidate::Lan(_) | Candidate::Kubo(..) => {
+            Candidate::File(_) | Candidate::Lan(_) | Candidate::House(_) | Candidate::Kubo(..) => {
                 format!("{}: {miss}", candidate.kind().word())
             }
         };

@@ -18,6 +18,8 @@ mod doctor_endpoint;
 mod doctor_machine;
 mod endpoint;
 mod endpoint_hostile;
+mod endpoint_house;
+mod endpoint_page;
 mod endpoint_transfer;
 mod fakes;
 mod fetch_address;

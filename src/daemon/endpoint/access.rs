@@ -66,7 +66,6 @@ impl AccessRules {
     }
 
     /// Returns true when this client may look at the page.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the page asks it"))]
     pub(super) fn may_look(&self, client: IpAddr) -> bool {
         client.to_canonical().is_loopback() || is_in(&self.page, client)
     }

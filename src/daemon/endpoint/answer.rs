@@ -15,11 +15,12 @@ use super::HttpEndpoint;
 use super::body::AnswerBody;
 use super::connections::AnswerMark;
 use super::known::KnownPackage;
+use super::page::View;
 use super::part::is_current;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
 use super::transfer::{PATIENCE, Waited};
-use super::{database, signature, stream, transfer};
+use super::{database, page, signature, stream, transfer};
 use crate::base::fsx;
 use crate::engine::deliver::Delivery;
 use crate::lists::system::NameKind;
@@ -49,7 +50,7 @@ pub(super) async fn answer(
 /// Returns the status of a request that is refused, whatever it asks for.
 fn refusal(endpoint: &HttpEndpoint, client: IpAddr, local: IpAddr, request: &Request<Incoming>) -> Option<StatusCode> {
     let access = endpoint.access.borrow();
-    if !access.may_ask(client) {
+    if !access.may_ask(client) && !access.may_look(client) {
         return Some(StatusCode::FORBIDDEN);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -74,8 +75,11 @@ fn refusal(endpoint: &HttpEndpoint, client: IpAddr, local: IpAddr, request: &Req
 async fn routed(endpoint: &Rc<HttpEndpoint>, client: IpAddr, request: &Request<Incoming>) -> Response<AnswerBody> {
     let asked = ClientRequest::of(client, request);
     match route(request.uri().path()) {
+        Ok(Route::File(_)) if !endpoint.access.borrow().may_ask(client) => bare(StatusCode::FORBIDDEN),
         Ok(Route::File(routed)) => file(endpoint, &asked, &routed).await,
-        Ok(Route::Page | Route::Metrics | Route::Status) => bare(StatusCode::NOT_FOUND),
+        Ok(Route::Page) => page::answered(endpoint, client, View::Page, asked.is_head).await,
+        Ok(Route::Metrics) => page::answered(endpoint, client, View::Metrics, asked.is_head).await,
+        Ok(Route::Status) => page::answered(endpoint, client, View::Document, asked.is_head).await,
         Err(RouteError::Long) => bare(StatusCode::URI_TOO_LONG),
         Err(RouteError::Malformed) => bare(StatusCode::BAD_REQUEST),
         Err(RouteError::Missing) => bare(StatusCode::NOT_FOUND),
@@ -146,7 +150,9 @@ async fn package(
     }
     let prepared = prepared(asked, size, *built);
     let Prepared::Body(builder, part) = prepared else { return Some(prepared.bare()) };
-    let ticket = transfer::join(endpoint, &package, is_foreign)?;
+    // Another machine's endpoint asks the others by itself.
+    let asks_house = !is_foreign && !asked.is_relayed && lists.may_share(repo);
+    let ticket = transfer::join(endpoint, &package, is_foreign, asks_house)?;
     match transfer::wait(ticket, part.0, size, asked.begun.into()).await {
         Waited::Over(ticket) => {
             let Delivery { result, receipt } = ticket.result().await?;

@@ -54,7 +54,6 @@ impl AnswerBody {
     }
 
     /// Sends a text.
-    #[expect(dead_code, reason = "the page is a text")]
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         let text = text.into();
         Self { left: text.len() as u64, content: Content::Text(text), ..Self::nothing() }

@@ -12,8 +12,10 @@
 //! | `answer`, `reply`, `body` | the answer, its headers, its bytes |
 //! | `known`, `here` | the file in the lists of this machine; its bytes on this machine |
 //! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
+//! | `house` | the endpoints of other machines of the house |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
 //! | `running` | the answers that are being sent, for the page and the journal |
+//! | `page` | the page, the figures and the document about this machine |
 //! | `tidy` | what leaves the store once pacman has it |
 //! | `serve` | the life of the process |
 
@@ -25,7 +27,9 @@ mod body;
 mod connections;
 mod database;
 mod here;
+mod house;
 mod known;
+mod page;
 pub mod part;
 mod patient;
 mod reply;
@@ -44,8 +48,8 @@ use access::AccessRules;
 use connections::ClientConnections;
 use here::ProvenHere;
 use known::ListsInUse;
+use page::LatestViews;
 use reqwest::Url;
-use running::RunningAnswers;
 use signature::SignaturesInHand;
 use transfer::SharedTransfers;
 
@@ -53,6 +57,7 @@ use crate::config::Settings;
 use crate::machine::Machine;
 use crate::report::log;
 
+pub(crate) use page::{AnswerNow, EndpointNow, SeenViews, Viewer};
 pub(crate) use serve::run;
 
 /// What all requests share.
@@ -64,11 +69,11 @@ pub(crate) struct HttpEndpoint {
     proven: ProvenHere,
     signatures: SignaturesInHand,
     transfers: SharedTransfers,
-    running: Rc<RunningAnswers>,
+    views: LatestViews,
 }
 
 impl HttpEndpoint {
-    fn new(machine: Rc<Machine>, access: AccessRules) -> Self {
+    fn new(machine: Rc<Machine>, access: AccessRules, viewer: Viewer) -> Self {
         Self {
             machine: RefCell::new(machine),
             access: RefCell::new(access),
@@ -77,7 +82,7 @@ impl HttpEndpoint {
             proven: ProvenHere::default(),
             signatures: SignaturesInHand::default(),
             transfers: SharedTransfers::default(),
-            running: Rc::default(),
+            views: LatestViews::new(viewer),
         }
     }
 

@@ -15,6 +15,7 @@ use super::body::AnswerBody;
 use super::part::{FilePart, is_current, is_same};
 use super::running::{RunningAnswer, SentFile};
 use crate::base::name::{FileName, RepoName};
+use crate::net::http;
 
 /// What a request says beside its path.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct ClientRequest {
     pub(super) client: IpAddr,
     /// The time of the request.
     pub(super) begun: Instant,
+    /// True if another endpoint asks.
+    pub(super) is_relayed: bool,
     range: Option<String>,
     if_range: Option<String>,
     pub(super) since: Option<String>,
@@ -38,6 +41,7 @@ impl ClientRequest {
             is_head: request.method() == Method::HEAD,
             client,
             begun: Instant::now(),
+            is_relayed: text(header::VIA).is_some_and(|via| via.contains(http::VIA)),
             range: text(header::RANGE),
             if_range: text(header::IF_RANGE),
             since: text(header::IF_MODIFIED_SINCE),
@@ -132,7 +136,7 @@ pub(super) fn sent(
 ) -> RunningAnswer {
     let ClientRequest { client, begun, .. } = *asked;
     let file = SentFile { name, repo, total: until - from, sent: Cell::new(0), client, begun };
-    endpoint.running.begin(&endpoint.machine(), file)
+    endpoint.views.running.begin(&endpoint.machine(), file)
 }
 
 /// Makes a redirect to a mirror that has the file.

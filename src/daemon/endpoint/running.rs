@@ -20,12 +20,10 @@ pub(crate) struct SentFile {
     /// Its repository.
     pub(crate) repo: RepoName,
     /// Bytes to send: of the part that the client wants.
-    #[expect(dead_code, reason = "the page shows it")]
     pub(crate) total: u64,
     /// Bytes sent so far.
     pub(crate) sent: Cell<u64>,
     /// The client.
-    #[expect(dead_code, reason = "the page shows it")]
     pub(crate) client: IpAddr,
     /// The time of its request.
     pub(crate) begun: Instant,
@@ -71,13 +69,11 @@ impl RunningAnswers {
     }
 
     /// Lists those that are running, in the order in which they began.
-    #[expect(dead_code, reason = "the page shows them")]
     pub(crate) fn list(&self) -> Vec<Rc<SentFile>> {
         self.running.borrow().values().map(Rc::clone).collect()
     }
 
     /// Counts the files and bytes of all answers that have ended.
-    #[expect(dead_code, reason = "the page shows them")]
     pub(crate) fn sums(&self) -> (u64, u64) {
         (self.files.get(), self.bytes.get())
     }

@@ -19,6 +19,7 @@ use super::HttpEndpoint;
 use super::access::AccessRules;
 use super::answer::answer;
 use super::connections::ConnectionPlace;
+use super::page::Viewer;
 use super::patient::PatientStream;
 use super::tidy::tidy;
 use crate::base::env::Env;
@@ -47,11 +48,12 @@ const DESCRIPTORS: u64 = 4096;
 /// Interval between checks of the configuration for a change.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Runs until it is told to end (SIGTERM, SIGINT), or its settings switch it off.
+/// Runs until it is told to end (SIGTERM, SIGINT), or its settings switch it off. `viewer` looks at this machine for the
+/// page.
 ///
 /// # Errors
 /// When it is root, misconfigured or switched off; when the store or an address cannot be had.
-pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error> {
+pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: Viewer) -> Result<u8, Error> {
     if env.is_root() {
         return Err(Error::usage("pkgswarm endpoint", "does not run as root: it reads what strangers send")
             .hint("its unit runs it as a user of its own"));
@@ -73,7 +75,7 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build();
     let runtime = runtime.map_err(failed)?;
     let ports = listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.port())).collect();
-    let endpoint = Rc::new(HttpEndpoint::new(machine, access.at(ports)));
+    let endpoint = Rc::new(HttpEndpoint::new(machine, access.at(ports), viewer));
     let all = LocalSet::new();
     all.block_on(&runtime, async {
         let heard = |kind| signal(kind).map_err(failed);
@@ -84,6 +86,7 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8
             log::info(|| format!("the endpoint listens on http://{at}"));
             tokio::task::spawn_local(accept(Rc::clone(&endpoint), listener));
         }
+        tokio::task::spawn_local(super::house::follow(Rc::clone(&endpoint)));
         notify("READY=1");
         tokio::select! {
             () = follow_configuration(&endpoint, env, flags) => {}

@@ -15,9 +15,9 @@ pub(super) async fn tidy(endpoint: &HttpEndpoint) {
     let mut tick = tokio::time::interval(LOOK);
     loop {
         tick.tick().await;
-        let served = endpoint.running.ended();
+        let served = endpoint.views.running.ended();
         let is_quiet = served == std::mem::replace(&mut seen, served);
-        if !is_quiet || served == tidied || endpoint.running.count() > 0 || endpoint.transfers.hub.count() > 0 {
+        if !is_quiet || served == tidied || endpoint.views.running.count() > 0 || endpoint.transfers.hub.count() > 0 {
             continue;
         }
         tidied = served;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::HttpEndpoint;
+use super::house::HousePeers;
 use super::known::KnownPackage;
 use crate::base::name::{FileName, RepoName};
 use crate::engine::deliver::{self, Candidate, Delivery, Order, Purpose};
@@ -52,11 +53,14 @@ pub(super) struct SharedTransfers {
     pub(super) hub: Hub,
     /// Hosts of mirrors to which a connection is being made.
     warming: RefCell<BTreeSet<String>>,
+    /// The endpoints that are asked before mirrors.
+    pub(super) house: HousePeers,
 }
 
 impl Default for SharedTransfers {
     fn default() -> Self {
-        Self { hub: Hub::new(TRANSFERS, CancellationToken::new()), warming: RefCell::default() }
+        let hub = Hub::new(TRANSFERS, CancellationToken::new());
+        Self { hub, warming: RefCell::default(), house: HousePeers::default() }
     }
 }
 
@@ -73,8 +77,17 @@ pub(super) enum Waited {
 }
 
 /// Joins the transfer of a package, or begins it. `None` where too many files are on their way, or there is no source.
-pub(super) fn join(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage, is_foreign: bool) -> Option<Ticket> {
-    let want = Want { candidates: candidates(endpoint, &package.want, is_foreign), ..package.want.clone() };
+/// Where `asks_house`, the other endpoints of the house are asked before all others.
+pub(super) fn join(
+    endpoint: &Rc<HttpEndpoint>,
+    package: &KnownPackage,
+    is_foreign: bool,
+    asks_house: bool,
+) -> Option<Ticket> {
+    let mut sources =
+        if asks_house { endpoint.transfers.house.candidates(&package.repo, &package.want.name) } else { Vec::new() };
+    sources.extend(candidates(endpoint, &package.want, is_foreign));
+    let want = Want { candidates: sources, ..package.want.clone() };
     (!want.candidates.is_empty()).then_some(())?;
     begin(endpoint, want, &package.repo)
 }
@@ -126,7 +139,9 @@ pub(super) fn candidates(endpoint: &HttpEndpoint, want: &Want, is_foreign: bool)
     let has_secret = |url: &Url| !url.username().is_empty() || url.password().is_some() || url.query().is_some();
     let may_ask = |candidate: &&Candidate| match candidate {
         Candidate::Mirror(url) => mirrors && !endpoint.is_itself(url) && !(is_foreign && has_secret(url)),
-        Candidate::File(_) | Candidate::Lan(_) | Candidate::Kubo(..) | Candidate::Gateway(..) => true,
+        Candidate::File(_) | Candidate::Lan(_) | Candidate::House(_) | Candidate::Kubo(..) | Candidate::Gateway(..) => {
+            true
+        }
     };
     want.candidates.iter().filter(may_ask).cloned().collect()
 }

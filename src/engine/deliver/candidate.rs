@@ -23,6 +23,8 @@ pub enum Candidate {
     File(PathBuf),
     /// The daemon of this program, which asks the local network.
     Lan(Sha256),
+    /// The endpoint of another machine of the house.
+    House(Url),
     /// The local Kubo daemon, and where it may look.
     Kubo(Cid, KuboReach),
     /// A trustless gateway.
@@ -53,7 +55,7 @@ impl Candidate {
     pub(crate) fn kind(&self) -> SourceKind {
         match self {
             Candidate::File(_) => SourceKind::File,
-            Candidate::Lan(_) => SourceKind::Lan,
+            Candidate::Lan(_) | Candidate::House(_) => SourceKind::Lan,
             Candidate::Kubo(..) => SourceKind::Kubo,
             Candidate::Gateway(..) => SourceKind::Gateway,
             Candidate::Mirror(_) => SourceKind::Mirror,
@@ -66,7 +68,7 @@ impl Candidate {
             Candidate::File(_) => None,
             Candidate::Lan(_) => Some("lan".to_owned()),
             Candidate::Kubo(..) => Some("kubo".to_owned()),
-            Candidate::Gateway(url, _) | Candidate::Mirror(url) => Some(http::host(url)),
+            Candidate::House(url) | Candidate::Gateway(url, _) | Candidate::Mirror(url) => Some(http::host(url)),
         }
     }
 
@@ -74,7 +76,7 @@ impl Candidate {
     pub(crate) fn source(&self) -> String {
         match self {
             Candidate::File(_) | Candidate::Lan(_) | Candidate::Kubo(..) => self.kind().word().to_owned(),
-            Candidate::Gateway(url, _) | Candidate::Mirror(url) => {
+            Candidate::House(url) | Candidate::Gateway(url, _) | Candidate::Mirror(url) => {
                 format!("{} {}", self.kind().word(), http::host(url))
             }
         }
@@ -85,7 +87,7 @@ impl Candidate {
         let at = match self {
             Candidate::File(path) => path.display().to_string(),
             Candidate::Lan(_) | Candidate::Kubo(..) => String::new(),
-            Candidate::Gateway(url, _) | Candidate::Mirror(url) => http::host(url),
+            Candidate::House(url) | Candidate::Gateway(url, _) | Candidate::Mirror(url) => http::host(url),
         };
         let at = if at.is_empty() { at } else { format!("  {at}") };
         format!("{}{at}  {miss}", self.kind().word())
@@ -98,7 +100,7 @@ impl Candidate {
             Candidate::Lan(_) => "lan".to_owned(),
             Candidate::Kubo(..) => "kubo".to_owned(),
             Candidate::Gateway(url, _) => format!("gateway {}", http::host(url)),
-            Candidate::Mirror(url) => http::host(url),
+            Candidate::House(url) | Candidate::Mirror(url) => http::host(url),
         }
     }
 }

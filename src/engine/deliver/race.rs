@@ -20,6 +20,7 @@ use crate::engine::race::leaves::RootBlock;
 use crate::engine::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots, Won};
 use crate::engine::source::file::LocalFile;
 use crate::engine::source::gateway::GatewayFile;
+use crate::engine::source::house::HouseFile;
 use crate::engine::source::kubo::{KuboFile, KuboReach, LATER};
 use crate::engine::source::lan::{LanFile, LanTold};
 use crate::engine::source::metered::Metered;
@@ -27,8 +28,8 @@ use crate::engine::source::mirror::Mirror;
 use crate::engine::source::{Miss, Source, SourceKind};
 use crate::machine::Machine;
 use crate::machine::call::Call;
-use crate::net::http::Http;
 use crate::net::http::block::block_url;
+use crate::net::http::{self, Http};
 use crate::store::health::Health;
 use crate::store::health::record::SourceRecord;
 use crate::store::journal::Contribution;
@@ -189,7 +190,7 @@ fn alone(candidates: &[Candidate], shares: &[(usize, u64)], had_it: Option<bool>
         // The daemon keeps the files that it fetched, for the neighbours.
         Candidate::File(_) | Candidate::Lan(_) => (None, true),
         Candidate::Kubo(..) => (None, had_it == Some(true)),
-        Candidate::Gateway(..) => (None, false),
+        Candidate::House(_) | Candidate::Gateway(..) => (None, false),
     }
 }
 
@@ -234,6 +235,7 @@ fn sources<'a>(
                     None => source,
                 })
             }
+            Candidate::House(url) => Box::new(HouseFile::new(http, url.clone(), size, most)),
             Candidate::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
             Candidate::Lan(sha256) => {
                 let source = LanFile::new(&call.machine.settings.socket, *sha256, plan.cid, most, name.as_str());
@@ -292,7 +294,7 @@ fn root_block<'a>(
     let urls = candidates.iter().filter_map(|candidate| match candidate {
         Candidate::Kubo(..) => Some((block_url(&machine.settings.gateway_url(), cid), true)),
         Candidate::Gateway(url, _) => Some((block_url(url, cid), false)),
-        Candidate::File(_) | Candidate::Lan(_) | Candidate::Mirror(_) => None,
+        Candidate::File(_) | Candidate::Lan(_) | Candidate::House(_) | Candidate::Mirror(_) => None,
     });
     // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
     let naming = machine.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
@@ -325,7 +327,10 @@ fn late(candidates: &[Candidate], log: &Log, shares: &[(usize, u64)], told: &Tol
             continue;
         }
         let text = match candidates[*index].kind() {
-            SourceKind::Lan => told.lan.slow_one(),
+            SourceKind::Lan => match &candidates[*index] {
+                Candidate::House(url) => format!("{} was too slow", http::host(url)),
+                _ => told.lan.slow_one(),
+            },
             // One that has not the file, and says so, is searching.
             SourceKind::Kubo if told.had_it.get() != Some(false) => "Kubo was too slow".to_owned(),
             SourceKind::Kubo | SourceKind::File | SourceKind::Gateway | SourceKind::Mirror => continue,

@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `file`, `lan`, `kubo`, `gateway`, `mirror` | one implementation each; `lan` asks the daemon |
+//! | `file`, `lan`, `house`, `kubo`, `gateway`, `mirror` | one implementation each; `lan` asks the daemon, `house` another machine's endpoint |
 //! | `metered` | counts the bytes of another source, and slows it |
 //! | `neighbours` | no `Source`: blocks and indexes through the daemon |
 //! | `window` | no `Source`: how many blocks are asked for at a time |
@@ -22,6 +22,7 @@ pub(crate) use crate::base::miss::Miss;
 
 pub mod file;
 pub mod gateway;
+pub(crate) mod house;
 pub mod kubo;
 pub mod lan;
 pub(crate) mod metered;
@@ -69,7 +70,7 @@ pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub enum SourceKind {
     /// A directory of this machine (`file://`).
     File,
-    /// The daemon of this program, and so the neighbours on the local network.
+    /// The neighbours on the local network: by the daemon of this program, or by their endpoints.
     Lan,
     /// The local Kubo daemon.
     Kubo,

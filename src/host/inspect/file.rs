@@ -228,7 +228,7 @@ impl ListedFile {
             let position = match (is_down(candidate), candidate) {
                 (true, _) if is_silent() => SourcePosition::LastAsSilent,
                 (true, _) => SourcePosition::LastAsWrong,
-                (false, Candidate::Lan(_)) => SourcePosition::Lan,
+                (false, Candidate::Lan(_) | Candidate::House(_)) => SourcePosition::Lan,
                 (false, Candidate::Kubo(_, KuboReach::Anywhere)) => SourcePosition::KuboAnywhere,
                 (false, Candidate::Kubo(..)) => SourcePosition::Kubo { is_first: at == 0 },
                 (false, Candidate::Gateway(..)) => SourcePosition::Gateway,
@@ -250,6 +250,7 @@ async fn says(machine: &Machine, candidate: &Candidate, size: Option<u64>) -> So
             return if is_there { SourceSays::Has } else { SourceSays::Lacks };
         }
         Candidate::Lan(_) => return SourceSays::NotAskedYet,
+        Candidate::House(url) => machine.http.ask_near(url, &ask).await,
         Candidate::Mirror(url) => machine.http.ask(url, &ask).await,
         Candidate::Kubo(cid, _) => ask_cached(&machine.http, &machine.settings.gateway_url(), *cid).await,
         Candidate::Gateway(url, cid) => {

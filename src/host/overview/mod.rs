@@ -32,6 +32,8 @@ pub(crate) mod metrics;
 pub(crate) mod page;
 pub(crate) mod sums;
 
+pub(crate) use gather::Lookout;
+
 /// A file that is being fetched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RunningFile {

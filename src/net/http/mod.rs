@@ -38,6 +38,12 @@ const MOST_REDIRECTS: usize = 10;
 /// The user agent. Not `Mozilla…` nor `…/kubo/…`, which Kubo's RPC refuses.
 pub(crate) const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
+/// Name in `Via` of requests from one endpoint to another.
+pub(crate) const VIA: &str = "1.1 pkgswarm";
+
+/// Longest wait for a connection to a machine of the local network.
+const NEAR: Duration = Duration::from_millis(250);
+
 /// Lazily built clients.
 #[derive(Debug)]
 pub struct Http {
@@ -45,6 +51,7 @@ pub struct Http {
     /// Used in place of the last two, where they are shared with other threads.
     shared: Option<Arc<SharedConnections>>,
     loopback: OnceCell<Client>,
+    near: OnceCell<Client>,
     plain: OnceCell<Result<Client, Miss>>,
     tls: OnceCell<Result<Client, Miss>>,
 }
@@ -74,9 +81,9 @@ pub(crate) struct GetOptions {
 impl Http {
     /// Makes lazy clients without proxies. `connect` bounds name look-up, TCP and TLS of one connection.
     pub fn new(connect: Duration) -> Self {
-        let (loopback, plain, tls) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let (loopback, near, plain, tls) = (OnceCell::new(), OnceCell::new(), OnceCell::new(), OnceCell::new());
         let make = ClientMaker { connect, ..ClientMaker::default() };
-        Self { make, shared: None, loopback, plain, tls }
+        Self { make, shared: None, loopback, near, plain, tls }
     }
 
     /// Uses what the environment names: its proxies, for all but services on this machine, and its authorities.
@@ -93,6 +100,22 @@ impl Http {
     /// Returns the client for services on this machine: no proxy, no TLS.
     pub fn loopback(&self) -> &Client {
         self.loopback.get_or_init(|| built(self.make.builder().tls_backend_preconfigured(tls::none()).no_proxy()))
+    }
+
+    /// Sends a request to another machine of the local network, past any proxy; it says that it comes from an endpoint
+    /// (`Via`, RFC 9110 section 7.6.3), so that two of them do not ask each other in turn. Any status is an answer, a
+    /// redirect too.
+    ///
+    /// # Errors
+    /// As of [`Http::ask`]; [`Miss::Unreachable`] soon where the machine is not there.
+    pub(crate) async fn ask_near(&self, url: &Url, ask: &GetOptions) -> Result<HttpAnswer, Miss> {
+        let client = self.near.get_or_init(|| {
+            let builder = self.make.builder().tls_backend_preconfigured(tls::none()).no_proxy();
+            built(builder.connect_timeout(self.make.connect.min(NEAR)))
+        });
+        let method = if ask.head { Method::HEAD } else { Method::GET };
+        let request = client.request(method, url.clone()).headers(headers(ask)).header(header::VIA, VIA);
+        Ok(request.send().await.map_err(|e| missed(&e))?.into())
     }
 
     /// Makes a client that connects only to this Unix socket.

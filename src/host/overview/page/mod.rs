@@ -77,6 +77,7 @@ pub(crate) fn page(overview: &Overview) -> String {
                         h2 id="glance" { "At a glance" }
                         dl {
                             (fact("pacman", &[glance.pacman()]))
+                            (fact("Endpoint", &[glance.endpoint()]))
                             (fact("Sharing", &[glance.sharing()]))
                             (fact("Updates", &[glance.updates()]))
                             (fact("Store", &glance.stores()))

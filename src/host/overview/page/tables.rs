@@ -96,7 +96,7 @@ pub(super) fn updates(glance: &Glance<'_>) -> Markup {
 
 fn list(updates: &[PendingUpdate]) -> Markup {
     html! {
-        table {
+        table.packages {
             thead { tr { th scope="col" { "Package" } th scope="col" { "State" } th.figure scope="col" { "Size" } } }
             tbody {
                 @for update in updates {

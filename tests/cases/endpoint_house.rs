@@ -1,0 +1,109 @@
+//! The endpoints of a house: one machine fetches, the others have it from that one.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::server::PATIENCE;
+use crate::support::*;
+
+fn machine(packages: &[&Package], mirror: &FakeMirror, peers: &[SocketAddr]) -> (World, Endpoint) {
+    let peers = peers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ");
+    let world = World::new()
+        .run_by_user()
+        .sync_database("core", &database(packages, Compression::Gzip))
+        .servers("core", &[mirror.repo("core")], &[])
+        .set("PKGSWARM_SHARE_REPOS", "core")
+        // Tests must not depend on the speed of the machine.
+        .set("PKGSWARM_KUBO_HEAD_START", "10 s")
+        .set("PKGSWARM_ENDPOINT_PEERS", &peers);
+    Endpoint::of(world)
+}
+
+/// Asks until the answer is no 404, as clients of a busy machine would have to.
+fn patiently(endpoint: &Endpoint, name: &str) -> Answer {
+    let begun = Instant::now();
+    loop {
+        let answer = endpoint.core(name);
+        if answer.status != 404 || begun.elapsed() > PATIENCE {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn three_machines_fetch_each_package_once() {
+    let packages = [Package::new("small", 70_000), Package::new("large", 3 << 20)];
+    let mirror = FakeMirror::serving(&[packages[0].file(), packages[1].file()]);
+    let all: Vec<&Package> = packages.iter().collect();
+    let (_first, first) = machine(&all, &mirror, &[]);
+    let others = [machine(&all, &mirror, &[first.address()]), machine(&all, &mirror, &[first.address()])];
+    for package in &packages {
+        // Both at once: the one in the middle makes one transfer of it.
+        std::thread::scope(|scope| {
+            for (_, endpoint) in &others {
+                scope.spawn(|| {
+                    let answer = patiently(endpoint, &package.file_name());
+                    assert!(answer.status == 200 && answer.body == package.bytes, "{}", answer.status);
+                });
+            }
+        });
+        assert!(patiently(&first, &package.file_name()).body == package.bytes);
+        assert_eq!(mirror.hits(&package.file_name()), 1, "{}", package.file_name());
+    }
+    let bytes: usize = packages.iter().map(|package| package.bytes.len()).sum();
+    assert!(mirror.bytes() <= bytes as u64 * 102 / 100, "{} bytes for {bytes}", mirror.bytes());
+}
+
+#[test]
+fn a_lying_endpoint_and_a_wrong_size_are_refused_and_the_mirror_is_asked() {
+    let package = Package::new("it", 70_000);
+    let mirror = FakeMirror::serving(&[package.file()]);
+    for liar in
+        [FakeMirror::serving(&[package.file()]).lying(), FakeMirror::serving(&[(package.file_name(), b"short")])]
+    {
+        let (_world, endpoint) = machine(&[&package], &mirror, &[liar.address()]);
+        let answer = patiently(&endpoint, &package.file_name());
+        assert!(answer.status == 200 && answer.body == package.bytes, "{}", answer.status);
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_not_there_is_asked_once() {
+    let packages = [Package::new("one", 70_000), Package::new("two", 70_000), Package::new("three", 70_000)];
+    let files = packages.each_ref().map(Package::file);
+    let mirror = FakeMirror::serving(&files);
+    // One that closes each connection.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) = (gone.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        gone.incoming().for_each(|_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+    });
+    let all: Vec<&Package> = packages.iter().collect();
+    let (_world, endpoint) = machine(&all, &mirror, &[address]);
+    let answer = patiently(&endpoint, &packages[0].file_name());
+    assert!(answer.body == packages[0].bytes);
+    let once = asked.load(Ordering::Relaxed);
+    assert!(once > 0, "it was asked at all");
+    for package in &packages[1..] {
+        assert!(patiently(&endpoint, &package.file_name()).body == package.bytes);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), once, "it is left alone then");
+}
+
+#[test]
+fn two_that_ask_each_other_end() {
+    let package = Package::new("nowhere", 70_000);
+    let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
+    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_first, first) = machine(&[&package], &mirror, &[]);
+    let (_second, second) = machine(&[&package], &mirror, &[first.address(), port()]);
+    assert_eq!(second.core(&package.file_name()).status, 404);
+    let relayed = second.client().get(&format!("/core/os/x86_64/{}", package.file_name()), &[("Via", "1.1 pkgswarm")]);
+    assert_eq!(relayed.status, 404);
+}
