@@ -111,6 +111,8 @@ impl EndpointProcess {
         let mut start = swarm.command_as_user(&["endpoint"]);
         start.env("PKGSWARM_PACMAN_CONF", pacman.config()).env("PATH", path);
         start.env("PKGSWARM_ENDPOINT_ENABLED", "true").env("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:0");
+        // So that no miss is the machine's.
+        start.env("PKGSWARM_ENDPOINT_WAIT", "3 s");
         start.env("PKGSWARM_DAEMON_LOG", "info");
         let mut process = Process::start(&mut start);
         let address = until("the endpoint listens", Duration::from_secs(30), || {

@@ -259,6 +259,13 @@ pub(crate) const KEYS: &[SettingKey] = &[
               pacman, which asks its next server.",
     },
     SettingKey {
+        name: "endpoint.wait",
+        shape: Shape::Span(|it| &mut it.endpoint_wait),
+        default: "300 ms",
+        doc: "Longest wait for a source to send something, before the answer is that the file is not here; pacman then \
+              asks its next server. A line whose answers take longer, like one by satellite, needs more. At most 8 s.",
+    },
+    SettingKey {
         name: "endpoint.allow",
         shape: Shape::Networks(|it| &mut it.endpoint_allow),
         default: "",

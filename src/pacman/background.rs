@@ -3,7 +3,7 @@
 //! Housekeeping and read-ahead are processes that [`start`] makes: each detaches itself from pacman's terminal,
 //! has no standard streams, and is bounded in time.
 
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Instant, SystemTime};
 
 use crate::base::clock;
@@ -21,9 +21,9 @@ use crate::store::journal::{By, Journal, JournalRecord};
 ///
 /// A database that was just fetched is the sign of a `-Sy`: once for each, the store is swept and due indexes are
 /// refreshed. Blocks that Kubo cached for us are trimmed when they exceed `kubo.keep`.
-pub(crate) fn after(call: &Call, receipt: &Receipt, is_refresh: bool) {
+pub(crate) fn after(call: &Call, receipt: &Receipt, is_refresh: bool) -> Option<Child> {
     if call.machine.settings.storeless {
-        return;
+        return None;
     }
     let now = SystemTime::now();
     let due =
@@ -31,8 +31,9 @@ pub(crate) fn after(call: &Call, receipt: &Receipt, is_refresh: bool) {
     let is_over =
         || Ledger::at(call.machine.store.dir()).total().is_ok_and(|total| total > call.machine.settings.kubo_keep);
     if due || (!receipt.cached_by_kubo.is_empty() && is_over()) {
-        start(call, &["upkeep", "--detached"]);
+        return start(call, &["upkeep", "--detached"]);
     }
+    None
 }
 
 /// Detaches this process from its caller: from its session, so that a ^C in pacman's terminal does not reach it,
@@ -88,12 +89,13 @@ pub(crate) fn note(
 }
 
 /// Starts this program with these `words` and does not wait for it. The new process belongs to the same run of
-/// pacman and has the same settings.
-pub(crate) fn start(call: &Call, words: &[&str]) {
+/// pacman and has the same settings. A process that ends before it, as pacman's child does, leaves it to init; another one
+/// is to wait for it some time.
+pub(crate) fn start(call: &Call, words: &[&str]) -> Option<Child> {
     let pacman = call.pacman_run.pid();
     // The daemon's program has no such command.
     let program = call.machine.env.full_program().filter(|full| full.exists());
-    let child = Command::new(program.unwrap_or_else(env::itself))
+    Command::new(program.unwrap_or_else(env::itself))
         .args(words)
         .args(call.machine.env.settings())
         .env(HANDOVER, pacman)
@@ -102,7 +104,6 @@ pub(crate) fn start(call: &Call, words: &[&str]) {
         .stdin(program::nowhere())
         .stdout(program::nowhere())
         .stderr(program::nowhere())
-        .spawn();
-    // Not waited for: pacman's child ends first, and init inherits it.
-    drop(child);
+        .spawn()
+        .ok()
 }

@@ -22,7 +22,6 @@ const SOON: Duration = Duration::from_secs(5);
 fn scene(packages: &[&Package], mirrors: &[&FakeMirror], levels: &[&str]) -> World {
     let servers: Vec<String> = mirrors.iter().map(|mirror| mirror.repo("core")).collect();
     let world = World::new().run_by_user().sync_database("core", &database(packages, Compression::Gzip));
-    // Tests must not depend on the speed of the machine: a mirror that sends has time to begin.
     world.servers("core", &servers, levels)
 }
 
@@ -108,7 +107,7 @@ fn what_pacman_has_in_its_cache_leaves_the_store_of_the_endpoint() {
 fn a_source_that_is_silent_is_not_waited_for() {
     let package = Package::new("it", 700_000);
     let mirror = FakeMirror::serving(&[package.file()]).hanging();
-    let (_world, endpoint) = Endpoint::of(scene(&[&package], &[&mirror], &[]));
+    let (_world, endpoint) = Endpoint::hasty(scene(&[&package], &[&mirror], &[]));
     let answer = endpoint.core(&package.file_name());
     assert!(answer.status == 404 && answer.after < SOON, "{:?}", answer.after);
     // Neither is one that the user does not want to be asked.
@@ -124,7 +123,7 @@ fn a_file_that_will_not_be_whole_in_time_is_left_to_a_mirror_that_has_its_signat
     for (files, status) in [(vec![package.file(), package.signature()], 307), (vec![package.file()], 404)] {
         let mirror = FakeMirror::serving(&files).on(&package.file_name()).slow(MIB / 2);
         let (_world, endpoint) = Endpoint::of(scene(&[&package], &[&mirror], &[]));
-        let answer = patiently(&endpoint, &package.file_name());
+        let answer = endpoint.core(&package.file_name());
         assert_eq!((answer.status, answer.body.len(), answer.header("content-length")), (status, 0, Some("0")));
         let target = mirror.url("core", &package.file_name());
         assert_eq!(answer.header("location"), Some(&*target).filter(|_| status == 307));
@@ -227,9 +226,8 @@ fn databases_are_as_the_mirror_has_them_and_never_older() {
 fn an_endpoint_that_is_its_own_server_asks_the_next_one() {
     let package = Package::new("it", 90_000);
     let mirror = FakeMirror::serving(&[package.file()]);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let own = taken.local_addr().unwrap();
-    drop(taken);
+    // No other test listens at this address, so the port is free once it is given back.
+    let own = std::net::TcpListener::bind("127.0.0.77:0").unwrap().local_addr().unwrap();
     let servers = [format!("http://{own}/core/os/x86_64"), mirror.repo("core")];
     let world = World::new()
         .run_by_user()
@@ -237,6 +235,7 @@ fn an_endpoint_that_is_its_own_server_asks_the_next_one() {
         .servers("core", &servers, &[])
         .set("PKGSWARM_ENDPOINT_ENABLED", "true")
         .set("PKGSWARM_ENDPOINT_LISTEN", &own.to_string())
+        .set("PKGSWARM_ENDPOINT_WAIT", "8 s")
         .set("PKGSWARM_DAEMON_LOG", "info");
     let endpoint = Endpoint::started(world.command(&["endpoint"]));
     let answer = patiently(&endpoint, &package.file_name());

@@ -20,8 +20,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts one on a free port, and returns once it listens.
+    /// Starts one on a free port, and returns once it listens. A source may take its time: no miss is the machine's.
     pub fn of(world: World) -> (World, Self) {
+        Self::hasty(world.set("PKGSWARM_ENDPOINT_WAIT", "8 s"))
+    }
+
+    /// Works as [`of`](Self::of), with the wait for a source that it has by default.
+    pub fn hasty(world: World) -> (World, Self) {
         let world = world
             .set("PKGSWARM_ENDPOINT_ENABLED", "true")
             .set("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:0")

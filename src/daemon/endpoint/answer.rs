@@ -24,7 +24,7 @@ use super::{database, page, signature, stream, transfer};
 use crate::base::fsx;
 use crate::engine::deliver::Delivery;
 use crate::lists::system::NameKind;
-use crate::machine::lists::Lists;
+use crate::machine::lists::{self, Lists};
 use crate::net::http::USER_AGENT;
 use crate::trust::plan::Expect;
 
@@ -87,6 +87,10 @@ async fn routed(endpoint: &Rc<HttpEndpoint>, client: IpAddr, request: &Request<I
 }
 
 async fn file(endpoint: &Rc<HttpEndpoint>, asked: &ClientRequest, routed: &RoutedFile) -> Response<AnswerBody> {
+    // Such as a look at whether this endpoint is there: no list is asked for it.
+    if lists::read(&routed.name).shape.kind == NameKind::Other {
+        return bare(StatusCode::NOT_FOUND);
+    }
     let lists = endpoint.lists.get(&endpoint.machine()).await;
     let reading = lists.read(&routed.name);
     let answered = match reading.shape.kind {
@@ -153,7 +157,7 @@ async fn package(
     // Another machine's endpoint asks the others by itself.
     let asks_house = !is_foreign && !asked.is_relayed && lists.may_share(repo);
     let ticket = transfer::join(endpoint, &package, is_foreign, asks_house)?;
-    match transfer::wait(ticket, part.0, size, asked.begun.into()).await {
+    match transfer::wait(ticket, (part.0, size), machine.settings.endpoint.wait, asked.begun.into()).await {
         Waited::Over(ticket) => {
             let Delivery { result, receipt } = ticket.result().await?;
             let (running, obtained) = (sent(endpoint, asked, ready(None), part), result.ok()??);

@@ -13,7 +13,7 @@ use super::body::AnswerBody;
 use super::known::repos;
 use super::reply::{ClientRequest, ReadyFile, redirect, whole};
 use super::route::RoutedFile;
-use super::transfer::{PATIENCE, candidates, make};
+use super::transfer::{PATIENCE, candidates, has_secret, make};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::RepoName;
@@ -57,8 +57,9 @@ pub(super) async fn answered(
         }
         Ok(None) if !is_signature && !asked.client.is_loopback() => last_known(endpoint, lists, asked, routed, repo),
         // A mirror that is slow, and sends: the client waits for it by itself.
+        Err(_) if !is_signature && !asked.client.is_loopback() => last_known(endpoint, lists, asked, routed, repo),
         Err(_) if !is_signature => match first {
-            Candidate::Mirror(url) if url.username().is_empty() && url.password().is_none() => Some(redirect(&url)),
+            Candidate::Mirror(url) if !has_secret(&url) => Some(redirect(&url)),
             _ => None,
         },
         _ => None,

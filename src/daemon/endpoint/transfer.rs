@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::process::Child;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::HttpEndpoint;
 use super::house::HousePeers;
 use super::known::KnownPackage;
 use crate::base::name::{FileName, RepoName};
-use crate::engine::deliver::{self, Candidate, Delivery, Order, Purpose};
+use crate::engine::deliver::{self, Candidate, Delivery, Order, Purpose, Receipt};
 use crate::engine::hub::{self, Duty, Hub, HubProgress, Ticket};
 use crate::engine::want::Want;
 use crate::machine::call::Call;
@@ -25,9 +26,6 @@ use crate::net::http::GetOptions;
 use crate::pacman::background;
 use crate::report::log;
 use crate::store::journal::By;
-
-/// Longest time in which no source sends anything. Then pacman asks its next server.
-pub(super) const SILENCE: Duration = Duration::from_millis(300);
 
 /// Longest time until the first proven byte: less than pacman's patience.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
@@ -45,6 +43,9 @@ const LEAF: u64 = 1 << 20;
 /// the last of a file is not sent before all of it is proven.
 pub(super) const RESERVE: u64 = 64;
 
+/// Least time between two processes that trim what Kubo has cached.
+const TRIMMING: Duration = Duration::from_secs(60);
+
 /// Most transfers at a time. Each has one open file, and buffers of its sources.
 const TRANSFERS: usize = 64;
 
@@ -55,12 +56,32 @@ pub(super) struct SharedTransfers {
     warming: RefCell<BTreeSet<String>>,
     /// The endpoints that are asked before mirrors.
     pub(super) house: HousePeers,
+    /// The last process that trims what Kubo cached for us, and when it was started.
+    trimming: RefCell<Option<(Instant, Child)>>,
 }
 
 impl Default for SharedTransfers {
     fn default() -> Self {
-        let hub = Hub::new(TRANSFERS, CancellationToken::new());
-        Self { hub, warming: RefCell::default(), house: HousePeers::default() }
+        Self {
+            hub: Hub::new(TRANSFERS, CancellationToken::new()),
+            warming: RefCell::default(),
+            trimming: RefCell::default(),
+            house: HousePeers::default(),
+        }
+    }
+}
+
+impl SharedTransfers {
+    /// Starts what is due after a transfer: one process at a time, and one a minute at most.
+    fn tidy_up(&self, call: &Call, receipt: &Receipt) {
+        let mut last = self.trimming.borrow_mut();
+        let is_at_work = last.as_mut().is_some_and(|(since, child)| {
+            // Waited for, so that it leaves no zombie.
+            !matches!(child.try_wait(), Ok(Some(_))) || since.elapsed() < TRIMMING
+        });
+        if !is_at_work && let Some(child) = background::after(call, receipt, false) {
+            *last = Some((Instant::now(), child));
+        }
     }
 }
 
@@ -89,12 +110,14 @@ pub(super) fn join(
     sources.extend(candidates(endpoint, &package.want, is_foreign));
     let want = Want { candidates: sources, ..package.want.clone() };
     (!want.candidates.is_empty()).then_some(())?;
-    begin(endpoint, want, &package.repo)
+    begin(endpoint, want, &package.repo).map(|(ticket, _)| ticket)
 }
 
-fn begin(endpoint: &Rc<HttpEndpoint>, want: Want, repo: &RepoName) -> Option<Ticket> {
+/// Returns the ticket, and true where the transfer begins with it.
+fn begin(endpoint: &Rc<HttpEndpoint>, want: Want, repo: &RepoName) -> Option<(Ticket, bool)> {
     let (ticket, duty) = endpoint.transfers.hub.join(hub::key(&want.order(), Purpose::Caller)).ok()?;
     ticket.want_leaves();
+    let is_new = duty.is_some();
     if let Some(duty) = duty {
         let (endpoint, repo) = (Rc::clone(endpoint), repo.clone());
         tokio::task::spawn_local(async move {
@@ -102,7 +125,7 @@ fn begin(endpoint: &Rc<HttpEndpoint>, want: Want, repo: &RepoName) -> Option<Tic
             make(&endpoint, (&repo, &want.name), duty, steps).await;
         });
     }
-    Some(ticket)
+    Some((ticket, is_new))
 }
 
 /// Makes a transfer, by `steps`.
@@ -125,18 +148,22 @@ pub(super) async fn make(
     if let Err(error) = &made.result {
         log::info(|| format!("{name}: {error}"));
     }
-    background::after(&call, &made.receipt, false);
+    endpoint.transfers.tidy_up(&call, &made.receipt);
     // The bytes came all the same where no client is left.
     if let Some(left) = duty.finish(made) {
         background::note(&machine, By::Endpoint, (Some(repo), name), None, begun, &left.receipt);
     }
 }
 
+/// Returns true for a URL that no other machine and no redirect may name: it may hold what lets its owner in.
+pub(super) fn has_secret(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some() || url.query().is_some()
+}
+
 /// Returns the sources that may be asked for a client: never this endpoint itself, no mirror with credentials for other
 /// machines, and no mirror at all where the user does not want that.
 pub(super) fn candidates(endpoint: &HttpEndpoint, want: &Want, is_foreign: bool) -> Vec<Candidate> {
     let mirrors = endpoint.machine().settings.endpoint.mirrors;
-    let has_secret = |url: &Url| !url.username().is_empty() || url.password().is_some() || url.query().is_some();
     let may_ask = |candidate: &&Candidate| match candidate {
         Candidate::Mirror(url) => mirrors && !endpoint.is_itself(url) && !(is_foreign && has_secret(url)),
         Candidate::File(_) | Candidate::Lan(_) | Candidate::House(_) | Candidate::Kubo(..) | Candidate::Gateway(..) => {
@@ -146,9 +173,12 @@ pub(super) fn candidates(endpoint: &HttpEndpoint, want: &Want, is_foreign: bool)
     want.candidates.iter().filter(may_ask).cloned().collect()
 }
 
-/// Waits until bytes from `at` on can be sent, of a file of `size` bytes; no longer than pacman would.
-pub(super) async fn wait(ticket: Ticket, at: u64, size: u64, begun: Instant) -> Waited {
+/// Waits until bytes from `at` on can be sent, of a file of `size` bytes; no longer than pacman would, and no longer than
+/// `silence` while no source sends anything.
+pub(super) async fn wait(ticket: Ticket, (at, size): (u64, u64), silence: Duration, begun: Instant) -> Waited {
     let mut progress = ticket.progress();
+    // What came before, like a look at changed lists, is not the sources' fault.
+    let raced = Instant::now();
     let mut first: Option<(Instant, u64)> = None;
     loop {
         let HubProgress { bytes, proven, is_withdrawn, is_over } = *progress.borrow_and_update();
@@ -161,10 +191,10 @@ pub(super) async fn wait(ticket: Ticket, at: u64, size: u64, begun: Instant) -> 
             return Waited::Growing(ticket);
         }
         let next = if bytes == 0 {
-            if waited >= SILENCE {
+            if now.duration_since(raced) >= silence || waited >= PATIENCE {
                 return Waited::Silent;
             }
-            begun + SILENCE
+            (raced + silence).min(begun + PATIENCE)
         } else {
             let (since, before) = *first.get_or_insert((now, bytes));
             // Without a root all of it has to come; with one, the leaf in which the wanted part begins.
@@ -199,7 +229,8 @@ pub(super) fn go_on(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage) {
         return;
     }
     let want = Want { candidates: lan, ..package.want.clone() };
-    if let Some(ticket) = begin(endpoint, want, &package.repo) {
+    // One that another client still waits for asks mirrors as well, and is not kept alive by this.
+    if let Some((ticket, true)) = begin(endpoint, want, &package.repo) {
         tokio::task::spawn_local(ticket.result());
     }
 }
@@ -232,18 +263,21 @@ pub(super) async fn elsewhere(endpoint: &HttpEndpoint, package: &KnownPackage, s
         Candidate::Mirror(url) => Some(url),
         _ => None,
     });
-    for url in mirrors.take(2) {
-        let signature = Url::parse(&format!("{url}.sig")).ok()?;
-        let ask = GetOptions { head: true, ..GetOptions::default() };
-        let both = async { tokio::join!(machine.http.ask(&url, &ask), machine.http.ask(&signature, &ask)) };
-        let Ok((Ok(file), Ok(signature))) = timeout(SOON, both).await else { continue };
-        let length = http::text(file.headers(), CONTENT_LENGTH);
-        let has_it = file.status() == StatusCode::OK && length.and_then(|text| text.parse().ok()) == Some(size);
-        if has_it && signature.status() == StatusCode::OK {
-            return Some(url);
+    let look = async {
+        for url in mirrors.take(2) {
+            let signature = Url::parse(&format!("{url}.sig")).ok()?;
+            let ask = GetOptions { head: true, ..GetOptions::default() };
+            let (file, signature) = tokio::join!(machine.http.ask(&url, &ask), machine.http.ask(&signature, &ask));
+            let (Ok(file), Ok(signature)) = (file, signature) else { continue };
+            let length = http::text(file.headers(), CONTENT_LENGTH);
+            let has_it = file.status() == StatusCode::OK && length.and_then(|text| text.parse().ok()) == Some(size);
+            if has_it && signature.status() == StatusCode::OK {
+                return Some(url);
+            }
         }
-    }
-    None
+        None
+    };
+    timeout(SOON, look).await.ok().flatten()
 }
 
 /// The order for a file, with other sources.

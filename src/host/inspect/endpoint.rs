@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn what_answers_is_told_from_another_program_and_from_silence() {
         let patience = Duration::from_millis(300);
-        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // No other test listens at this address.
+        let gone = TcpListener::bind("127.0.0.78:0").unwrap().local_addr().unwrap();
         assert_eq!(ask(gone, Duration::from_secs(5)), EndpointAnswer::Refused);
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(ask(silent.local_addr().unwrap(), patience), EndpointAnswer::Silent);
