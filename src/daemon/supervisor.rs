@@ -12,8 +12,13 @@ pub(super) fn notify(state: &str) {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(&path),
     };
-    // Other supervisors do not wait for this.
-    let _ = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    // Other supervisors do not wait for this; one that does not read what it is sent stops nothing here.
+    let send = |address| {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(state.as_bytes(), &address)
+    };
+    let _ = address.and_then(send);
 }
 
 /// Tells systemd for ever that the tasks of this thread go on, twice as often as it wants to hear it; a thread that hangs

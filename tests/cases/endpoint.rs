@@ -167,18 +167,22 @@ fn it_lets_systemd_know_and_takes_the_socket_that_is_handed_over() {
     let heard = UnixDatagram::bind(&notify).unwrap();
     fs::set_permissions(&notify, fs::Permissions::from_mode(0o666)).unwrap();
     heard.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let said = || {
+    // Read as they come: the kernel keeps ten for a reader.
+    let (tell, words) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
         let mut bytes = [0; 100];
-        let len = heard.recv(&mut bytes).expect("a word within a minute");
-        String::from_utf8(bytes[..len].to_vec()).unwrap()
-    };
+        while let Ok(len) = heard.recv(&mut bytes) {
+            let _ = tell.send(String::from_utf8(bytes[..len].to_vec()).unwrap());
+        }
+    });
+    let said = || words.recv_timeout(std::time::Duration::from_secs(60)).expect("a word within a minute");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let world = world
         .set("PKGSWARM_ENDPOINT_ENABLED", "true")
         .set("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:1")
         .set("NOTIFY_SOCKET", &notify.display().to_string())
-        .set("WATCHDOG_USEC", "20000")
+        .set("WATCHDOG_USEC", "200000")
         .set("LISTEN_FDS", "1");
     // As systemd does it: the socket is descriptor 3, and the process is named in a variable.
     let mut command = Command::new("/bin/sh");
