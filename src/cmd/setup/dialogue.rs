@@ -182,10 +182,15 @@ fn offers(
     fail: &mut dyn FnMut(&Error),
 ) -> (Vec<Asked<'static>>, Vec<(SetupPart, String)>) {
     const ASKED: &[Question] = &QUESTIONS;
-    let (mut asked, mut left) = (Vec::new(), Vec::new());
+    let (mut asked, mut left, mut has_no_endpoint) = (Vec::new(), Vec::new(), false);
     for question in ASKED {
         let mut changes: Vec<(SetupPart, Box<dyn Change>)> = Vec::new();
         for part in question.parts.iter().copied().filter(|part| parts.contains(part)) {
+            // pacman.conf is not led to an address at which nothing of ours listens.
+            if has_no_endpoint && part == SetupPart::Pacman {
+                left.push((part, "not done, because the endpoint failed".to_owned()));
+                continue;
+            }
             let has_daemon = changes.iter().any(|(part, _)| *part == SetupPart::Daemon);
             let door_comes = asked.iter().any(|asked: &Asked<'_>| asked.has(SetupPart::Pacman));
             let context = Context { daemon_comes: has_daemon, door_comes, ..*context };
@@ -196,7 +201,10 @@ fn offers(
             match offer {
                 Ok(SetupOffer::Change(change)) => changes.push((part, change)),
                 Ok(SetupOffer::Nothing(why)) => left.push((part, why)),
-                Err(e) => fail(&e),
+                Err(e) => {
+                    fail(&e);
+                    has_no_endpoint |= part == SetupPart::Endpoint && !is_undo;
+                }
             }
         }
         if is_undo || !context.door.has_endpoint() && changes.iter().any(|(part, _)| *part == SetupPart::Endpoint) {
