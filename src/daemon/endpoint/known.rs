@@ -34,6 +34,7 @@ const SAID: usize = 200;
 pub(super) struct ListsInUse {
     lists: RefCell<Option<ListsThen>>,
     renewing: Mutex<()>,
+    compiling: Mutex<()>,
     run: RefCell<Option<(Instant, PacmanRun)>>,
     runs: Cell<u64>,
     said: RefCell<BTreeSet<String>>,
@@ -114,8 +115,12 @@ impl ListsInUse {
     /// where no list knows it, or none that can be read: nothing else is ever fetched.
     pub(super) async fn package(&self, lists: &Lists, routed: &RoutedFile) -> Option<KnownPackage> {
         for repo in repos(lists, &routed.hints) {
-            if let Some(compile) = lists.compilation_due(&repo) {
-                let _compiled = tokio::task::spawn_blocking(compile).await;
+            if lists.compilation_due(&repo).is_some() {
+                // Once for all who ask after a `-Sy`.
+                let _turn = self.compiling.lock().await;
+                if let Some(compile) = lists.compilation_due(&repo) {
+                    let _compiled = tokio::task::spawn_blocking(compile).await;
+                }
             }
             let want = Want::in_repo(lists, &repo, routed.name.clone());
             self.say(lists);

@@ -112,6 +112,12 @@ fn listeners(access: &AccessRules) -> Result<Vec<StdListener>, Error> {
     for number in 0..handed_over.len() {
         listeners.extend(handed_over.take_tcp_listener(number).map_err(failed)?);
     }
+    let given: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    if !given.is_empty() && access.listen.iter().any(|at| !given.contains(at)) {
+        log::warn(
+            "endpoint.listen is not where the socket unit listens, which counts: see systemctl cat pkgswarm-endpoint.socket",
+        );
+    }
     if listeners.is_empty() {
         listeners = access.listen.iter().map(|at| bound(*at)).collect::<Result<_, _>>()?;
     }

@@ -31,6 +31,9 @@ use crate::trust::verify::{self, Waiver};
 /// Time for which a signature stays in hand.
 const HELD: Duration = Duration::from_secs(600);
 
+/// Longest wait for another copy of one that a client has had.
+const ANOTHER: Duration = Duration::from_secs(1);
+
 /// Most clients that are remembered for one.
 const GIVEN_MOST: usize = 64;
 
@@ -106,6 +109,8 @@ pub(super) async fn given(
 ) -> Option<HeldSignature> {
     let key = (package.repo.clone(), name_of(package)?);
     let disliked = endpoint.signatures.disliked(&key, asked.client);
+    // It may be another user of that address, who had none yet.
+    let patience = if disliked.is_some() { patience.min(ANOTHER) } else { patience };
     let held = obtained(endpoint, lists, package, disliked.is_some(), patience).await.or(disliked)?;
     if !asked.is_head {
         endpoint.signatures.give(&key, asked.client);

@@ -35,7 +35,7 @@ pub(super) async fn send(
     receipt: Rc<RefCell<Receipt>>,
 ) {
     let mut progress = ticket.progress();
-    let (mut seen, mut moved) = (0, Instant::now());
+    let (mut seen, mut moved, mut sent) = (0, Instant::now(), Instant::now());
     loop {
         let HubProgress { proven, is_withdrawn, is_over, .. } = *progress.borrow_and_update();
         if is_withdrawn {
@@ -51,12 +51,14 @@ pub(super) async fn send(
         let ahead = if at < safe { (safe - at).min(PIECE) } else { 0 };
         if ahead > 0 {
             match ticket.read_proven(at, ahead) {
-                Ok(bytes) if bytes.is_empty() => tokio::task::yield_now().await,
+                // It cannot be opened at the moment.
+                Ok(bytes) if bytes.is_empty() => return,
                 Ok(bytes) => {
                     at += bytes.len() as u64;
                     if pieces.send(bytes.into()).await.is_err() {
                         return;
                     }
+                    sent = Instant::now();
                 }
                 Err(_) => return,
             }
@@ -72,7 +74,9 @@ pub(super) async fn send(
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { break },
             () = pieces.closed() => return,
-            () = tokio::time::sleep(SIGN_OF_LIFE) => {
+            // Counted from what was sent last: bytes that trickle in tell the client nothing.
+            () = tokio::time::sleep_until(sent + SIGN_OF_LIFE) => {
+                sent = Instant::now();
                 let Ok(bytes) = ticket.read_proven(at, kept_back) else { return };
                 at += bytes.len() as u64;
                 if !bytes.is_empty() && pieces.send(bytes.into()).await.is_err() {
