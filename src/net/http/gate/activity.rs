@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) struct GateActivity {
     stall: Duration,
     made: Instant,
-    /// Milliseconds from `made` until a request was sent or something heard last.
+    /// Milliseconds from `made` until something was heard last, or until a request was sent while none was open.
     busy_at: AtomicU64,
     /// Requests without an end so far.
     open: AtomicUsize,
@@ -21,10 +21,12 @@ impl GateActivity {
         Self { stall, made: Instant::now(), busy_at, open, is_left }
     }
 
-    /// Counts a request.
+    /// Counts a request. Silence is counted from the first one on; more of them say nothing about those that wait, and
+    /// one that is given up is asked for again at once.
     pub(super) fn begins(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.hears();
+        if self.open.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.hears();
+        }
     }
 
     /// Counts the end of one.
@@ -50,5 +52,34 @@ impl GateActivity {
 
     fn now(&self) -> u64 {
         u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_sent_again_breaks_no_silence() {
+        let activity = GateActivity::new(Duration::from_millis(40));
+        activity.begins();
+        sleep(Duration::from_millis(40));
+        activity.begins();
+        activity.leave_if_silent();
+        assert!(activity.is_left());
+    }
+
+    #[test]
+    fn the_time_without_requests_is_no_silence() {
+        let activity = GateActivity::new(Duration::from_secs(600));
+        activity.begins();
+        activity.ends();
+        let activity =
+            GateActivity { made: Instant::now().checked_sub(Duration::from_secs(3600)).unwrap(), ..activity };
+        activity.begins();
+        activity.leave_if_silent();
+        assert!(!activity.is_left());
     }
 }
