@@ -50,7 +50,7 @@ fn packages(count: usize) -> Vec<Package> {
 }
 
 #[test]
-fn gather_keeps_every_file_and_as_many_connections_as_it_may() {
+fn gather_keeps_every_file_and_no_more_connections_than_it_may() {
     let packages = packages(24);
     let mirror = FakeMirror::serving(&packages.iter().map(Package::file).collect::<Vec<_>>());
     let dir = tempfile::tempdir().unwrap();
@@ -63,7 +63,8 @@ fn gather_keeps_every_file_and_as_many_connections_as_it_may() {
     for package in &packages {
         assert!(store.find(package.sha256(), package.bytes.len() as u64).is_some(), "{}", package.file_name());
     }
-    assert_eq!((mirror.server().connections(), mirror.requests().len()), (3, 24));
+    assert!(mirror.server().connections() <= 3, "{} connections", mirror.server().connections());
+    assert_eq!(mirror.requests().len(), 24);
     let again = gather(&env, &settings, By::Prefetch, wants, AtOnce::over(3), into_store);
     assert!(again.into_iter().all(|file| file.result.is_ok()));
     assert_eq!(mirror.requests().len(), 24, "what is here is not fetched again");
