@@ -2,6 +2,7 @@
 //! speaks HTTP/1.1 as many connections as there may be, whatever goes wrong on the way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pkgswarm::base::env::Env;
 use pkgswarm::base::error::ErrorKind;
@@ -126,6 +127,15 @@ fn a_mirror_with_http_1_1_sees_as_many_connections_as_it_may() {
 }
 
 #[test]
+fn a_mirror_with_http_1_1_and_a_slow_first_answer_sees_no_more_connections() {
+    let scene = Scene::new(20);
+    let mirror = FakeMirror::serving(&scene.files()).answering_after(Duration::from_millis(600)).times(1);
+    scene.fetch_all(&[&FakeTls::before(&mirror, &scene.made)]);
+    assert_eq!(mirror.requests().len(), 20);
+    assert!(mirror.server().connections() <= CONNECTIONS, "{} connections", mirror.server().connections());
+}
+
+#[test]
 fn a_connection_that_goes_away_is_replaced_by_one() {
     let scene = Scene::new(60);
     let two = Arc::new(scene.two().going_after(20));
@@ -134,6 +144,16 @@ fn a_connection_that_goes_away_is_replaced_by_one() {
     let requests = two.requests();
     assert!(requests.len() < 64, "{} requests for 60 files", requests.len());
     assert!(requests.iter().any(|asked| asked.connection == 1));
+}
+
+#[test]
+fn a_connection_that_goes_away_while_most_requests_wait_for_a_stream_is_replaced_by_one() {
+    // With few streams the library has taken nearly all requests, and sends them again by itself.
+    let scene = Scene::new(60);
+    let two = Arc::new(scene.two().with_streams(4).going_after(6));
+    scene.fetch_all(&[&FakeTls::speaking_two(&two, &scene.made)]);
+    assert_eq!(two.connections(), 2);
+    assert!(two.requests().iter().any(|asked| asked.connection == 1));
 }
 
 #[test]
@@ -207,7 +227,7 @@ fn a_first_answer_that_does_not_come_holds_up_no_other_file() {
 #[test]
 fn a_connection_whose_streams_are_all_silent_is_left() {
     let scene =
-        Scene { clocks: ["download.connect=60 s", "download.stall=1 s", "download.patience=3 s"], ..Scene::new(8) };
+        Scene { clocks: ["download.connect=60 s", "download.stall=4 s", "download.patience=15 s"], ..Scene::new(8) };
     let two = scene.two().playing(|asked| match (asked.connection, asked.number, asked.from) {
         (0, 1.., 0) => Play::Stall(5_000),
         (0, 1.., _) => Play::Silence,

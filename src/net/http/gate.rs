@@ -2,9 +2,9 @@
 //!
 //! Several requests that begin at once would each make a connection before the first one tells that it can carry them
 //! all (the library learns that in the TLS handshake, and then drops the others). So while it is not known what an https
-//! host speaks, the first request passes alone, and its answer decides: by HTTP/2 all go over its connection, by
-//! HTTP/1.1 each has one of its own, as many as there may be. A connection of HTTP/2 that ends is made anew in the same
-//! way. Tests: `tests/cases/multiplexed.rs`.
+//! host speaks, the first request passes alone, and its connection decides: by HTTP/2 all go over it, by HTTP/1.1 each has
+//! one of its own, as many as there may be. A connection of HTTP/2 that ends is made anew by one request, while the others
+//! wait, also those that the library sends again by itself. Tests: `tests/cases/multiplexed.rs`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,8 +22,8 @@ mod activity;
 mod connecting;
 
 use activity::GateActivity;
-pub(super) use connecting::ConnectionWatch;
 use connecting::Settling;
+pub(super) use connecting::{ConnectionWatch, SecondConnectionError};
 
 /// Turns that other tasks of the thread have before a connection counts as free, or as there: the library keeps it for
 /// the next request in a task of its own.
@@ -61,7 +61,7 @@ pub(super) struct GateState {
     protocol: Option<Protocol>,
     /// Set while a connection is being made that others wait for.
     settling: Option<Arc<watch::Sender<Settled>>>,
-    /// True once a connection was made without an answer so far.
+    /// True once a connection of HTTP/2 was made without an answer so far.
     is_late: bool,
     /// The end of the time in which the host asked for no requests, and its words.
     busy: Option<(Instant, String)>,
@@ -164,13 +164,7 @@ impl HostGate {
                     let (client, own) = self.client()?;
                     return Ok(Some(self.pass(client, None, Some((own, seat)))));
                 }
-                GateStep::Wait(mut settled) => {
-                    // Dropped without a word where the request it waited for was given up.
-                    let told = settled.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
-                    if let Some(Err(miss)) = told {
-                        return Err(miss);
-                    }
-                }
+                GateStep::Wait(settled) => told(settled).await?,
             }
         }
     }
@@ -190,7 +184,7 @@ impl HostGate {
     /// Returns a client without a request, and the same one where it is to be used again.
     fn client(&self) -> Result<(Client, Option<Client>), Miss> {
         let mut state = locked(&self.state);
-        // It may have a connection that carries all.
+        // It has a connection of HTTP/2, which carries all.
         if state.protocol != Some(Protocol::One) {
             return Ok((self.first.clone(), None));
         }
@@ -304,6 +298,11 @@ impl GateState {
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then(|| (left, said.clone()))
     }
+}
+
+/// Waits for what the request met that makes a connection. Where it was given up, that is nothing.
+async fn told(mut settled: watch::Receiver<Settled>) -> Result<(), Miss> {
+    settled.wait_for(Option::is_some).await.ok().and_then(|told| told.clone()).unwrap_or(Ok(()))
 }
 
 /// Lets the other tasks of this thread go on.

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::base::env::Env;
 use crate::base::miss::Miss;
 use crate::net::http::answer::HttpAnswer;
-use crate::net::http::gate::{ConnectionWatch, GateParts, GateState, HostGate, Protocol};
+use crate::net::http::gate::{ConnectionWatch, GateParts, GateState, HostGate, Protocol, SecondConnectionError};
 use crate::net::http::make::ClientMaker;
 use crate::net::http::thread::ConnectionThread;
 use crate::net::http::{self, missed, tls};
@@ -88,22 +88,25 @@ impl SharedConnections {
     ) -> Result<HttpAnswer, Miss> {
         let shared = Arc::clone(self);
         let mut sending = Sending(self.thread.runtime.spawn(async move {
-            let pass = loop {
-                if let Some(pass) = shared.gate(&url)?.enter().await? {
-                    break pass;
-                }
-            };
-            // Without another await in between, so that no other request passes before this one begins to connect.
-            match pass.client.request(method, url).headers(headers).send().await {
-                Ok(response) => {
-                    let held = pass.answered(&response);
-                    Ok(HttpAnswer::holding(response, held))
-                }
-                Err(e) => {
-                    let miss = missed(&e);
-                    pass.failed(&miss);
-                    Err(miss)
-                }
+            loop {
+                let Some(pass) = shared.gate(&url)?.enter().await? else { continue };
+                // Without another await in between, so that no other request passes before this one begins to connect.
+                let request = pass.client.request(method.clone(), url.clone()).headers(headers.clone());
+                let e = match request.send().await {
+                    Ok(response) => {
+                        let held = pass.answered(&response);
+                        return Ok(HttpAnswer::holding(response, held));
+                    }
+                    Err(e) => e,
+                };
+                let miss = match http::causes(&e).find_map(|cause| cause.downcast_ref()) {
+                    // The connection of another request is there now, or not to be.
+                    Some(SecondConnectionError(None)) => continue,
+                    Some(SecondConnectionError(Some(miss))) => miss.clone(),
+                    None => missed(&e),
+                };
+                pass.failed(&miss);
+                return Err(miss);
             }
         }));
         let ended = |_| Err(Miss::Unreachable("the connections of this process ended".to_owned()));
