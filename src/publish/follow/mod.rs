@@ -160,9 +160,18 @@ async fn newer(
     warnings.extend(pulses.warnings.iter().cloned());
     let is_known = former.as_ref().is_some_and(|read| {
         let is_same = read.snapshot.lastupdate == pulses.lastupdate;
-        let is_fresh = pulses.lastupdate.is_some() && now < memory.compared.saturating_add(COMPARE);
+        // A comparison waits for another day while the mirrors that could make it are not of one state.
+        let days = if pulses.ahead.is_empty() { 1 } else { 2 };
+        let is_fresh = pulses.lastupdate.is_some() && now < memory.compared.saturating_add(days * COMPARE);
         is_same && (is_fresh || pulses.is_early)
     });
+    if let [ahead, ..] = &pulses.ahead[..]
+        && pulses.current.is_empty()
+        && !is_known
+    {
+        let error = FollowError::Unproven { database: "lastupdate".to_owned(), host: ahead.clone() };
+        return Err(NotNewer { error, former });
+    }
     let desk = ArrivalDesk { options, place, pulses: &pulses, hub: Hub::new(TRANSFERS, CancellationToken::new()) };
     let read = match former {
         Some(former) if is_known || pulses.is_early => {

@@ -3,6 +3,10 @@
 //!
 //! Upstream writes it at the end of a script that changed a repository: Unix seconds, 11 bytes. A mirror that is asked by
 //! strangers is asked at most once a minute, and not before the time that it named in `Retry-After`.
+//!
+//! A time counts when an https mirror says it, or two hosts do, as a database does. A mirror that is ahead of all others
+//! is waited for: it was synchronised first, or it lies
+//! (`a_mirror_that_is_ahead_alone_is_waited_for_and_one_from_the_future_decides_nothing`).
 
 use futures_util::future::join_all;
 
@@ -12,22 +16,23 @@ use super::{FollowError, FollowOptions};
 use crate::base::public::is_public_url;
 use crate::config::template::MirrorTemplate;
 use crate::engine::source::Miss;
-use crate::index::manifest::FUTURE_MOST;
 use crate::machine::Machine;
 use crate::net::http;
 
 /// Least seconds between two questions to one mirror.
 const FLOOR: u64 = 60;
+/// Most seconds that `lastupdate` may be ahead of this clock.
+const FUTURE_MOST: u64 = 600;
 /// Most bytes of `lastupdate`.
 const MOST: u64 = 64;
 
 /// What one mirror said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum MirrorPulse {
-    /// Unix seconds of its last change.
-    At(u64),
     /// It has no such file: a repository of its own.
     Without,
+    /// Unix seconds of its last change.
+    At(u64),
 }
 
 /// What all mirrors said.
@@ -37,8 +42,10 @@ pub(super) struct MirrorPulses<'m> {
     pub(super) current: Vec<&'m MirrorTemplate>,
     /// All that answered, the current ones first: for files with an expectation.
     pub(super) usable: Vec<&'m MirrorTemplate>,
-    /// The newest `lastupdate`; `None` where no mirror has that file.
+    /// The newest `lastupdate` that counts; `None` where no mirror has that file.
     pub(super) lastupdate: Option<u64>,
+    /// Hosts that say a newer one, which does not count.
+    pub(super) ahead: Vec<String>,
     /// True when no mirror was to be asked yet.
     pub(super) is_early: bool,
     /// For the user.
@@ -94,27 +101,38 @@ fn judge<'m>(
     said: &[(&'m MirrorTemplate, MirrorPulse)],
     published: Option<u64>,
 ) -> Result<(), FollowError> {
-    let times = said.iter().filter_map(|(_, pulse)| match pulse {
-        MirrorPulse::At(time) => Some(*time),
+    let newest = counting(said, published);
+    pulses.lastupdate = match newest {
+        MirrorPulse::At(time) => Some(time),
         MirrorPulse::Without => None,
-    });
-    pulses.lastupdate = times.max();
-    let newest = pulses.lastupdate.map_or(MirrorPulse::Without, MirrorPulse::At);
+    };
     let (mut current, mut others): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
     let mut behind = Vec::new();
+    let is_set_back = pulses.lastupdate < published;
     for (mirror, pulse) in said {
         if *pulse == newest {
             current.push(*mirror);
         } else {
             others.push(*mirror);
         }
-        if let (MirrorPulse::At(time), Some(newest)) = (pulse, pulses.lastupdate.max(published))
-            && *time < newest
+        match (pulse, pulses.lastupdate.max(published)) {
+            (MirrorPulse::At(time), Some(newest)) if *time < newest => {
+                behind.push(format!("{}: it is behind: lastupdate {time}, not {newest}", host(mirror)));
+            }
+            (MirrorPulse::Without, _) if is_set_back => {
+                behind.push(format!("{}: it has no lastupdate any more", host(mirror)));
+            }
+            _ => {}
+        }
+        if let MirrorPulse::At(time) = pulse
+            && *pulse > newest
         {
-            behind.push(format!("{}: it is behind: lastupdate {time}, not {newest}", host(mirror)));
+            pulses.ahead.push(host(mirror));
+            let why = "which no other host says, and http proves nothing";
+            pulses.warnings.push(format!("{}: it is ahead: lastupdate {time}, {why}", host(mirror)));
         }
     }
-    if pulses.lastupdate < published {
+    if is_set_back {
         return Err(FollowError::SetBack(behind));
     }
     pulses.warnings.extend(behind);
@@ -122,6 +140,26 @@ fn judge<'m>(
     pulses.usable = current.iter().copied().chain(others).collect();
     pulses.current = current;
     Ok(())
+}
+
+/// Returns the newest of what the mirrors said that counts: an https mirror says it, or two hosts do, or it is what is
+/// published. Where none does, what is published stays, if a mirror claims to be newer; else it is the newest of all, whose
+/// databases will show whether they count.
+pub(super) fn counting(said: &[(&MirrorTemplate, MirrorPulse)], published: Option<u64>) -> MirrorPulse {
+    let published = published.map(MirrorPulse::At);
+    let newest = said.iter().map(|(_, pulse)| *pulse).max().unwrap_or(MirrorPulse::Without);
+    let counts = |pulse: MirrorPulse| {
+        let mut by = said.iter().filter(|(_, its)| *its == pulse).map(|(mirror, _)| mirror);
+        let Some(first) = by.next() else { return false };
+        published == Some(pulse)
+            || first.is_https()
+            || by.any(|mirror| mirror.is_https() || host(mirror) != host(first))
+    };
+    let counted = said.iter().map(|(_, pulse)| *pulse).filter(|pulse| counts(*pulse)).max();
+    match published {
+        Some(published) if newest > published => counted.unwrap_or(published).max(published),
+        _ => counted.unwrap_or(newest),
+    }
 }
 
 /// Asks one mirror, and returns its record with the answer.
@@ -161,7 +199,7 @@ fn read(bytes: &[u8], now: u64) -> Result<u64, Miss> {
     let time = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse::<u64>().ok());
     let time = time.ok_or_else(|| Miss::Broken("its lastupdate is no number".to_owned()))?;
     match time > now + FUTURE_MOST {
-        true => Err(Miss::Broken(format!("its lastupdate, {time}, is more than a day ahead of this clock"))),
+        true => Err(Miss::Broken(format!("its lastupdate, {time}, is more than ten minutes ahead of this clock"))),
         false => Ok(time),
     }
 }
@@ -209,7 +247,29 @@ mod tests {
             "every mirror is older than what is published: a: it is behind: lastupdate 5, not 6"
         );
         let lost = judge(&mut MirrorPulses::default(), &[(&all[0], MirrorPulse::Without)], Some(6));
-        assert!(lost.is_err(), "a mirror that lost its lastupdate tells nothing newer");
+        assert_eq!(
+            lost.unwrap_err().to_string(),
+            "every mirror is older than what is published: a: it has no lastupdate any more"
+        );
+    }
+
+    #[test]
+    fn a_time_counts_by_https_or_by_two_hosts_and_the_next_lower_one_where_it_does_not() {
+        let all = mirrors(&["http://a/$repo", "http://b/$repo", "http://b/x/$repo", "https://c/$repo"]);
+        let of = |times: &[(usize, u64)], published| {
+            let said: Vec<_> = times.iter().map(|(mirror, time)| (&all[*mirror], MirrorPulse::At(*time))).collect();
+            let mut pulses = MirrorPulses::default();
+            judge(&mut pulses, &said, published).unwrap();
+            (pulses.lastupdate.unwrap(), pulses.current.len(), pulses.ahead.join(" "))
+        };
+        let ahead = |host: &str| host.to_owned();
+        assert_eq!(of(&[(0, 7), (1, 7)], Some(6)), (7, 2, ahead("")));
+        assert_eq!(of(&[(0, 7), (1, 6)], Some(6)), (6, 1, ahead("a")), "the other one is not there yet");
+        assert_eq!(of(&[(1, 7), (2, 7), (0, 6)], Some(6)), (6, 1, ahead("b b")), "one host is one voice");
+        assert_eq!(of(&[(0, 999), (3, 7)], Some(6)), (7, 1, ahead("a")), "https, whatever the liar says");
+        assert_eq!(of(&[(0, 999), (1, 7)], Some(6)), (6, 0, ahead("a b")), "what is published stays");
+        assert_eq!(of(&[(0, 7), (3, 5)], Some(6)), (6, 0, ahead("a")), "never older than what is published");
+        assert_eq!(of(&[(0, 7), (1, 6)], None), (7, 1, ahead("")), "databases will show it");
     }
 
     #[test]
@@ -232,5 +292,6 @@ mod tests {
     fn a_lastupdate_from_the_future_or_without_a_number_is_refused() {
         assert_eq!(read(b"1790000000\n", 1_790_000_000).unwrap(), 1_790_000_000);
         assert!(read(b"<html>", 5).is_err() && read(b"", 5).is_err() && read(b"90000000", 5).is_err());
+        assert!(read(b"605", 5).is_ok() && read(b"606", 5).is_err());
     }
 }

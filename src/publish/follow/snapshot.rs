@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::ask::{MirrorAnswer, ask};
 use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot};
-use super::pulse::{MirrorPulse, MirrorPulses, again, host};
+use super::pulse::{MirrorPulse, MirrorPulses, again, counting, host};
 use super::{FollowError, FollowOptions};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
@@ -91,6 +91,8 @@ impl SnapshotReader<'_> {
             let snapshot = FollowedSnapshot { lastupdate, databases };
             match self.moved(&used, &snapshot).await {
                 None => return Ok(ReadSnapshot { snapshot, repos }),
+                // One host alone has gone on: the others will, too.
+                Some(now) if now.is_some() && now == lastupdate => break,
                 Some(now) => lastupdate = now,
             }
         }
@@ -100,13 +102,13 @@ impl SnapshotReader<'_> {
     /// Returns the newer `lastupdate` when the mirrors have changed since `snapshot` was begun.
     async fn moved(&self, used: &[&MirrorTemplate], snapshot: &FollowedSnapshot) -> Option<Option<u64>> {
         let machine = &self.options.machine;
-        let mut newest = snapshot.lastupdate;
+        let mut said = Vec::new();
         let mut is_same = true;
         for mirror in used {
             match again(machine, mirror, self.now).await {
                 Ok(MirrorPulse::At(time)) => {
                     is_same &= snapshot.lastupdate == Some(time);
-                    newest = newest.max(Some(time));
+                    said.push((*mirror, MirrorPulse::At(time)));
                 }
                 Ok(MirrorPulse::Without) if snapshot.lastupdate.is_none() => {
                     for (repo, arch) in self.options.wanted() {
@@ -118,7 +120,11 @@ impl SnapshotReader<'_> {
                 _ => {}
             }
         }
-        (!is_same).then_some(newest)
+        let newest = match counting(&said, snapshot.lastupdate) {
+            MirrorPulse::At(time) => Some(time),
+            MirrorPulse::Without => None,
+        };
+        (!is_same).then_some(newest.max(snapshot.lastupdate))
     }
 
     async fn is_unchanged(
