@@ -32,6 +32,7 @@ use crate::publish::Phase;
 use crate::trust::look::FileShape;
 use crate::trust::output::Output;
 use crate::trust::plan::Known;
+use crate::trust::verify::{self, Waiver};
 
 /// Files that are fetched at a time.
 const AT_ONCE: usize = 4;
@@ -47,8 +48,8 @@ struct MirrorArrival<'p> {
     needs_bytes: bool,
 }
 
-/// The first signature that came, or its absence, and the host that told it.
-type FirstSignature = (Option<Vec<u8>>, String);
+/// The first signature that came, and the host that sent it.
+type FirstSignature = (Vec<u8>, String);
 
 /// What arrivals need.
 pub(super) struct ArrivalDesk<'a> {
@@ -140,38 +141,57 @@ impl ArrivalDesk<'_> {
     }
 
     /// Returns the signature of a package; `None` where it has none. It counts by the database, where that holds it, and
-    /// by the keyring; where there is neither, by https, or when two hosts have the same.
+    /// by the keyring; where there is neither, by https, or when two hosts have the same. That there is none counts when
+    /// every mirror says so, one of them over https, or two hosts: for ever, as it is not asked for again.
     async fn signature(&self, arrival: &MirrorArrival<'_>) -> Result<Option<Vec<u8>>, FollowError> {
         let MirrorArrival { package, .. } = arrival;
         let name = format!("{}.sig", package.file);
         let has_proof = package.signature.is_some() || self.options.keyring.is_some();
         let (mut first, mut tried): (Option<FirstSignature>, _) = (None, Vec::new());
+        let mut absent: Vec<&MirrorTemplate> = Vec::new();
         for mirror in &self.pulses.usable {
             let Some(url) = self.url(mirror, arrival, &name) else { continue };
             let found = match ask(&self.options.machine, &url, None, SIGNATURE_MOST as u64).await {
-                Ok(MirrorAnswer::File(bytes, _)) if !bytes.is_empty() => Some(bytes),
-                Err(Miss::Absent(_)) => None,
-                Ok(_) => continue,
+                Ok(MirrorAnswer::File(bytes, _)) => match self.look(package, &bytes) {
+                    Ok(()) => bytes,
+                    Err(why) => {
+                        tried.push(format!("{}: {why}", host(mirror)));
+                        continue;
+                    }
+                },
+                Err(Miss::Absent(_)) => {
+                    absent.push(mirror);
+                    continue;
+                }
+                Ok(MirrorAnswer::Unchanged) => {
+                    tried.push(format!("{}: said that it is unchanged, unasked", host(mirror)));
+                    continue;
+                }
                 Err(miss) => {
                     tried.push(format!("{}: {miss}", host(mirror)));
                     continue;
                 }
             };
             if has_proof {
-                match self.judge(arrival, found.as_deref()).await {
-                    Ok(()) => return Ok(found),
+                match self.judge(arrival, &found).await {
+                    Ok(()) => return Ok(Some(found)),
                     Err(why) => tried.push(format!("{}: {why}", host(mirror))),
                 }
                 continue;
             }
             match &first {
-                _ if mirror.is_https() => return Ok(found),
+                _ if mirror.is_https() => return Ok(Some(found)),
                 None => first = Some((found, host(mirror))),
-                Some((other, its)) if *other == found && *its != host(mirror) => return Ok(found),
+                Some((other, its)) if *other == found && *its != host(mirror) => return Ok(Some(found)),
                 Some((_, its)) if *its == host(mirror) => {}
                 Some((_, its)) => return Err(wrong(package, format!("{its} and {} differ", host(mirror)))),
             }
         }
+        let is_heard = absent.iter().any(|mirror| mirror.is_https() || host(mirror) != host(absent[0]));
+        if !has_proof && first.is_none() && tried.is_empty() && is_heard {
+            return Ok(None);
+        }
+        tried.extend(absent.iter().map(|mirror| format!("{}: it has none", host(mirror))));
         Err(match first {
             Some((_, its)) => wrong(package, format!("it came from {its} alone, over http, which proves nothing")),
             None if has_proof => wrong(package, tried.join("; ")),
@@ -179,10 +199,17 @@ impl ArrivalDesk<'_> {
         })
     }
 
+    /// Looks whether what came for the signature of a package is one at all.
+    fn look(&self, package: &Package, bytes: &[u8]) -> Result<(), String> {
+        let name = signature_name(&package.file).ok_or("its name is too long")?;
+        let shape = Lists::of(&self.options.machine).read(&name).shape;
+        let file = fsx::in_memory(bytes).map_err(|e| e.to_string())?;
+        verify::waive(Waiver::Signature, shape, &file).map(drop).map_err(|e| e.to_string())
+    }
+
     /// Holds a signature against the database, and checks it by the keyring, where there is one and the package is on
     /// this disk.
-    async fn judge(&self, arrival: &MirrorArrival<'_>, signature: Option<&[u8]>) -> Result<(), String> {
-        let signature = signature.ok_or("it has none")?;
+    async fn judge(&self, arrival: &MirrorArrival<'_>, signature: &[u8]) -> Result<(), String> {
         let listed = arrival.package.signature.as_ref();
         if listed.is_some_and(|listed| listed.sha256 != Sha256::of(signature)) {
             return Err("it is not the one in the database".to_owned());
