@@ -174,6 +174,10 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
         PublishError::Follow(FollowError::Unproven { .. }) => {
             error.hint("name an https mirror in sources.mirrors, or a second one that agrees")
         }
+        PublishError::Follow(FollowError::Memory { path, .. }) => error.hint(format!(
+            "restore it; or `rm {}` forgets what was published: look first that no mirror was set back",
+            path.display()
+        )),
         PublishError::Follow(follow) if follow.is_alarm() => {
             error.hint("nothing was published; find out which mirror is wrong, and take it out of sources.mirrors")
         }
@@ -186,11 +190,12 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
 fn followed(error: &FollowError) -> ErrorKind {
     match error {
         FollowError::Delivery(error) => error.kind,
-        FollowError::Local { .. } => ErrorKind::Local,
+        FollowError::Local { .. } | FollowError::Memory { .. } => ErrorKind::Local,
         FollowError::Nowhere { .. } | FollowError::SetBack(_) | FollowError::Moving(_) => ErrorKind::NoSource,
         FollowError::Disagreement { .. }
         | FollowError::Changed { .. }
         | FollowError::Unproven { .. }
+        | FollowError::Damaged { .. }
         | FollowError::Database { .. }
         | FollowError::Signature { .. } => ErrorKind::Corrupt,
     }

@@ -154,6 +154,23 @@ pub enum FollowError {
         /// The fault.
         why: String,
     },
+    /// A package of a mirror that has changed on this disk, before a target had it. It was removed: trying again fetches
+    /// it.
+    #[error("{}: {why}; it was removed, and the next run fetches it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        why: String,
+    },
+    /// The memory of what was published is damaged; without it, mirrors could be set back.
+    #[error("{} is damaged ({why})", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        why: String,
+    },
     /// This machine failed.
     #[error("{}: {error}", path.display())]
     Local {

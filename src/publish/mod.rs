@@ -183,7 +183,13 @@ pub async fn run(
     }
     let files = collection.files().count() as u64;
     progress(Phase::Scan, files, files);
-    let tree = Tree::of(options, &collection, progress)?;
+    let tree = Tree::of(options, &collection, progress).map_err(|error| match &followed {
+        Some(followed) => followed.without_damage(error),
+        None => error,
+    })?;
+    if let Some(followed) = &mut followed {
+        followed.give_out()?;
+    }
     let signers = kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo)) as Box<dyn PublishTarget + '_>);
     let mut targets = targets::with_copy(options, signers.into_iter().collect());
     let mut report = targets::publish(&mut targets, options, &tree, &mut memory, progress).await?;

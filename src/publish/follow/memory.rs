@@ -87,10 +87,24 @@ impl FollowPlace {
         self.0.join("signatures").join(package.to_string())
     }
 
-    /// Reads the memory. What is damaged is forgotten: it costs a comparison of whole databases.
-    pub(super) fn memory(&self) -> FollowMemory {
-        let bytes = fsx::read_followed(&self.0.join("followed.json"), 64 << 20).ok().flatten().unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+    /// Reads the memory; that of a first run is empty.
+    ///
+    /// # Errors
+    /// [`FollowError::Memory`] when it is damaged: without it, mirrors could be set back.
+    pub(super) fn memory(&self) -> Result<FollowMemory, FollowError> {
+        let path = self.0.join("followed.json");
+        match fsx::read_followed(&path, 64 << 20) {
+            Ok(None) => Ok(FollowMemory::default()),
+            Ok(Some(bytes)) => {
+                serde_json::from_slice(&bytes).map_err(|e| FollowError::Memory { path, why: e.to_string() })
+            }
+            Err(error) => Err(FollowError::Local { path, error }),
+        }
+    }
+
+    /// Returns true for a file among the packages that are on their way.
+    pub(super) fn is_package(&self, path: &Path) -> bool {
+        path.starts_with(self.0.join("packages"))
     }
 
     pub(super) fn save(&self, memory: &FollowMemory) -> Result<(), FollowError> {
@@ -172,14 +186,17 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_memory_is_forgotten_and_what_is_not_kept_is_swept() {
+    fn a_damaged_memory_is_an_error_and_what_is_not_kept_is_swept() {
         let dir = tempfile::tempdir().unwrap();
         let place = FollowPlace::open(dir.path().to_owned()).unwrap();
+        assert_eq!(place.memory().unwrap().compared, 0, "a first run has none");
         let memory = FollowMemory { compared: 7, ..FollowMemory::default() };
         place.save(&memory).unwrap();
-        assert_eq!(place.memory().compared, 7);
-        fs::write(dir.path().join("followed.json"), "{").unwrap();
-        assert_eq!(place.memory().compared, 0);
+        assert_eq!(place.memory().unwrap().compared, 7);
+        for damaged in ["{", ""] {
+            fs::write(dir.path().join("followed.json"), damaged).unwrap();
+            assert!(matches!(place.memory(), Err(FollowError::Memory { .. })), "{damaged:?}");
+        }
         let (old, kept) = (place.package(Sha256::of(b"old")), place.database(Sha256::of(b"kept")));
         for path in [&old, &kept] {
             fs::write(path, "x").unwrap();

@@ -111,7 +111,7 @@ pub(super) async fn follow(
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<Followed, FollowError> {
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
-    let mut memory = place.memory();
+    let mut memory = place.memory()?;
     let former = memory.snapshot.as_ref().and_then(|snapshot| kept(options, &place, snapshot));
     let held = place.held();
     let has = |sha256: Sha256| {
@@ -237,11 +237,33 @@ impl Followed {
         Ok(repos)
     }
 
-    /// Remembers the snapshot as published. With `is_everywhere`, when no target lacks anything, lets the bytes of its
-    /// packages go.
-    pub(super) fn published(mut self, tree: &Tree, is_everywhere: bool) -> Result<Option<FollowError>, FollowError> {
+    /// Remembers the snapshot as published, before any target has it: a run that is killed between two targets must not
+    /// leave clients with more than is remembered, or mirrors could be set back to what was before. All files are here,
+    /// so the next run can place it whatever the targets have
+    /// (`what_a_target_may_have_is_never_taken_back_by_mirrors_that_are_set_back`).
+    pub(super) fn give_out(&mut self) -> Result<(), FollowError> {
         self.memory.snapshot = Some(self.read.snapshot.clone());
-        self.place.save(&self.memory)?;
+        self.place.save(&self.memory)
+    }
+
+    /// Removes a package that is not what its database says any more, so that the next run fetches it. Any other `error`
+    /// is returned as it came.
+    pub(super) fn without_damage(&self, error: PublishError) -> PublishError {
+        match error {
+            PublishError::Package { path, why } if self.place.is_package(&path) => match std::fs::remove_file(&path) {
+                Ok(()) => FollowError::Damaged { path, why }.into(),
+                Err(error) => PublishError::Io { path, error },
+            },
+            other => other,
+        }
+    }
+
+    /// Lets go what is not needed any more; with `is_everywhere`, when no target lacks anything, also the bytes of
+    /// packages. A run that is late keeps everything: what it fetched of the newer snapshot is needed by the next.
+    pub(super) fn published(self, tree: &Tree, is_everywhere: bool) -> Result<Option<FollowError>, FollowError> {
+        if self.late.is_some() {
+            return Ok(self.late);
+        }
         let digests = || self.read.repos.iter().flat_map(|repo| &repo.packages).filter_map(|package| package.sha256);
         let mut kept: HashSet<PathBuf> = digests().map(|sha256| self.place.signature(sha256)).collect();
         kept.extend(self.read.snapshot.databases.values().map(|database| self.place.database(database.sha256)));
@@ -253,6 +275,6 @@ impl Followed {
             kept.extend(digests().map(|sha256| self.place.package(sha256)));
         }
         self.place.sweep(&kept);
-        Ok(self.late)
+        Ok(None)
     }
 }
