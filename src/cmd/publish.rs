@@ -73,8 +73,8 @@ fn by_file(
     args: &PublishArgs,
     publication: &PublicationFile,
 ) -> anyhow::Result<PublishOptions> {
+    described::refuse_for_root(env, publication, &beside(&settings.state_dir, &publication.publisher))?;
     let state_dir = state_dir(env, settings, &publication.publisher)?;
-    described::refuse_for_root(env, publication, &state_dir)?;
     Ok(PublishOptions {
         lifetime: publication.lifetime,
         follow: described::mirrors(env, settings, publication, &state_dir)?,
@@ -115,19 +115,21 @@ fn publish(settings: &Settings, args: &PublishArgs, options: &PublishOptions, wi
     }
 }
 
-/// Returns the directory of this publisher's state: beside the state of downloads, which belongs to another user.
+/// Returns the place of this publisher's state: beside the state of downloads, which belongs to another user.
+fn beside(state: &Path, publisher: &str) -> PathBuf {
+    let mut dir = state.to_owned().into_os_string();
+    dir.push("-publish");
+    PathBuf::from(dir).join(publisher)
+}
+
+/// Makes the directory of this publisher's state.
 fn state_dir(env: &Env, settings: &Settings, publisher: &str) -> Result<PathBuf, Error> {
-    let beside = |state: &Path| {
-        let mut dir = state.to_owned().into_os_string();
-        dir.push("-publish");
-        PathBuf::from(dir).join(publisher)
-    };
-    let dir = beside(&settings.state_dir);
+    let dir = beside(&settings.state_dir, publisher);
     match (std::fs::create_dir_all(&dir), own_state_dir(env)) {
         (Ok(()), _) => Ok(dir),
         // An ordinary user beside the system's own publisher.
         (Err(e), Some(own)) if e.kind() == io::ErrorKind::PermissionDenied => {
-            let dir = beside(&own);
+            let dir = beside(&own, publisher);
             std::fs::create_dir_all(&dir).map_err(|e| Error::local(dir.display(), e))?;
             Ok(dir)
         }

@@ -68,12 +68,13 @@ pub(super) fn described(env: &Env, args: &PublishArgs) -> Result<Option<Publicat
     PublicationFile::read(&file, name).map(Some)
 }
 
-/// Refuses to run as root in a directory of another user, who could not write there afterwards.
+/// Refuses to run as root in a directory of another user, who could not write there afterwards. Where `dir` is not there
+/// yet, the owner of the directory in which it would be made counts.
 ///
 /// # Errors
 /// A usage error, with the commands to run instead.
 pub(super) fn refuse_for_root(env: &Env, publication: &PublicationFile, dir: &Path) -> Result<(), Error> {
-    let owner = std::fs::metadata(dir).map_or(0, |found| found.uid());
+    let owner = dir.ancestors().find_map(|dir| std::fs::metadata(dir).ok()).map_or(0, |found| found.uid());
     if !env.is_root() || owner == 0 {
         return Ok(());
     }
