@@ -444,7 +444,9 @@ fn mirrors_are_followed_into_kubo_and_the_bytes_go_once_it_has_them() {
 
     let first = said();
     assert_eq!((&first["did"], &first["new_files"]), (&json!("published"), &json!(5)), "{first}");
-    assert_eq!((asked(), bytes_here()), (1, 0), "Kubo has them, and read them back");
+    // A mirror that is silent for long on a busy machine has the other one asked as well.
+    let once = asked();
+    assert!(once >= 1 && bytes_here() == 0, "Kubo has them, and read them back: asked {once} times");
     assert_eq!(said()["did"], "unchanged");
 
     // A signature of another package is refused by the real gpgv, and what was published stays.
@@ -461,7 +463,7 @@ fn mirrors_are_followed_into_kubo_and_the_bytes_go_once_it_has_them() {
     fs::write(signature(&newer_file), right).expect("a file of ours");
     let second = said();
     assert_eq!((&second["did"], &second["new_files"]), (&json!("published"), &json!(3)), "{second}");
-    assert_eq!((asked(), bytes_here(), pinned().len()), (1, 0, 1), "the other package did not come again");
+    assert_eq!((asked(), bytes_here(), pinned().len()), (once, 0, 1), "the other package did not come again");
 
     // What Kubo has lost comes again from the mirrors.
     let root = pinned()[0].to_string();
@@ -469,7 +471,7 @@ fn mirrors_are_followed_into_kubo_and_the_bytes_go_once_it_has_them() {
     node.ipfs(&["repo", "gc", "--quiet"]).ok();
     let third = said();
     assert_eq!(third["did"], "published", "{third}");
-    assert_eq!((asked(), bytes_here()), (2, 0));
+    assert!(asked() > once && bytes_here() == 0);
     let path = format!("/ipfs/{}/core/os/{}/{b_file}", pinned()[0], std::env::consts::ARCH);
     assert_eq!(node.ipfs(&["files", "stat", "--format=<size>", &path]).ok().stdout.trim(), size_of(&repo, &b_file));
 }
