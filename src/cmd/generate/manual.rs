@@ -130,8 +130,8 @@ fn publications(page: &mut Roff) {
          \"/var/lib/pkgswarm-publish/www/custom\"",
     )]);
     page.control("fi", []).control("RE", []).control("PP", []).text([roman(
-        "`systemctl enable --now pkgswarm-publish@NAME.timer` runs it every ten minutes, as the user pkgswarm. Runs with \
-         nothing new cost little, and renew the index in time.",
+        "`systemctl enable --now pkgswarm-publish@NAME.timer` runs it every ten minutes, as the user pkgswarm-publish. \
+         Runs with nothing new cost little, and renew the index in time.",
     )]);
 }
 
