@@ -176,6 +176,9 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
         PublishError::Follow(FollowError::Unproven { .. }) => {
             error.hint("name an https mirror in sources.mirrors, or a second one that agrees")
         }
+        PublishError::Follow(FollowError::Damaged { .. }) => {
+            error.hint("it was removed; run publish again, which fetches it")
+        }
         PublishError::Follow(FollowError::Memory { path, .. }) => error.hint(format!(
             "restore it; or `rm {}` forgets what was published: look first that no mirror was set back",
             path.display()

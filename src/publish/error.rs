@@ -156,7 +156,7 @@ pub enum FollowError {
     },
     /// A package of a mirror that has changed on this disk, before a target had it. It was removed: trying again fetches
     /// it.
-    #[error("{}: {why}; it was removed, and the next run fetches it again", path.display())]
+    #[error("{}: {why}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
