@@ -462,7 +462,7 @@ fn a_publisher_that_is_killed_at_any_moment_has_published_a_whole_snapshot() {
 }
 
 #[test]
-#[ignore = "the long run, for a nightly tier: cargo test --test it -- --ignored two_hundred_changes"]
+#[ignore = "its bound on bytes holds on a quiet machine alone: `tests/run nightly` runs it"]
 fn two_hundred_changes_and_fifty_kills_never_show_a_mixture() {
     killed_at_random(17, 200, 50);
 }
