@@ -51,8 +51,12 @@ pub(super) async fn send(
         let ahead = if at < safe { (safe - at).min(PIECE) } else { 0 };
         if ahead > 0 {
             match ticket.read_proven(at, ahead) {
-                // It cannot be opened at the moment.
-                Ok(bytes) if bytes.is_empty() => return,
+                Ok(bytes) if bytes.is_empty() => {
+                    // Else it ended just now, and all of it is there; or it cannot be opened at the moment.
+                    if !progress.borrow().is_over {
+                        return;
+                    }
+                }
                 Ok(bytes) => {
                     at += bytes.len() as u64;
                     if pieces.send(bytes.into()).await.is_err() {
