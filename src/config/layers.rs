@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::base::env::{Env, OWN_VARIABLES};
 use crate::base::error::Error;
+use crate::base::fsx::FileKey;
 use crate::base::name::RepoName;
 use crate::config::key::{PREFIX, SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
@@ -105,6 +106,12 @@ pub(crate) fn user_file(env: &Env) -> Option<PathBuf> {
     }
     env.home()?;
     directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.config_dir().join("config.toml"))
+}
+
+/// Returns the files that are read with the state of each, so that a change of one is seen. A file that is edited in place
+/// leaves its directory as it was.
+pub(crate) fn states(env: &Env) -> Vec<(Option<FileKey>, PathBuf)> {
+    files(env).into_iter().map(|path| (FileKey::at(&path).ok(), path)).collect()
 }
 
 /// Lists the files that are read, in their order; not all of them need exist.

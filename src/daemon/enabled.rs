@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, watch};
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::fsx;
-use crate::base::fsx::FileKey;
 use crate::config::network::{Network, NetworkError, is_private};
 use crate::config::{AskPolicy, Settings, layers};
 use crate::daemon::Nearby;
@@ -203,11 +202,7 @@ async fn follow_configuration(
     library: &Library,
     mut looks: mpsc::Receiver<LookRequest>,
 ) {
-    // A file that is edited in place leaves its directory as it was.
-    let state = || {
-        let files = layers::files(env).into_iter();
-        files.map(|path| (FileKey::at(&path).ok(), path)).collect::<Vec<_>>()
-    };
+    let state = || layers::states(env);
     let mut seen = state();
     let mut tick = tokio::time::interval(LOOK);
     loop {

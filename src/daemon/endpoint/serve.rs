@@ -24,7 +24,6 @@ use super::patient::PatientStream;
 use super::tidy::tidy;
 use crate::base::env::Env;
 use crate::base::error::Error;
-use crate::base::fsx::FileKey;
 use crate::config::{Settings, layers};
 use crate::daemon::supervisor::{notify, watchdog};
 use crate::machine::Machine;
@@ -180,10 +179,7 @@ async fn converse(endpoint: Rc<HttpEndpoint>, stream: TcpStream, client: SocketA
 
 /// Applies changes of the configuration; returns when it switches the endpoint off.
 async fn follow_configuration(endpoint: &HttpEndpoint, env: &Env, flags: &[String]) {
-    let state = || {
-        let files = layers::files(env).into_iter();
-        files.map(|path| (FileKey::at(&path).ok(), path)).collect::<Vec<_>>()
-    };
+    let state = || layers::states(env);
     let mut seen = state();
     let mut tick = tokio::time::interval(LOOK);
     loop {
