@@ -1237,7 +1237,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__publish)
-            opts="-q -v -h --key --publisher --minisign-key --drop --lifetime --offline --out --json --set --quiet --verbose --help"
+            opts="-q -v -h --key --publisher --minisign-key --drop --content --lifetime --offline --out --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1256,6 +1256,10 @@ _pkgswarm() {
                     return 0
                     ;;
                 --drop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --content)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

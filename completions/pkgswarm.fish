@@ -130,6 +130,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Na
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'Name of the publisher in the index [default: pkgswarm]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l drop -d 'Leave out this repository, which the last publication has; may be repeated' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l content -d 'What is kept of the packages: all, or none but their entries and root blocks [default: all]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid [default: 48 h]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Set one setting for this run, above every other layer' -r

@@ -9,7 +9,7 @@ use pkgswarm::base::cid::Cid;
 use pkgswarm::base::digest::Sha256;
 use pkgswarm::base::env::Env;
 use pkgswarm::base::name::{FileName, RepoName};
-use pkgswarm::config::Settings;
+use pkgswarm::config::{ContentRule, Settings};
 use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::engine::hub::Hub;
 use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
@@ -95,6 +95,7 @@ impl Publisher {
             state_dir: self.tree.path().join("state"),
             key: "tests".to_owned(),
             minisign: None,
+            content: ContentRule::All,
             lifetime: Duration::from_secs(LIFE),
             ttl: Duration::from_secs(300),
             upstream: BTreeMap::new(),
@@ -659,4 +660,67 @@ fn a_pin_that_brings_its_blocks_leaves_no_pin_without_a_name() {
     assert_eq!((listed().lines().count(), ledger.total().unwrap()), (before + 1, built.size));
     assert_eq!(wait(target.add(&wanted, "ours 1")).expect("a pin"), Addition::Held);
     node.ipfs(&["pin", "verify"]).ok();
+}
+
+#[test]
+fn without_content_root_blocks_survive_the_collector_and_leaves_never_come() {
+    let publisher = Publisher::with(&[Pkgbuild::new("a", "1-1"), Pkgbuild::new("b", "1-1").size(3 * MIB)]);
+    let file = |name: &str, version: &str| {
+        let file = publisher.repo.dir().join(Pkgbuild::new(name, version).file_name());
+        let (mut leaves, mut root) = (Vec::new(), None);
+        let built = build_blocks(fs::File::open(file).expect("a package"), |cid, _| {
+            leaves.extend(root.replace(cid));
+            Ok(())
+        });
+        (built.expect("a package").root, leaves)
+    };
+    let publish = |content, kubo: &Kubo| {
+        let options = PublishOptions { content, out: None, ..publisher.options(now()) };
+        wait(publish::run(&options, Some(&client(kubo)), &mut |_, _, _| {})).expect("a publication")
+    };
+    let collect = || drop(publisher.node.ipfs(&["repo", "gc", "--quiet"]).ok());
+    let has = |cid: Cid| wait(client(&publisher.node).local_block(cid)).expect("a daemon").is_some();
+    let (b, leaves) = file("b", "1-1");
+    assert!(leaves.len() >= 3);
+
+    let kept = publisher.node.bytes_kept();
+    let first = publish(ContentRule::None, &publisher.node);
+    collect();
+    assert!(has(b), "found under the CID of the file");
+    assert!(!leaves.iter().any(|leaf| has(*leaf)) && !has(file("a", "1-1").0));
+    assert!(publisher.node.bytes_kept() - kept < 100_000 && publisher.pins() == [first.root]);
+    assert_eq!(publish(ContentRule::None, &publisher.node).did, Did::Unchanged);
+    let listed =
+        |path: &str| publisher.node.ipfs(&["ls", "--offline", &format!("/ipfs/{}{path}", publisher.pins()[0])]);
+    let arch = std::env::consts::ARCH;
+    assert!(!listed(&format!("/core/os/{arch}")).ok().stdout.contains(".pkg.tar"), "not in the plain tree");
+    assert!(listed("/ipfs").ok().stdout.contains(&b.to_string()));
+    // Another node has it from there, under the same CID.
+    let other = node(&Parts::demand(), |_| {});
+    other.connect(&publisher.node);
+    other.ipfs(&["block", "get", "--timeout=30s", &b.to_string()]).ok();
+
+    // A change: the former root goes, and the block that both have stays.
+    publisher.repo.add(&[Pkgbuild::new("c", "1-1").size(2 * MIB)]);
+    let second = publish(ContentRule::None, &publisher.node);
+    collect();
+    let (c, c_leaves) = file("c", "1-1");
+    assert!(second.did == Did::Published && publisher.pins() == [second.root]);
+    assert!(has(b) && has(c) && !has(first.root) && !c_leaves.iter().any(|leaf| has(*leaf)));
+
+    // With content, and without again.
+    let whole = publish(ContentRule::All, &publisher.node);
+    collect();
+    assert!(leaves.iter().chain(&c_leaves).all(|leaf| has(*leaf)) && publisher.pins() == [whole.root]);
+    let newest = ContentRule::Recent { age: None, bytes: Some(1) };
+    assert_eq!(publish(newest, &publisher.node).did, Did::Published, "one byte is no package");
+    collect();
+    assert!(has(b) && has(c) && !leaves.iter().chain(&c_leaves).any(|leaf| has(*leaf)));
+    // What the daemon has lost comes again from here.
+    publisher.node.ipfs(&["pin", "rm", &publisher.pins()[0].to_string()]).ok();
+    collect();
+    assert!(!has(b));
+    publish(newest, &publisher.node);
+    collect();
+    assert!(has(b) && has(c));
 }

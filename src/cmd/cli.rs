@@ -270,6 +270,11 @@ pub(crate) struct PublishArgs {
     /// Without it, a run that names fewer repositories than the last one stops: users of the index would lose them.
     #[arg(long, value_name = "REPO")]
     pub(crate) drop: Vec<String>,
+    /// What is kept of the packages: all, or none but their entries and root blocks [default: all]
+    ///
+    /// With none, their bytes are in no target and not in the plain tree; each MiB of them can be proven all the same, from mirrors too.
+    #[arg(long, value_name = "all|none")]
+    pub(crate) content: Option<String>,
     /// How long the index is valid [default: 48 h]
     #[arg(long, value_name = "SPAN")]
     pub(crate) lifetime: Option<String>,

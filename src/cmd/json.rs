@@ -128,6 +128,7 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("sequence", "The index's sequence."),
             ("expires", "Time at which it expires."),
             ("files", "Files in it."),
+            ("without_bytes", "Packages of them that are listed without their bytes (content)."),
             ("new_files", "Those that the last one did not have."),
             ("sent", "Bytes of blocks that went to Kubo."),
         ],

@@ -14,7 +14,7 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
 use crate::cmd::cli::PublishArgs;
 use crate::config::publication::{self, PublicationFile};
-use crate::config::{ProgressMode, Settings, own_state_dir, value};
+use crate::config::{ContentRule, ProgressMode, Settings, own_state_dir, value};
 use crate::index::minisign::{PublicKey, SecretKey};
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
@@ -52,6 +52,7 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
     }
     Ok(PublishOptions {
         lifetime: lifetime.map_err(|why| Error::usage("--lifetime", why))?,
+        content: content(args.content.as_deref())?,
         dirs: args.directories.clone(),
         follow: None,
         drop: args.drop.clone(),
@@ -66,6 +67,16 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
     })
 }
 
+/// Reads what is kept.
+fn content(word: Option<&str>) -> Result<ContentRule, Error> {
+    match word {
+        None | Some("all") => Ok(ContentRule::All),
+        Some("none") => Ok(ContentRule::None),
+        Some(other) => Err(Error::usage("--content", format!("expected all or none, found {other:?}"))
+            .hint("\"recent\" needs a bound, and so a file that describes the publication: pkgswarm-publish(1)")),
+    }
+}
+
 /// Reads them from the file of a publication.
 fn by_file(
     env: &Env,
@@ -77,6 +88,7 @@ fn by_file(
     let state_dir = state_dir(env, settings, &publication.publisher)?;
     Ok(PublishOptions {
         lifetime: publication.lifetime,
+        content: publication.content,
         follow: described::mirrors(env, settings, publication, &state_dir)?,
         dirs: publication.directories.clone(),
         drop: args.drop.clone(),
@@ -226,11 +238,16 @@ fn print(
     if args.json {
         let line = serde_json::json!({
             "did": did, "root": report.root.to_string(), "name": name, "sequence": report.sequence,
-            "expires": report.expires, "files": report.files, "new_files": report.new_files, "sent": report.sent,
+            "expires": report.expires, "files": report.files,
+            "without_bytes": report.bare, "new_files": report.new_files, "sent": report.sent,
         });
         return writeln!(out, "{line}");
     }
     let files = format!("{}, {} new", counted(report.files, "file"), report.new_files);
+    if report.bare > 0 {
+        let packages = counted(report.bare, "package");
+        report::say(&format!("{packages} without their bytes: the index has entries and root blocks"));
+    }
     let sent = value::show_size(report.sent);
     let signer = minisign.map(|key| key.to_string());
     match (&name, &options.out) {

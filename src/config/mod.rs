@@ -14,6 +14,7 @@
 //! key
 //! keys value
 //! layers
+//! content
 //! declared publication
 //! ```
 
@@ -35,6 +36,7 @@ use crate::config::time_window::TimeWindow;
 use crate::config::url::{BaseUrl, RpcAddress};
 use crate::config::written::Written;
 
+pub(crate) mod content;
 pub(crate) mod declared;
 pub(crate) mod key;
 pub(crate) mod keys;
@@ -49,6 +51,7 @@ pub mod url;
 pub(crate) mod value;
 pub mod written;
 
+pub use content::ContentRule;
 #[cfg(feature = "testing")]
 pub use layers::Origin;
 pub use layers::{IndexConfig, Layers};

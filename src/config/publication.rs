@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::name::RepoName;
+use crate::config::content::{ContentRule, ContentWords};
 use crate::config::key::nearest;
 use crate::config::layers;
 use crate::config::template::MirrorTemplate;
@@ -26,6 +27,22 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
     (
         "lifetime",
         "How long the index is valid, a span of at least 10 min. Default: 48 h. A run renews it when half is over.",
+    ),
+    (
+        "content",
+        "What is kept of the packages: \"all\", \"recent\" or \"none\". Of those that are not kept, the index has the entry and, \
+         above 1 MiB and up to 1 GiB, the root block: a client proves each MiB with it, whatever its source, mirrors \
+         included. Their bytes are in no target and not in the plain tree. A smaller file is its own root block, and one that \
+         is larger has two levels of them: of these, the entry alone stays. Default: \"all\".",
+    ),
+    (
+        "recent.age",
+        "Days since a package was built, like \"30 d\", for content = \"recent\": older ones are not kept. By the database's \
+         date; one without a date is old.",
+    ),
+    (
+        "recent.size",
+        "Most bytes of packages that are kept, like \"50 GB\", for content = \"recent\": the newest first.",
     ),
     ("keys.kubo", "Name of the Kubo key to publish under; made when there is none. Default: the publisher's name."),
     (
@@ -73,6 +90,7 @@ pub(crate) struct PublicationFile {
     /// See [`PUBLICATION_KEYS`], as for all below.
     pub(crate) publisher: String,
     pub(crate) lifetime: Duration,
+    pub(crate) content: ContentRule,
     pub(crate) kubo_key: String,
     pub(crate) minisign: Option<Secret>,
     pub(crate) password: Option<Secret>,
@@ -130,6 +148,7 @@ impl PublicationFile {
             name: name.to_owned(),
             publisher: name.to_owned(),
             lifetime: Duration::from_secs(48 * 3600),
+            content: ContentRule::All,
             kubo_key: String::new(),
             minisign: None,
             password: None,
@@ -155,9 +174,11 @@ impl PublicationFile {
             }
         }
         found.sort_by_key(|(at, ..)| *at);
+        let mut content = ContentWords::default();
         for (at, key, value) in &found {
-            publication.set(key, value).map_err(|why| wrong(*at, why))?;
+            publication.set(key, value, &mut content).map_err(|why| wrong(*at, why))?;
         }
+        publication.content = content.rule().map_err(|why| Error::usage(file.display(), why))?;
         if publication.kubo_key.is_empty() {
             publication.kubo_key.clone_from(&publication.publisher);
         }
@@ -165,11 +186,14 @@ impl PublicationFile {
         Ok(publication)
     }
 
-    fn set(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
+    fn set(&mut self, key: &str, value: &Spanned<DeValue<'_>>, content: &mut ContentWords) -> Result<(), String> {
         let told = |why: String| format!("{key}: {why}");
         match key {
             "publisher" => self.publisher = text(value).map_err(told)?,
             "lifetime" => self.lifetime = lifetime(&text(value).map_err(told)?).map_err(told)?,
+            "content" => content.content(&text(value).map_err(told)?).map_err(told)?,
+            "recent.age" => content.age(&text(value).map_err(told)?).map_err(told)?,
+            "recent.size" => content.bytes(&text(value).map_err(told)?).map_err(told)?,
             "keys.kubo" => self.kubo_key = text(value).map_err(told)?,
             "keys.minisign" => self.minisign = Some(secret(&text(value).map_err(told)?).map_err(told)?),
             "keys.password" => self.password = Some(secret(&text(value).map_err(told)?).map_err(told)?),

@@ -70,8 +70,8 @@ pub(super) struct CollectedFile {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A package, with the database's facts about it.
-    Package { size: u64, sha256: Sha256 },
+    /// A package, with the database's facts about it; `built` in Unix seconds.
+    Package { size: u64, sha256: Sha256, built: Option<u64> },
     /// `….sig` beside a package.
     PackageSignature,
     /// `REPO.db`, `REPO.files` and their signatures.
@@ -165,7 +165,8 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
         if let Some((name, signature)) = beside(dir, &format!("{}.sig", package.file)) {
             files.insert(name, CollectedFile { path: signature, role: Role::PackageSignature, key: None, held: None });
         }
-        files.insert(package.file, CollectedFile { path, role: Role::Package { size, sha256 }, key: None, held: None });
+        let role = Role::Package { size, sha256, built: package.build_date };
+        files.insert(package.file, CollectedFile { path, role, key: None, held: None });
     }
     for suffix in ["db", "db.sig", "files", "files.sig"] {
         if let Some((file, path)) = beside(dir, &format!("{name}.{suffix}")) {

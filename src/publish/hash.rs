@@ -1,8 +1,9 @@
 //! CIDs of files, computed once: a file that did not change since the last run is not read again.
 //!
 //! A plain copy, if configured, gets the root block of each longer file as `ipfs/<CID>`, the path of a trustless
-//! gateway: a client with the root can prove single leaves, so mirrors may share a file or replace each other. A
-//! file whose root block is missing there is read again.
+//! gateway: a client with the root can prove single leaves, so mirrors may share a file or replace each other. Where a
+//! publisher keeps the root block alone, and has no plain copy, it is kept in the state directory. A file whose root block
+//! is missing there is read again.
 //!
 //! The memory is a file of lines in the publisher's state directory. A file counts as unchanged while device, inode,
 //! size, modification and change time (in nanoseconds) are the same; the change time cannot be set by hand.
@@ -25,8 +26,8 @@ const SAVE_EVERY: u64 = 4 << 30;
 /// A file whose change time is this close could change again without a new one: its hash is not remembered.
 const FRESH_NS: i128 = 1_000_000_000;
 
-/// The directory of a plain copy in which the root blocks of files are.
-const ROOTS: &str = "ipfs";
+/// The directory in which the root blocks of files are, in a plain copy and in the tree.
+pub(super) const ROOTS: &str = "ipfs";
 
 /// The facts about a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,17 +44,17 @@ pub(super) struct Hashed {
 pub(super) struct HashMemory {
     path: PathBuf,
     known: HashMap<PathBuf, Hashed>,
-    /// The plain copy, which gets root blocks.
-    out: Option<PathBuf>,
+    /// The directory that gets root blocks.
+    roots: Option<PathBuf>,
 }
 
 impl HashMemory {
-    /// Opens the memory in `dir`, for a plain copy in `out`. Damaged lines are dropped: the memory only saves
+    /// Opens the memory in `dir`; root blocks go to `roots`. Damaged lines are dropped: the memory only saves
     /// work.
-    pub(super) fn open(dir: &Path, out: Option<&Path>) -> Self {
+    pub(super) fn open(dir: &Path, roots: Option<PathBuf>) -> Self {
         let path = dir.join("hashes");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        Self { path, known: text.lines().filter_map(parse).collect(), out: out.map(Path::to_owned) }
+        Self { path, known: text.lines().filter_map(parse).collect(), roots }
     }
 
     /// Hashes `paths` on all processors and returns the results in their order; `progress` gets bytes.
@@ -70,7 +71,7 @@ impl HashMemory {
         progress(Phase::Hash, 0, total);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (send, receive) = mpsc::channel();
-        let roots = self.out.as_ref().map(|out| out.join(ROOTS));
+        let roots = self.roots.clone();
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
         std::thread::scope(|scope| {
             for _ in 0..workers {
@@ -109,7 +110,7 @@ impl HashMemory {
 
     fn recall(&self, path: &Path) -> Option<Hashed> {
         let known = self.known.get(path)?;
-        let has_root = self.out.as_ref().is_none_or(|out| is_rooted(out, known));
+        let has_root = self.roots.as_ref().is_none_or(|roots| is_rooted(roots, known));
         (has_root && FileKey::at(path).ok()? == known.key).then_some(*known)
     }
 
@@ -129,11 +130,11 @@ impl HashMemory {
     }
 }
 
-/// Removes root blocks in the plain copy `out` that belong to no file of `files`, and nothing else: other files
+/// Removes root blocks in the directory `roots` that belong to no file of `files`, and nothing else: other files
 /// there belong to the user.
-pub(super) fn sweep_roots<'f>(out: &Path, files: impl Iterator<Item = &'f Hashed>) {
+pub(super) fn sweep_roots<'f>(roots: &Path, files: impl Iterator<Item = &'f Hashed>) {
     let listed: std::collections::HashSet<Cid> = files.map(|file| file.cid).collect();
-    for old in std::fs::read_dir(out.join(ROOTS)).into_iter().flatten().flatten() {
+    for old in std::fs::read_dir(roots).into_iter().flatten().flatten() {
         let Some(cid) = old.file_name().to_str().and_then(|name| name.parse::<Cid>().ok()) else { continue };
         let is_root = || std::fs::read(old.path()).is_ok_and(|block| cid.proves(&block));
         if cid.codec() == Codec::DagPb && !listed.contains(&cid) && is_root() {
@@ -143,18 +144,18 @@ pub(super) fn sweep_roots<'f>(out: &Path, files: impl Iterator<Item = &'f Hashed
     }
 }
 
-/// True if the root block of a file lists its leaves.
-fn has_leaves(file: &Hashed) -> bool {
+/// True if the root block of a file lists its leaves: then it proves each of them, and has less than 60 KiB.
+pub(super) fn has_leaves(file: &Hashed) -> bool {
     file.cid.codec() == Codec::DagPb && file.size <= (WIDTH * CHUNK) as u64
 }
 
-/// True if the plain copy in `out` has the root block of this file, or needs none.
-pub(super) fn is_rooted(out: &Path, file: &Hashed) -> bool {
-    !has_leaves(file) || out.join(ROOTS).join(file.cid.to_string()).exists()
+/// True if the directory `roots` has the root block of this file, or needs none.
+pub(super) fn is_rooted(roots: &Path, file: &Hashed) -> bool {
+    !has_leaves(file) || roots.join(file.cid.to_string()).exists()
 }
 
 /// Hashes one file, makes sure that it did not change meanwhile, and keeps its root block in `roots`.
-fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, PublishError> {
+pub(super) fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, PublishError> {
     let at = |error: io::Error| PublishError::Io { path: path.to_owned(), error };
     let file = fsx::open_followed(path).map_err(at)?;
     let key = FileKey::of(&file).map_err(at)?;
@@ -232,7 +233,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, out) = (dir.path().join("big"), dir.path().join("out"));
         std::fs::write(&file, vec![7; CHUNK + 1]).unwrap();
-        let open = || HashMemory::open(dir.path(), Some(&out));
+        let open = || HashMemory::open(dir.path(), Some(out.join(ROOTS)));
         let hashed = open().hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
         let root = out.join(ROOTS).join(hashed.cid.to_string());
         assert!(hashed.cid.proves(&std::fs::read(&root).unwrap()));

@@ -50,7 +50,7 @@ pub(super) struct PublishedIndex {
     pub(super) name: Option<String>,
     /// True if the record could be read back.
     pub(super) record: bool,
-    /// CIDs of all files in it.
+    /// CIDs of all files in it; a root block that is there by itself is a file of its own.
     pub(super) files: HashSet<Cid>,
 }
 

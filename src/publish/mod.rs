@@ -24,6 +24,7 @@
 //! error tests
 //! chain hash
 //! collect
+//! kept
 //! tree
 //! follow seal
 //! last
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use crate::base::cid::Cid;
 use crate::base::name::RepoName;
+use crate::config::ContentRule;
 use crate::index::ipns::Name;
 use crate::index::manifest::FUTURE_MOST;
 use crate::index::minisign::SecretKey;
@@ -48,6 +50,7 @@ mod collect;
 mod error;
 mod follow;
 mod hash;
+mod kept;
 mod last;
 mod seal;
 mod targets;
@@ -83,6 +86,8 @@ pub struct PublishOptions {
     pub key: String,
     /// Signs the manifest, when given.
     pub minisign: Option<SecretKey>,
+    /// What is kept of the packages.
+    pub content: ContentRule,
     /// Validity of manifest and record. Default 48 h, as long as DHT servers keep records.
     pub lifetime: Duration,
     /// Time for which caches may keep the name's answer. Default 5 min, as in Kubo.
@@ -94,6 +99,15 @@ pub struct PublishOptions {
     pub out: Option<PathBuf>,
     /// Unix seconds.
     pub now: u64,
+}
+
+impl PublishOptions {
+    /// Returns the directory of root blocks: in the plain copy, else beside the memory where they are all that is kept of
+    /// some files; `None` where no root block is needed for itself.
+    fn roots_dir(&self) -> Option<PathBuf> {
+        let own = (self.content != ContentRule::All).then_some(&self.state_dir);
+        self.out.as_ref().or(own).map(|dir| dir.join(hash::ROOTS))
+    }
 }
 
 /// A step of the work, for progress. Units are bytes, except in [`Phase::Scan`].
@@ -137,8 +151,10 @@ pub struct PublishReport {
     pub(crate) expires: u64,
     /// The name to give to users; `None` offline.
     pub name: Option<Name>,
-    /// Files in the tree.
+    /// Packages, signatures and databases that it is about.
     pub files: usize,
+    /// Packages of them whose bytes are not kept.
+    pub(crate) bare: usize,
     /// Files that were not in the last publication.
     pub new_files: usize,
     /// Bytes of blocks that were sent to the daemon.
@@ -173,13 +189,22 @@ pub async fn run(
             Some(kubo) => delivered(kubo, &memory).await,
             None => None,
         };
-        let mirrors = follow::follow(mirrors, options, delivered.as_ref(), progress).await?;
+        if let (Some(kubo), Some(delivered)) = (kubo, &delivered) {
+            follow::recall_roots(options, kubo, delivered).await?;
+        }
+        let beside = &collection;
+        let mirrors = follow::follow(mirrors, options, beside, delivered.as_ref(), progress).await?;
         collection = collection.with(mirrors.repos()?)?;
         followed = Some(mirrors);
     }
     let missing = memory.left_out(&collection, &options.drop);
     if !missing.is_empty() {
         return Err(PublishError::LeftOut(missing));
+    }
+    if let Some(repo) = collection.repos.iter().find(|repo| repo.name.as_str() == hash::ROOTS)
+        && options.content != ContentRule::All
+    {
+        return Err(PublishError::Reserved(repo.name.clone()));
     }
     let files = collection.files().count() as u64;
     progress(Phase::Scan, files, files);
@@ -193,6 +218,12 @@ pub async fn run(
     let signers = kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo)) as Box<dyn PublishTarget + '_>);
     let mut targets = targets::with_copy(options, signers.into_iter().collect());
     let mut report = targets::publish(&mut targets, options, &tree, &mut memory, progress).await?;
+    if report.failed.is_empty()
+        && options.out.is_none()
+        && let Some(roots) = options.roots_dir()
+    {
+        hash::sweep_roots(&roots, tree.listed.iter());
+    }
     if let Some(mut followed) = followed {
         report.warnings.splice(..0, followed.warnings.drain(..));
         report.late = followed.published(&tree, report.failed.is_empty())?;

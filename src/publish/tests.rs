@@ -84,6 +84,7 @@ impl RepoFixture {
             state_dir: self.root().join("state"),
             key: "tester".to_owned(),
             minisign: None,
+            content: ContentRule::All,
             lifetime: Duration::from_secs(172_800),
             ttl: Duration::from_secs(300),
             upstream: BTreeMap::new(),

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::collect::{CollectedRepo, Collection, Role};
-use super::hash::{HashMemory, Hashed};
+use super::hash::{HashMemory, Hashed, ROOTS, has_leaves};
+use super::kept::{Keepable, KeptContent};
 use super::{Phase, PublishError, PublishOptions};
+use crate::base::cid::Cid;
 use crate::base::digest::{Hasher, Sha256};
+use crate::base::fsx::FileKey;
 use crate::base::name::FileName;
 use crate::base::size::{self, SIGNATURE_MOST};
 use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
@@ -24,15 +27,21 @@ pub(super) struct Tree {
     pub(super) packed: Vec<(String, Vec<u8>)>,
     /// The uncompressed tables, in the order of `tables`.
     pub(super) plain: Vec<Vec<u8>>,
-    /// Every file of the plain tree.
+    /// Every file of the plain tree, and the root blocks of packages that are not in it.
     pub(super) files: Vec<TreeFile>,
+    /// Packages and databases, in the plain tree or not.
+    pub(super) listed: Vec<Hashed>,
+    /// Packages, signatures and databases.
+    pub(super) count: usize,
+    /// Packages that are not in the plain tree.
+    pub(super) bare: usize,
     /// The root's entries, without manifest and signature.
     pub(super) top: Vec<DirEntry>,
     /// Blocks of tables and directories.
     pub(super) blocks: Vec<Block>,
 }
 
-/// A file of the plain tree.
+/// A file of the plain tree, or a root block by itself.
 #[derive(Clone, Debug)]
 pub(super) struct TreeFile {
     /// Its path below the root.
@@ -52,7 +61,7 @@ impl Tree {
     ) -> Result<Self, PublishError> {
         let here = collection.files().filter(|found| found.held.is_none());
         let paths: Vec<&Path> = here.map(|found| &*found.path).collect();
-        let mut memory = HashMemory::open(&options.state_dir, options.out.as_deref());
+        let mut memory = HashMemory::open(&options.state_dir, options.roots_dir());
         let hashed = memory.hash(&paths, progress)?;
         memory.keep_only(&paths)?;
         let mut hashed = hashed.into_iter();
@@ -70,26 +79,39 @@ impl Tree {
             packed: Vec::new(),
             plain: Vec::new(),
             files: Vec::new(),
+            listed: Vec::new(),
+            count: 0,
+            bare: 0,
             top: Vec::new(),
             blocks: Vec::new(),
         };
+        let packages = collection.files().filter_map(Keepable::collected);
+        let kept = KeptContent::of(options.content, packages, options.now);
         let mut hashed = hashed.iter();
+        let mut roots: BTreeMap<String, DirEntry> = BTreeMap::new();
         // repo -> arch -> its directory
         let mut dirs: BTreeMap<&str, Vec<DirEntry>> = BTreeMap::new();
         let mut tables = Vec::new();
         for repo in &collection.repos {
-            let mut files: BTreeMap<&FileName, Hashed> = BTreeMap::new();
+            let (mut files, mut entries) = (BTreeMap::new(), Vec::new());
             for ((name, found), hashed) in repo.files.iter().zip(hashed.by_ref()) {
                 files.insert(name, *hashed);
+                out.count += 1;
+                if found.role != Role::PackageSignature {
+                    out.listed.push(*hashed);
+                }
+                if matches!(found.role, Role::Package { sha256, .. } if !kept.has(sha256)) {
+                    out.bare += 1;
+                    if let Some(root) = root_entry(hashed) {
+                        roots.insert(root.name.clone(), root);
+                    }
+                    continue;
+                }
                 let path = format!("{}/{name}", repo.path());
                 out.files.push(TreeFile { path, source: found.path.clone(), hashed: *hashed });
+                entries.push(DirEntry { name: name.to_string(), cid: hashed.cid, dag_size: hashed.dag_size });
             }
-            let entries = files.iter().map(|(name, hashed)| DirEntry {
-                name: name.to_string(),
-                cid: hashed.cid,
-                dag_size: hashed.dag_size,
-            });
-            let built = out.directory(&entries.collect::<Vec<_>>())?;
+            let built = out.directory(&entries)?;
             dirs.entry(repo.name.as_str()).or_default().push(entry(&repo.arch, built));
             tables.push(out.table(options, repo, &files)?);
         }
@@ -98,11 +120,28 @@ impl Tree {
             let os = out.directory(&[entry("os", os)])?;
             out.top.push(entry(repo, os));
         }
+        out.roots(options, roots.into_values().collect())?;
         tables.sort_by(|a, b| a.name.cmp(&b.name));
         let built = out.directory(&tables)?;
         out.top.push(entry("tables", built));
         out.fingerprint = out.fingerprint(options);
         Ok(out)
+    }
+
+    /// Adds the directory of root blocks that stand for files which are not in the tree. Each is a raw block there, with the
+    /// digest of the root that it is: a pin of the tree holds the block and asks for no leaf below it, and a daemon finds it
+    /// under the CID of the file, since it looks blocks up by their digest.
+    fn roots(&mut self, options: &PublishOptions, roots: Vec<DirEntry>) -> Result<(), PublishError> {
+        let Some(dir) = options.roots_dir().filter(|_| !roots.is_empty()) else { return Ok(()) };
+        self.files.extend(roots.iter().map(|root| {
+            let (size, sha256) = (root.dag_size, root.cid.digest());
+            let key = FileKey { dev: 0, ino: 0, size, mtime_ns: 0, ctime_ns: 0 };
+            let hashed = Hashed { cid: root.cid, sha256, size, dag_size: size, key };
+            TreeFile { path: format!("{ROOTS}/{}", root.name), source: dir.join(&root.name), hashed }
+        }));
+        let built = self.directory(&roots)?;
+        self.top.push(entry(ROOTS, built));
+        Ok(())
     }
 
     /// Writes one table, adds it to the manifest's list, and returns its path in `tables/`.
@@ -198,6 +237,13 @@ pub(super) fn entry(name: &str, built: BuiltDirectory) -> DirEntry {
     DirEntry { name: name.to_owned(), cid: built.root, dag_size: built.dag_size }
 }
 
+/// Returns the entry of a file's root block among the root blocks; `None` for a file without one, or of more than 1 GiB.
+fn root_entry(file: &Hashed) -> Option<DirEntry> {
+    // All blocks of the file but its leaves.
+    let dag_size = file.dag_size.checked_sub(file.size)?;
+    has_leaves(file).then(|| DirEntry { name: file.cid.to_string(), cid: Cid::raw(file.cid.digest()), dag_size })
+}
+
 /// Checks every package against the database, byte for byte.
 fn compare(collection: &Collection, hashed: &[Hashed]) -> Result<(), PublishError> {
     for (found, hashed) in collection.files().zip(hashed) {
@@ -206,7 +252,7 @@ fn compare(collection: &Collection, hashed: &[Hashed]) -> Result<(), PublishErro
             return Err(PublishError::Changed(path()));
         }
         match found.role {
-            Role::Package { size, sha256 } if (size, sha256) != (hashed.size, hashed.sha256) => {
+            Role::Package { size, sha256, .. } if (size, sha256) != (hashed.size, hashed.sha256) => {
                 let why = format!("its sha256 is {}, the database says {sha256}", hashed.sha256);
                 return Err(PublishError::Package { path: path(), why });
             }

@@ -45,6 +45,7 @@ mod prefetch;
 mod prefetch_conditions;
 mod publish_file;
 mod publish_follow;
+mod publish_kept;
 mod root;
 mod screens;
 mod screens_index;

@@ -15,14 +15,14 @@ use crate::support::{Misbehaves as _, World};
 /// Larger than one leaf, so that it has a root block of its own.
 const BIG: usize = (2 << 20) + 77;
 
-fn upstream() -> Upstream {
+pub(super) fn upstream() -> Upstream {
     let core = [Package::new("glibc", BIG), Package::new("bash", 20_000), Package::new("zlib", 5_000)];
     let extra = [Package::new("git", 60_000), Package::new("vim", BIG)];
     Upstream::of(&[("core", &core), ("extra", &extra)])
 }
 
 /// A world with a publication `arch` that follows these mirrors, without Kubo.
-fn following(mirrors: &[&FakeMirror], more: &str) -> World {
+pub(super) fn following(mirrors: &[&FakeMirror], more: &str) -> World {
     let world = World::new();
     let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     fs::write(world.path("secret"), pair.sk.to_box(None).unwrap().to_string()).unwrap();
@@ -40,12 +40,12 @@ fn following(mirrors: &[&FakeMirror], more: &str) -> World {
     world
 }
 
-fn publish(world: &World) -> Run {
+pub(super) fn publish(world: &World) -> Run {
     world.run(&["publish", "arch", "--json"])
 }
 
 #[track_caller]
-fn published(world: &World) -> serde_json::Value {
+pub(super) fn published(world: &World) -> serde_json::Value {
     let run = publish(world);
     assert_eq!(run.code(), 0, "{}", run.stderr);
     serde_json::from_str(&run.stdout).unwrap()
@@ -53,7 +53,7 @@ fn published(world: &World) -> serde_json::Value {
 
 /// Lists what the plain copy in `out` names: file name and sha256, each table proven by the manifest.
 #[track_caller]
-fn listed(out: &Path) -> BTreeMap<String, String> {
+pub(super) fn listed(out: &Path) -> BTreeMap<String, String> {
     seen(out).expect("tables that are those of the manifest")
 }
 
@@ -77,11 +77,11 @@ fn seen(out: &Path) -> Option<BTreeMap<String, String>> {
     Some(listed)
 }
 
-fn wanted(upstream: &Upstream) -> BTreeMap<String, String> {
+pub(super) fn wanted(upstream: &Upstream) -> BTreeMap<String, String> {
     upstream.packages().map(|package| (package.file_name(), package.sha256().to_string())).collect()
 }
 
-fn requests(mirrors: &[&FakeMirror], what: &str) -> usize {
+pub(super) fn requests(mirrors: &[&FakeMirror], what: &str) -> usize {
     let paths = mirrors.iter().flat_map(|mirror| mirror.requests()).map(|request| request.path());
     paths.filter(|path| path.ends_with(what)).count()
 }

@@ -4,7 +4,7 @@
 //! behind, or lies, may be among them.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::ask::{MirrorAnswer, ask};
 use super::memory::FollowPlace;
 use super::pulse::{MirrorPulses, host};
 use super::snapshot::{ListedRepo, key};
-use super::{FollowError, FollowOptions};
+use super::{FollowError, FollowOptions, KeptContent, PublishError};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::FileName;
@@ -29,6 +29,7 @@ use crate::lists::pacman::syncdb::Package;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
 use crate::publish::Phase;
+use crate::publish::hash::hash_file;
 use crate::trust::look::FileShape;
 use crate::trust::output::Output;
 use crate::trust::plan::Known;
@@ -56,15 +57,19 @@ pub(super) struct ArrivalDesk<'a> {
     pub(super) options: &'a FollowOptions,
     pub(super) place: &'a FollowPlace,
     pub(super) pulses: &'a MirrorPulses<'a>,
+    /// The directory for root blocks.
+    pub(super) roots: Option<PathBuf>,
     pub(super) hub: Hub,
 }
 
 impl ArrivalDesk<'_> {
-    /// Fetches everything that is missing; `has` tells the packages whose bytes the targets have. Goes on after a
-    /// failure, so that the next run finds the rest here, and returns the first.
+    /// Fetches everything that is missing; `has` tells the packages of which nothing is needed. Bytes that are not `kept`
+    /// are dropped as soon as their root is known. Goes on after a failure, so that the next run finds the rest here, and
+    /// returns the first.
     pub(super) async fn fetch(
         &self,
         repos: &[ListedRepo],
+        kept: &KeptContent,
         has: &dyn Fn(Sha256) -> bool,
         progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Result<(), FollowError> {
@@ -72,7 +77,7 @@ impl ArrivalDesk<'_> {
         let total = arrivals.iter().filter(|arrival| arrival.needs_bytes).map(|arrival| arrival.known.size).sum();
         let (mut done, mut failed) = (0, None);
         progress(Phase::Fetch, 0, total);
-        let work = futures_util::stream::iter(arrivals.iter().map(|arrival| self.one(arrival)));
+        let work = futures_util::stream::iter(arrivals.iter().map(|arrival| self.one(arrival, kept)));
         let mut work = work.buffer_unordered(AT_ONCE);
         while let Some(result) = work.next().await {
             match result {
@@ -112,7 +117,7 @@ impl ArrivalDesk<'_> {
         Ok(arrivals)
     }
 
-    async fn one(&self, arrival: &MirrorArrival<'_>) -> Result<u64, FollowError> {
+    async fn one(&self, arrival: &MirrorArrival<'_>, kept: &KeptContent) -> Result<u64, FollowError> {
         let sha256 = arrival.known.sha256;
         if arrival.needs_bytes {
             self.deliver(arrival).await?;
@@ -122,7 +127,29 @@ impl ArrivalDesk<'_> {
             let signature = self.signature(arrival).await?.unwrap_or_default();
             fsx::replace_synced(&path, &signature).map_err(FollowError::local(&path))?;
         }
+        if !kept.has(sha256) && self.place.package(sha256).exists() {
+            self.reduce(sha256).await?;
+        }
         Ok(if arrival.needs_bytes { arrival.known.size } else { 0 })
+    }
+
+    /// Replaces a package by its root: no more of the bytes is ever on this disk than what is on its way.
+    async fn reduce(&self, sha256: Sha256) -> Result<(), FollowError> {
+        let (path, roots) = (self.place.package(sha256), self.roots.clone());
+        let read = path.clone();
+        let hashed = tokio::task::spawn_blocking(move || hash_file(&read, roots.as_deref())).await;
+        let damaged = |why: String| FollowError::Damaged { path: path.clone(), why };
+        match hashed.map_err(|e| damaged(e.to_string()))? {
+            Ok(hashed) if hashed.sha256 == sha256 => self.place.hold_one(&hashed)?,
+            // It was proven when it came; the next run fetches it again.
+            Ok(hashed) => {
+                std::fs::remove_file(&path).map_err(FollowError::local(&path))?;
+                return Err(damaged(format!("its sha256 is {}, the database says {sha256}", hashed.sha256)));
+            }
+            Err(PublishError::Io { path, error }) => return Err(FollowError::Local { path, error }),
+            Err(error) => return Err(damaged(error.to_string())),
+        }
+        std::fs::remove_file(&path).map_err(FollowError::local(&path))
     }
 
     async fn deliver(&self, arrival: &MirrorArrival<'_>) -> Result<(), FollowError> {

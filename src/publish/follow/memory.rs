@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -122,9 +123,7 @@ impl FollowPlace {
     /// Writes them.
     pub(super) fn hold<'h>(&self, held: impl Iterator<Item = &'h Hashed>) -> Result<(), FollowError> {
         let path = self.0.join("held");
-        let mut lines: Vec<String> = held
-            .map(|Hashed { sha256, size, cid, dag_size, .. }| format!("{sha256} {size} {cid} {dag_size}\n"))
-            .collect();
+        let mut lines: Vec<String> = held.map(held_line).collect();
         lines.sort();
         lines.dedup();
         let text = lines.concat();
@@ -132,6 +131,14 @@ impl FollowPlace {
             return Ok(());
         }
         fsx::replace_synced(&path, text.as_bytes()).map_err(FollowError::local(path))
+    }
+
+    /// Adds one. A line that is cut short is dropped when it is read.
+    pub(super) fn hold_one(&self, hashed: &Hashed) -> Result<(), FollowError> {
+        let path = self.0.join("held");
+        let file = fs::File::options().create(true).append(true).open(&path);
+        let added = file.and_then(|mut file| file.write_all(held_line(hashed).as_bytes()));
+        added.map_err(FollowError::local(path))
     }
 
     /// Removes databases, packages and signatures whose path is not in `kept`.
@@ -150,6 +157,10 @@ impl FollowPlace {
 /// Returns the directory of a state directory in which a mirror is followed.
 pub(super) fn dir_in(state_dir: &Path) -> PathBuf {
     state_dir.join("follow")
+}
+
+fn held_line(Hashed { sha256, size, cid, dag_size, .. }: &Hashed) -> String {
+    format!("{sha256} {size} {cid} {dag_size}\n")
 }
 
 fn read_held(line: &str) -> Option<Hashed> {

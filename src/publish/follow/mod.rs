@@ -11,26 +11,28 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::collect::{CollectedFile, CollectedRepo, Role};
-use super::hash::is_rooted;
+use super::collect::{CollectedFile, CollectedRepo, Collection, Role};
+use super::hash::{Hashed, is_rooted};
+use super::kept::{Keepable, KeptContent};
 use super::tree::Tree;
 use super::{FollowError, Phase, PublishError, PublishOptions};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::env::Env;
 use crate::base::error::Error;
-use crate::base::fsx::FileKey;
+use crate::base::fsx::{self, FileKey};
 use crate::base::name::{FileName, RepoName};
 use crate::config::template::MirrorTemplate;
 use crate::config::{AskPolicy, Settings};
 use crate::engine::hub::Hub;
 use crate::machine::Machine;
+use crate::net::kubo::Kubo;
 
 mod arrivals;
 mod ask;
@@ -40,7 +42,7 @@ mod snapshot;
 
 use arrivals::{ArrivalDesk, signature_name};
 use memory::{FollowMemory, FollowPlace};
-use snapshot::{ReadSnapshot, SnapshotReader, kept, key};
+use snapshot::{ListedRepo, ReadSnapshot, SnapshotReader, kept, key};
 
 /// Seconds after which databases are compared whole, although `lastupdate` is the same.
 const COMPARE: u64 = 86_400;
@@ -99,29 +101,24 @@ pub(super) struct Followed {
     pub(super) late: Option<FollowError>,
 }
 
-/// Follows the mirrors. `delivered` are the files that every target has, so that their bytes need not be here; `None`
-/// where no target holds bytes.
+/// Follows the mirrors, for a publication of what is `beside` them as well. `delivered` are the files that every target
+/// has, so that their bytes need not be here; `None` where no target holds bytes.
 ///
 /// # Errors
 /// [`FollowError`]: there is no snapshot that could be published, or none may be.
 pub(super) async fn follow(
     options: &FollowOptions,
     publish: &PublishOptions,
+    beside: &Collection,
     delivered: Option<&HashSet<Cid>>,
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<Followed, FollowError> {
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
     let mut memory = place.memory()?;
     let former = memory.snapshot.as_ref().and_then(|snapshot| kept(options, &place, snapshot));
-    let held = place.held();
-    let has = |sha256: Sha256| {
-        held.get(&sha256).is_some_and(|hashed| {
-            let is_rooted = publish.out.as_ref().is_none_or(|out| is_rooted(out, hashed));
-            is_rooted && delivered.is_none_or(|delivered| delivered.contains(&hashed.cid))
-        })
-    };
+    let holdings = Holdings { held: place.held(), publish, beside, delivered };
     let mut warnings = Vec::new();
-    let newer = newer(options, &place, &mut memory, former, publish.now, &has, &mut warnings, progress).await;
+    let newer = newer(options, &place, &mut memory, former, &holdings, &mut warnings, progress).await;
     // What the mirrors said is remembered, whatever came of it.
     let (read, late) = match newer {
         Ok(read) => (read, None),
@@ -135,6 +132,55 @@ pub(super) async fn follow(
     Ok(Followed { place, memory, read, warnings, late })
 }
 
+/// Puts root blocks that are missing here to their place, from the daemon that has the files: where a publication keeps
+/// less than before, its packages need not come again for them.
+///
+/// # Errors
+/// `Local`. A daemon that fails is left: then the packages come again.
+pub(super) async fn recall_roots(
+    publish: &PublishOptions,
+    kubo: &Kubo,
+    delivered: &HashSet<Cid>,
+) -> Result<(), FollowError> {
+    let Some(roots) = publish.roots_dir() else { return Ok(()) };
+    let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
+    let held = place.held();
+    for hashed in held.values().filter(|held| delivered.contains(&held.cid) && !is_rooted(&roots, held)) {
+        let Ok(Some(block)) = kubo.local_block(hashed.cid).await else { return Ok(()) };
+        let path = roots.join(hashed.cid.to_string());
+        std::fs::create_dir_all(&roots).map_err(FollowError::local(&path))?;
+        fsx::replace_synced(&path, &block).map_err(FollowError::local(&path))?;
+    }
+    Ok(())
+}
+
+/// What this publisher has of packages whose bytes are not here.
+struct Holdings<'a> {
+    held: HashMap<Sha256, Hashed>,
+    publish: &'a PublishOptions,
+    beside: &'a Collection,
+    delivered: Option<&'a HashSet<Cid>>,
+}
+
+impl Holdings<'_> {
+    /// Chooses the packages whose bytes are kept, once `repos` are published.
+    fn kept(&self, repos: &[ListedRepo]) -> KeptContent {
+        let listed = repos.iter().flat_map(|repo| &repo.packages).filter_map(Keepable::listed);
+        let packages = self.beside.files().filter_map(Keepable::collected).chain(listed);
+        KeptContent::of(self.publish.content, packages, self.publish.now)
+    }
+
+    /// True if nothing of a package is needed: its root is known, its root block is kept, and where its bytes are kept,
+    /// every target has them.
+    fn has(&self, sha256: Sha256, kept: &KeptContent) -> bool {
+        self.held.get(&sha256).is_some_and(|hashed| {
+            let is_rooted = self.publish.roots_dir().is_none_or(|roots| is_rooted(&roots, hashed));
+            let is_there = || self.delivered.is_none_or(|delivered| delivered.contains(&hashed.cid));
+            is_rooted && (!kept.has(sha256) || is_there())
+        })
+    }
+}
+
 /// The reason why there is nothing newer, and the former snapshot, if there is one.
 struct NotNewer {
     error: FollowError,
@@ -142,17 +188,16 @@ struct NotNewer {
 }
 
 /// Returns the newest snapshot, with all its files here or at the targets.
-#[expect(clippy::too_many_arguments, reason = "each is used once, and a struct of them would only be taken apart")]
 async fn newer(
     options: &FollowOptions,
     place: &FollowPlace,
     memory: &mut FollowMemory,
     former: Option<ReadSnapshot>,
-    now: u64,
-    has: &dyn Fn(Sha256) -> bool,
+    holdings: &Holdings<'_>,
     warnings: &mut Vec<String>,
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<ReadSnapshot, NotNewer> {
+    let now = holdings.publish.now;
     let pulses = match pulse::pulses(options, memory, now).await {
         Ok(pulses) => pulses,
         Err(error) => return Err(NotNewer { error, former }),
@@ -172,11 +217,15 @@ async fn newer(
         let error = FollowError::Unproven { database: "lastupdate".to_owned(), host: ahead.clone() };
         return Err(NotNewer { error, former });
     }
-    let desk = ArrivalDesk { options, place, pulses: &pulses, hub: Hub::new(TRANSFERS, CancellationToken::new()) };
+    let roots = holdings.publish.roots_dir();
+    let hub = Hub::new(TRANSFERS, CancellationToken::new());
+    let desk = ArrivalDesk { options, place, pulses: &pulses, roots, hub };
     let read = match former {
         Some(former) if is_known || pulses.is_early => {
             // Bytes may be missing all the same: a target may have lost them.
-            return match desk.fetch(&former.repos, has, progress).await {
+            let kept = holdings.kept(&former.repos);
+            let has = |sha256| holdings.has(sha256, &kept);
+            return match desk.fetch(&former.repos, &kept, &has, progress).await {
                 Ok(()) => Ok(former),
                 Err(error) => Err(NotNewer { error, former: None }),
             };
@@ -199,7 +248,8 @@ async fn newer(
         }
     };
     let (read, former) = read;
-    match desk.fetch(&read.repos, has, progress).await {
+    let kept = holdings.kept(&read.repos);
+    match desk.fetch(&read.repos, &kept, &|sha256| holdings.has(sha256, &kept), progress).await {
         Ok(()) => Ok(read),
         Err(error) => Err(NotNewer { error, former }),
     }
@@ -222,7 +272,7 @@ impl Followed {
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
                 let path = self.place.package(sha256);
                 let held = held.get(&sha256).filter(|_| !path.exists()).copied();
-                let role = Role::Package { size, sha256 };
+                let role = Role::Package { size, sha256, built: package.build_date };
                 files.insert(package.file.clone(), CollectedFile { path, role, key: None, held });
                 let path = self.place.signature(sha256);
                 if let Some(name) = signature_name(&package.file)
@@ -269,8 +319,7 @@ impl Followed {
         kept.extend(self.read.snapshot.databases.values().map(|database| self.place.database(database.sha256)));
         if is_everywhere {
             let packages: HashSet<Sha256> = digests().collect();
-            let hashed = tree.files.iter().map(|file| &file.hashed);
-            self.place.hold(hashed.filter(|hashed| packages.contains(&hashed.sha256)))?;
+            self.place.hold(tree.listed.iter().filter(|hashed| packages.contains(&hashed.sha256)))?;
         } else {
             kept.extend(digests().map(|sha256| self.place.package(sha256)));
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::LocalBoxFuture;
 
-use super::super::hash::sweep_roots;
+use super::super::hash::{ROOTS, sweep_roots};
 use super::super::last::{PublishedIndex, PublisherMemory};
 use super::super::seal::Sealed;
 use super::super::tree::Tree;
@@ -134,7 +134,7 @@ fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), P
     for replacement in prepared {
         replacement.commit().map_err(|error| PublishError::Io { path: out.to_owned(), error })?;
     }
-    sweep_roots(out, sealed.tree.files.iter().map(|file| &file.hashed));
+    sweep_roots(&out.join(ROOTS), sealed.tree.listed.iter());
     for table in &sealed.manifest.tables {
         let dir = out.join(table.diff_dir());
         for old in fs::read_dir(dir).into_iter().flatten().flatten() {
