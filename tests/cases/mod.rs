@@ -46,6 +46,7 @@ mod prefetch_conditions;
 mod publish_file;
 mod publish_follow;
 mod publish_kept;
+mod publish_witness;
 mod root;
 mod screens;
 mod screens_index;

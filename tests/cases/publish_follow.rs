@@ -1,90 +1,13 @@
 //! A publication that follows mirrors: what is fetched, which databases count, what clients can see at any moment.
 
-use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::fs;
 
+use crate::support::Misbehaves as _;
+use crate::support::follow::{BIG, following, listed, publish, published, requests, seen, upstream, wanted};
 use crate::support::mirror::FakeMirror;
 use crate::support::repo::{Package, noise};
-use crate::support::run::{Run, Running};
-use crate::support::tier1::Upstream;
+use crate::support::run::Running;
 use crate::support::world::listing;
-use crate::support::{Misbehaves as _, World};
-
-/// Larger than one leaf, so that it has a root block of its own.
-const BIG: usize = (2 << 20) + 77;
-
-pub(super) fn upstream() -> Upstream {
-    let core = [Package::new("glibc", BIG), Package::new("bash", 20_000), Package::new("zlib", 5_000)];
-    let extra = [Package::new("git", 60_000), Package::new("vim", BIG)];
-    Upstream::of(&[("core", &core), ("extra", &extra)])
-}
-
-/// A world with a publication `arch` that follows these mirrors, without Kubo.
-pub(super) fn following(mirrors: &[&FakeMirror], more: &str) -> World {
-    let world = World::new();
-    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
-    fs::write(world.path("secret"), pair.sk.to_box(None).unwrap().to_string()).unwrap();
-    fs::set_permissions(world.path("secret"), Permissions::from_mode(0o600)).unwrap();
-    fs::create_dir_all(world.path("config/publish.d")).unwrap();
-    let urls: Vec<String> =
-        mirrors.iter().map(|mirror| format!("\"http://{}/$repo/os/$arch\"", mirror.address())).collect();
-    let text = format!(
-        "[keys]\nminisign = \"{at}/secret\"\n[targets]\nkubo = false\nout = \"{at}/plain\"\n[sources]\nmirrors = [{urls}]\n\
-         repos = [\"core\", \"extra\"]\narchitectures = \"x86_64\"\n{more}",
-        at = world.base(),
-        urls = urls.join(", "),
-    );
-    fs::write(world.path("config/publish.d/arch.toml"), text).unwrap();
-    world
-}
-
-pub(super) fn publish(world: &World) -> Run {
-    world.run(&["publish", "arch", "--json"])
-}
-
-#[track_caller]
-pub(super) fn published(world: &World) -> serde_json::Value {
-    let run = publish(world);
-    assert_eq!(run.code(), 0, "{}", run.stderr);
-    serde_json::from_str(&run.stdout).unwrap()
-}
-
-/// Lists what the plain copy in `out` names: file name and sha256, each table proven by the manifest.
-#[track_caller]
-pub(super) fn listed(out: &Path) -> BTreeMap<String, String> {
-    seen(out).expect("tables that are those of the manifest")
-}
-
-/// Works as [`listed`]; `None` where a table is another one than the manifest names.
-fn seen(out: &Path) -> Option<BTreeMap<String, String>> {
-    let read = |path: &str| fs::read(out.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let manifest: serde_json::Value = serde_json::from_slice(&read("pkgswarm.json")).unwrap();
-    let mut listed = BTreeMap::new();
-    for table in manifest["tables"].as_array().unwrap() {
-        let text = |key: &str| table[key].as_str().unwrap();
-        let packed = read(&format!("tables/{}-{}.ndjson.zst", text("repo"), text("arch")));
-        let plain = zstd::decode_all(&packed[..]).unwrap();
-        if pkgswarm::base::digest::Sha256::of(&plain).to_string() != text("sha256") {
-            return None;
-        }
-        for line in plain.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let entry: serde_json::Value = serde_json::from_slice(line).unwrap();
-            listed.insert(entry["name"].as_str().unwrap().to_owned(), entry["sha256"].as_str().unwrap().to_owned());
-        }
-    }
-    Some(listed)
-}
-
-pub(super) fn wanted(upstream: &Upstream) -> BTreeMap<String, String> {
-    upstream.packages().map(|package| (package.file_name(), package.sha256().to_string())).collect()
-}
-
-pub(super) fn requests(mirrors: &[&FakeMirror], what: &str) -> usize {
-    let paths = mirrors.iter().flat_map(|mirror| mirror.requests()).map(|request| request.path());
-    paths.filter(|path| path.ends_with(what)).count()
-}
 
 #[test]
 fn a_mirror_is_followed_by_its_databases_and_only_what_differs_is_fetched() {
@@ -159,11 +82,13 @@ fn a_database_counts_by_https_or_by_two_hosts_that_agree() {
     let honest = wanted(&upstream);
     upstream.change("core", &Package::new("bash", 100).version("2.0-1"), |_| {});
     upstream.sync(&a);
+    let a_time = upstream.lastupdate;
     // The liar claims the same time for another database.
     upstream.change("core", &Package::new("bash", 100).version("6.6-6"), |_| {});
     upstream.sync(&b);
     let time = a.file("lastupdate");
     b.publish_dated("lastupdate", &time, upstream.lastupdate);
+    b.publish_dated("core/os/x86_64/core.db", &b.file("core/os/x86_64/core.db"), a_time);
     let run = world.run(&["publish", "arch"]);
     let said =
         "error: publish: core/os/x86_64/core.db: 127.0.0.1:A and 127.0.0.1:B differ at the same lastupdate: sha256 ";
@@ -186,6 +111,7 @@ fn another_content_at_the_published_lastupdate_stops_the_run() {
     }
     for mirror in [&a, &b] {
         mirror.publish_dated("lastupdate", &time, 1_748_858_400);
+        mirror.publish_dated("core/os/x86_64/core.db", &mirror.file("core/os/x86_64/core.db"), 1_748_858_400);
     }
     assert_eq!(&published(&world)["did"], "unchanged", "no database is read while lastupdate is the same");
     // A day later all are compared.

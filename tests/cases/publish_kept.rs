@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pkgswarm::dag::build::build;
 
-use super::publish_follow::{following, listed, publish, published, requests, upstream, wanted};
+use crate::support::follow::{following, listed, publish, published, requests, upstream, wanted};
 use crate::support::publisher::files_below;
 use crate::support::repo::{Package, database};
 use crate::support::tier1::Upstream;

@@ -1,7 +1,7 @@
 //! An HTTP mirror that serves files from memory, honestly unless told otherwise.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use super::script::{Misbehaves, Script, Scripts, names};
@@ -30,14 +30,19 @@ struct State {
 impl FakeMirror {
     /// Serves these files (name or path, content).
     pub fn serving<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> Self {
+        let mirror = Self::on_host(Ipv4Addr::LOCALHOST);
+        files.iter().for_each(|(name, bytes)| mirror.publish(name.as_ref(), bytes.as_ref()));
+        mirror
+    }
+
+    /// Serves nothing yet, at this address of the loopback interface.
+    pub fn on_host(host: Ipv4Addr) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
-        let server = Server::start({
+        let server = Server::start_on(host, {
             let state = state.clone();
             move |request| state.lock().unwrap().answer(request)
         });
-        let mirror = Self { server, state };
-        files.iter().for_each(|(name, bytes)| mirror.publish(name.as_ref(), bytes.as_ref()));
-        mirror
+        Self { server, state }
     }
 
     /// Adds a file, or replaces it.

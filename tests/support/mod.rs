@@ -3,6 +3,7 @@
 pub mod compression;
 pub mod daemon;
 pub mod endpoint;
+pub mod follow;
 pub mod hpkg;
 pub mod index;
 pub mod install;

@@ -169,7 +169,12 @@ struct Seen {
 impl Server {
     /// Starts to serve on a free port of 127.0.0.1.
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        Self::start_on(Ipv4Addr::LOCALHOST, answer)
+    }
+
+    /// Starts to serve on a free port of this address of the loopback interface: another host than 127.0.0.1.
+    pub fn start_on(host: Ipv4Addr, answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
         let answer = Arc::new(answer);

@@ -1,7 +1,9 @@
 //! Upstream's archive and mirrors of it: `pool/`, the same files below each repository, databases, `lastupdate`; changed
 //! in the order in which upstream changes it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::compression::Compression;
 use super::mirror::{FakeMirror, MODIFIED};
@@ -12,6 +14,8 @@ pub struct Upstream {
     /// Unix seconds of the last change that is whole.
     pub lastupdate: u64,
     now: u64,
+    /// Mirrors made so far: each is a host of its own.
+    mirrors: Cell<u8>,
     repos: BTreeMap<String, BTreeMap<String, Package>>,
     /// Every file by its path, with its date.
     files: BTreeMap<String, (Vec<u8>, u64)>,
@@ -20,7 +24,13 @@ pub struct Upstream {
 impl Upstream {
     /// Makes the archive of these repositories, with a signature for each package.
     pub fn of(repos: &[(&str, &[Package])]) -> Self {
-        let mut upstream = Self { lastupdate: 0, now: MODIFIED, repos: BTreeMap::new(), files: BTreeMap::new() };
+        let mut upstream = Self {
+            lastupdate: 0,
+            now: MODIFIED,
+            mirrors: Cell::new(0),
+            repos: BTreeMap::new(),
+            files: BTreeMap::new(),
+        };
         for (repo, packages) in repos {
             for package in *packages {
                 upstream.add_file(repo, package);
@@ -84,9 +94,15 @@ impl Upstream {
         self.files.insert("lastupdate".to_owned(), (format!("{}\n", self.now).into_bytes(), self.now));
     }
 
-    /// Makes a mirror that has all of this.
+    /// Makes a mirror that has all of this, at an address of its own: 127.0.0.1, 127.0.0.2, …
     pub fn mirror(&self) -> FakeMirror {
-        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
+        self.mirrors.set(self.mirrors.get() + 1);
+        self.mirror_on(Ipv4Addr::new(127, 0, 0, self.mirrors.get()))
+    }
+
+    /// Makes a mirror at this address.
+    pub fn mirror_on(&self, host: Ipv4Addr) -> FakeMirror {
+        let mirror = FakeMirror::on_host(host);
         self.sync(&mirror);
         mirror
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use reqwest::Url;
 
-use super::ask::{MirrorAnswer, ask};
+use super::ask::MirrorAnswer;
 use super::memory::FollowPlace;
 use super::pulse::{MirrorPulses, host};
 use super::snapshot::{ListedRepo, key};
@@ -49,8 +49,8 @@ struct MirrorArrival<'p> {
     needs_bytes: bool,
 }
 
-/// The first signature that came, and the host that sent it.
-type FirstSignature = (Vec<u8>, String);
+/// The first signature that came, and the mirror that sent it.
+type FirstSignature<'m> = (Vec<u8>, &'m MirrorTemplate);
 
 /// What arrivals need.
 pub(super) struct ArrivalDesk<'a> {
@@ -174,11 +174,13 @@ impl ArrivalDesk<'_> {
         let MirrorArrival { package, .. } = arrival;
         let name = format!("{}.sig", package.file);
         let has_proof = package.signature.is_some() || self.options.keyring.is_some();
-        let (mut first, mut tried): (Option<FirstSignature>, _) = (None, Vec::new());
+        let (mut first, mut tried): (Option<FirstSignature<'_>>, _) = (None, Vec::new());
+        let voices = &self.pulses.voices;
         let mut absent: Vec<&MirrorTemplate> = Vec::new();
         for mirror in &self.pulses.usable {
             let Some(url) = self.url(mirror, arrival, &name) else { continue };
-            let found = match ask(&self.options.machine, &url, None, SIGNATURE_MOST as u64).await {
+            let question = self.pulses.notes.ask(&self.options.machine, (mirror, &url), None, SIGNATURE_MOST as u64);
+            let found = match question.await {
                 Ok(MirrorAnswer::File(bytes, _)) => match self.look(package, &bytes) {
                     Ok(()) => bytes,
                     Err(why) => {
@@ -208,19 +210,24 @@ impl ArrivalDesk<'_> {
             }
             match &first {
                 _ if mirror.is_https() => return Ok(Some(found)),
-                None => first = Some((found, host(mirror))),
-                Some((other, its)) if *other == found && *its != host(mirror) => return Ok(Some(found)),
-                Some((_, its)) if *its == host(mirror) => {}
-                Some((_, its)) => return Err(wrong(package, format!("{its} and {} differ", host(mirror)))),
+                None => first = Some((found, mirror)),
+                Some((_, its)) if !voices.differ(its, mirror) => {}
+                Some((other, _)) if *other == found => return Ok(Some(found)),
+                Some((_, its)) => {
+                    return Err(wrong(package, format!("{} and {} differ", host(its), host(mirror))));
+                }
             }
         }
-        let is_heard = absent.iter().any(|mirror| mirror.is_https() || host(mirror) != host(absent[0]));
+        let is_heard = absent.iter().any(|mirror| mirror.is_https() || voices.differ(mirror, absent[0]));
         if !has_proof && first.is_none() && tried.is_empty() && is_heard {
             return Ok(None);
         }
         tried.extend(absent.iter().map(|mirror| format!("{}: it has none", host(mirror))));
         Err(match first {
-            Some((_, its)) => wrong(package, format!("it came from {its} alone, over http, which proves nothing")),
+            Some((_, its)) => {
+                let alone = format!("it came from {} alone, over http, which proves nothing", host(its));
+                wrong(package, alone)
+            }
             None if has_proof => wrong(package, tried.join("; ")),
             None => FollowError::Nowhere { what: name, tried },
         })

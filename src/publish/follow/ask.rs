@@ -1,16 +1,21 @@
 //! One small file of a mirror, whole: `lastupdate`, a database, a signature. It comes without an expectation, so a
-//! redirect from https to http is not followed.
+//! redirect from https to http is not followed; nor is one from http to another host, which would speak for the mirror
+//! that was named (`https_counts_alone_and_no_redirect_makes_a_witness`).
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use reqwest::Url;
 
 use crate::base::clock;
+use crate::config::template::MirrorTemplate;
 use crate::engine::source::mirror::Mirror;
 use crate::engine::source::{FetchRequest, Miss, Source as _, SourceAnswer};
 use crate::machine::Machine;
+use crate::net::http;
 
 /// An answer that counts.
 pub(super) enum MirrorAnswer {
@@ -20,26 +25,72 @@ pub(super) enum MirrorAnswer {
     Unchanged,
 }
 
+/// What was learnt of mirrors in this run beside their answers, by their address; [`FollowMemory`](super::memory) takes it
+/// over at the end.
+#[derive(Debug, Default)]
+pub(super) struct MirrorNotes {
+    /// Until when each wants no questions.
+    rests: RefCell<BTreeMap<String, Instant>>,
+    /// Each that had another database than the others, as in the middle of its synchronisation: at which `lastupdate`,
+    /// and since when, in Unix seconds.
+    pub(super) unsettled: RefCell<BTreeMap<String, (u64, u64)>>,
+}
+
+impl MirrorNotes {
+    /// Lists the mirrors that have asked for a rest, with the seconds that are left of it.
+    pub(super) fn rests(&self) -> Vec<(String, u64)> {
+        let left = |until: &Instant| until.saturating_duration_since(Instant::now()).as_secs();
+        self.rests.borrow().iter().map(|(mirror, until)| (mirror.clone(), left(until))).collect()
+    }
+
+    /// Asks `mirror` for the file at `url`, as [`ask`] does, unless it has asked for a rest that is not over.
+    ///
+    /// # Errors
+    /// As of [`ask`].
+    pub(super) async fn ask(
+        &self,
+        machine: &Machine,
+        (mirror, url): (&MirrorTemplate, &Url),
+        newer_than: Option<u64>,
+        most: u64,
+    ) -> Result<MirrorAnswer, Miss> {
+        let rest = self.rests.borrow().get(&mirror.to_string()).map(|until| until.saturating_duration_since(Instant::now()));
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
+            return Err(Miss::Busy("not asked, as it wants".to_owned(), rest));
+        }
+        let answer = ask(machine, url, newer_than, most).await;
+        if let Err(Miss::Busy(_, rest)) = &answer {
+            self.rests.borrow_mut().insert(mirror.to_string(), Instant::now() + *rest);
+        }
+        answer
+    }
+}
+
 /// Asks for the file at `url`, of `most` bytes at most, only if it is newer than `newer_than` (Unix seconds).
 ///
 /// # Errors
 /// The reason why the mirror did not deliver it.
-pub(super) async fn ask(
+async fn ask(
     machine: &Machine,
     url: &Url,
     newer_than: Option<u64>,
     most: u64,
 ) -> Result<MirrorAnswer, Miss> {
-    let mirror = Mirror::new(&machine.http, url.clone(), None, most).unproven(&Rc::default());
+    let led_to = Rc::default();
+    let mirror = Mirror::new(&machine.http, url.clone(), None, most).unproven(&led_to);
     let patience = machine.settings.patience;
     let silent = |_| Miss::Stalled(patience);
     let newer_than = newer_than.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
     let question = FetchRequest { newer_than, ..FetchRequest::default() };
-    let (size, modified, mut body) =
-        match tokio::time::timeout(patience, mirror.open(question)).await.map_err(silent)?? {
-            SourceAnswer::Unchanged => return Ok(MirrorAnswer::Unchanged),
-            SourceAnswer::Bytes { size, modified, body, .. } => (size, modified, body),
-        };
+    let answer = tokio::time::timeout(patience, mirror.open(question)).await.map_err(silent)??;
+    let elsewhere = led_to.borrow().clone().filter(|host| url.scheme() == "http" && bare(host) != bare(&http::host(url)));
+    if let Some(host) = elsewhere {
+        return Err(Miss::Broken(format!("redirected to {host}, which is another host: name that one, if it is meant")));
+    }
+    let (size, modified, mut body) = match answer {
+        SourceAnswer::Unchanged => return Ok(MirrorAnswer::Unchanged),
+        SourceAnswer::Bytes { size, modified, body, .. } => (size, modified, body),
+    };
     let mut bytes = Vec::new();
     while let Some(piece) = tokio::time::timeout(patience, body.next()).await.map_err(silent)? {
         bytes.extend_from_slice(&piece?);
@@ -51,4 +102,12 @@ pub(super) async fn ask(
         return Err(Miss::Broken("ended too early".to_owned()));
     }
     Ok(MirrorAnswer::File(bytes, modified.and_then(clock::checked_unix)))
+}
+
+/// Returns a host without its port.
+fn bare(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        _ => host,
+    }
 }

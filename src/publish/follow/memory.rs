@@ -14,10 +14,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
 use super::FollowError;
+use super::ask::MirrorNotes;
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
@@ -33,6 +35,27 @@ pub(super) struct FollowMemory {
     /// The mirrors, by their address.
     #[serde(default)]
     pub(super) mirrors: BTreeMap<String, MirrorRecord>,
+    /// What this run has learnt of them, until [`settle`](Self::settle).
+    #[serde(skip)]
+    pub(super) notes: Rc<MirrorNotes>,
+}
+
+impl FollowMemory {
+    /// Lists the mirrors that did not agree with the others in the run before.
+    pub(super) fn unsettled(&self) -> BTreeMap<String, (u64, u64)> {
+        let all = self.mirrors.iter();
+        all.filter_map(|(mirror, record)| Some((mirror.clone(), record.unsettled?))).collect()
+    }
+
+    /// Takes over what was learnt of mirrors in the run that ends at `now`, in Unix seconds.
+    pub(super) fn settle(&mut self, now: u64) {
+        for (mirror, seconds) in self.notes.rests() {
+            self.mirrors.entry(mirror).or_default().not_before = now.saturating_add(seconds);
+        }
+        for (mirror, since) in self.notes.unsettled.take() {
+            self.mirrors.entry(mirror).or_default().unsettled = Some(since);
+        }
+    }
 }
 
 /// The databases of one moment.
@@ -62,6 +85,10 @@ pub(super) struct MirrorRecord {
     /// What its `lastupdate` said, and the date of that file.
     pub(super) lastupdate: Option<u64>,
     pub(super) modified: Option<u64>,
+    /// The `lastupdate` at which it had another database than the others, as in the middle of its synchronisation, and
+    /// since when, Unix seconds.
+    #[serde(default)]
+    pub(super) unsettled: Option<(u64, u64)>,
 }
 
 /// The directory.

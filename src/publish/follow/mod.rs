@@ -23,6 +23,7 @@ use super::kept::{Keepable, KeptContent};
 use super::tree::Tree;
 use super::{FollowError, Phase, PublishError, PublishOptions};
 use crate::base::cid::Cid;
+use crate::base::clock;
 use crate::base::digest::Sha256;
 use crate::base::env::Env;
 use crate::base::error::Error;
@@ -39,6 +40,7 @@ mod ask;
 mod memory;
 mod pulse;
 mod snapshot;
+mod voice;
 
 use arrivals::{ArrivalDesk, signature_name};
 use memory::{FollowMemory, FollowPlace};
@@ -119,7 +121,8 @@ pub(super) async fn follow(
     let holdings = Holdings { held: place.held(), publish, beside, delivered };
     let mut warnings = Vec::new();
     let newer = newer(options, &place, &mut memory, former, &holdings, &mut warnings, progress).await;
-    // What the mirrors said is remembered, whatever came of it.
+    // What the mirrors said is remembered, whatever came of it. A run may have taken hours.
+    memory.settle(publish.now.max(clock::now()));
     let (read, late) = match newer {
         Ok(read) => (read, None),
         Err(NotNewer { error, former: Some(former) }) if !error.is_alarm() => (former, Some(error)),
@@ -234,7 +237,8 @@ async fn newer(
             let snapshot = former.as_ref().map(|read| &read.snapshot);
             let is_whole = snapshot
                 .is_some_and(|snapshot| snapshot.lastupdate.is_some() && snapshot.lastupdate == pulses.lastupdate);
-            let reader = SnapshotReader { options, place, former: snapshot, is_whole, now };
+            let unsettled = memory.unsettled();
+            let reader = SnapshotReader { options, place, former: snapshot, is_whole, unsettled, now };
             let came = reader.read(&pulses).await;
             match came {
                 Ok(read) => {

@@ -4,14 +4,18 @@
 //! Upstream writes it at the end of a script that changed a repository: Unix seconds, 11 bytes. A mirror that is asked by
 //! strangers is asked at most once a minute, and not before the time that it named in `Retry-After`.
 //!
-//! A time counts when an https mirror says it, or two hosts do, as a database does. A mirror that is ahead of all others
+//! A time counts when an https mirror says it, or two hosts do, as a database does; [`voice`](super::voice) tells hosts
+//! apart. A mirror that is ahead of all others
 //! is waited for: it was synchronised first, or it lies
 //! (`a_mirror_that_is_ahead_alone_is_waited_for_and_one_from_the_future_decides_nothing`).
 
+use std::rc::Rc;
+
 use futures_util::future::join_all;
 
-use super::ask::{MirrorAnswer, ask};
+use super::ask::{MirrorAnswer, MirrorNotes};
 use super::memory::{FollowMemory, MirrorRecord};
+use super::voice::MirrorVoices;
 use super::{FollowError, FollowOptions};
 use crate::base::public::is_public_url;
 use crate::config::template::MirrorTemplate;
@@ -48,6 +52,10 @@ pub(super) struct MirrorPulses<'m> {
     pub(super) ahead: Vec<String>,
     /// True when no mirror was to be asked yet.
     pub(super) is_early: bool,
+    /// Tells which of them are of one host.
+    pub(super) voices: MirrorVoices,
+    /// What is learnt of them meanwhile.
+    pub(super) notes: Rc<MirrorNotes>,
     /// For the user.
     pub(super) warnings: Vec<String>,
 }
@@ -70,13 +78,16 @@ pub(super) async fn pulses<'m>(
             None => asked.push((mirror, record)),
         }
     }
-    let mut pulses = MirrorPulses::default();
+    let mut pulses = MirrorPulses { notes: Rc::clone(&memory.notes), ..MirrorPulses::default() };
     if asked.is_empty() && memory.snapshot.is_some() {
         pulses.is_early = true;
         pulses.lastupdate = memory.snapshot.as_ref().and_then(|snapshot| snapshot.lastupdate);
         return Ok(pulses);
     }
-    let answers = join_all(asked.iter().map(|(mirror, record)| pulse(&options.machine, mirror, record, now))).await;
+    let answers = join_all(asked.iter().map(|(mirror, record)| pulse(&options.machine, &pulses.notes, mirror, record, now)));
+    let named: Vec<&MirrorTemplate> = asked.iter().map(|(mirror, _)| *mirror).collect();
+    let (answers, voices) = tokio::join!(answers, MirrorVoices::of(&named));
+    pulses.voices = voices;
     let mut said = Vec::new();
     let mut failed = waiting;
     for ((mirror, _), (record, answer)) in asked.iter().zip(answers) {
@@ -101,7 +112,7 @@ fn judge<'m>(
     said: &[(&'m MirrorTemplate, MirrorPulse)],
     published: Option<u64>,
 ) -> Result<(), FollowError> {
-    let newest = counting(said, published);
+    let newest = counting(said, published, &pulses.voices);
     pulses.lastupdate = match newest {
         MirrorPulse::At(time) => Some(time),
         MirrorPulse::Without => None,
@@ -145,7 +156,11 @@ fn judge<'m>(
 /// Returns the newest of what the mirrors said that counts: an https mirror says it, or two hosts do, or it is what is
 /// published. Where none does, what is published stays, if a mirror claims to be newer; else it is the newest of all, whose
 /// databases will show whether they count.
-pub(super) fn counting(said: &[(&MirrorTemplate, MirrorPulse)], published: Option<u64>) -> MirrorPulse {
+pub(super) fn counting(
+    said: &[(&MirrorTemplate, MirrorPulse)],
+    published: Option<u64>,
+    voices: &MirrorVoices,
+) -> MirrorPulse {
     let published = published.map(MirrorPulse::At);
     let newest = said.iter().map(|(_, pulse)| *pulse).max().unwrap_or(MirrorPulse::Without);
     let counts = |pulse: MirrorPulse| {
@@ -153,7 +168,7 @@ pub(super) fn counting(said: &[(&MirrorTemplate, MirrorPulse)], published: Optio
         let Some(first) = by.next() else { return false };
         published == Some(pulse)
             || first.is_https()
-            || by.any(|mirror| mirror.is_https() || host(mirror) != host(first))
+            || by.any(|mirror| mirror.is_https() || voices.differ(mirror, first))
     };
     let counted = said.iter().map(|(_, pulse)| *pulse).filter(|pulse| counts(*pulse)).max();
     match published {
@@ -165,13 +180,15 @@ pub(super) fn counting(said: &[(&MirrorTemplate, MirrorPulse)], published: Optio
 /// Asks one mirror, and returns its record with the answer.
 async fn pulse(
     machine: &Machine,
+    notes: &MirrorNotes,
     mirror: &MirrorTemplate,
     former: &MirrorRecord,
     now: u64,
 ) -> (MirrorRecord, Result<MirrorPulse, Miss>) {
     let mut record = MirrorRecord { asked: now, ..former.clone() };
     let Some(url) = mirror.lastupdate() else { return (record, Ok(MirrorPulse::Without)) };
-    let answer = match ask(machine, &url, former.modified.filter(|_| former.lastupdate.is_some()), MOST).await {
+    let newer_than = former.modified.filter(|_| former.lastupdate.is_some());
+    let answer = match notes.ask(machine, (mirror, &url), newer_than, MOST).await {
         Ok(MirrorAnswer::Unchanged) => Ok(former.lastupdate),
         Ok(MirrorAnswer::File(bytes, modified)) => {
             record.modified = modified;
@@ -181,18 +198,19 @@ async fn pulse(
             })
         }
         Err(Miss::Absent(_)) => Ok(None),
-        Err(Miss::Busy(why, after)) => {
-            record.not_before = now + after.as_secs();
-            Err(Miss::Busy(why, after))
-        }
         Err(miss) => Err(miss),
     };
     (record, answer.map(|time| time.map_or(MirrorPulse::Without, MirrorPulse::At)))
 }
 
 /// Returns what `mirror` says now, whatever it said before.
-pub(super) async fn again(machine: &Machine, mirror: &MirrorTemplate, now: u64) -> Result<MirrorPulse, Miss> {
-    pulse(machine, mirror, &MirrorRecord::default(), now).await.1
+pub(super) async fn again(
+    machine: &Machine,
+    notes: &MirrorNotes,
+    mirror: &MirrorTemplate,
+    now: u64,
+) -> Result<MirrorPulse, Miss> {
+    pulse(machine, notes, mirror, &MirrorRecord::default(), now).await.1
 }
 
 fn read(bytes: &[u8], now: u64) -> Result<u64, Miss> {

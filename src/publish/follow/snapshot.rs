@@ -3,12 +3,17 @@
 //! The publisher does not trust a database because a mirror has it: none of Arch's is signed. One counts when it came
 //! over https, or when two hosts have the same one (`a_database_counts_by_https_or_by_two_hosts_that_agree`). All belong
 //! to one moment: `lastupdate` is the same before and after; where there is none, no database has changed meanwhile.
+//!
+//! Mirrors that differ may lie, which is an alarm, or one is in the middle of its synchronisation, which brings databases
+//! before `lastupdate`. So they are asked for `lastupdate` once more before one is accused; and a database that is dated
+//! later than the `lastupdate` of its mirror is left out, for an hour at most
+//! (`a_mirror_amid_its_synchronisation_is_waited_for_and_after_an_hour_it_is_an_alarm`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::ask::{MirrorAnswer, ask};
+use super::ask::MirrorAnswer;
 use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot};
 use super::pulse::{MirrorPulse, MirrorPulses, again, counting, host};
 use super::{FollowError, FollowOptions};
@@ -20,6 +25,8 @@ use crate::lists::pacman::syncdb::{self, Limits, Package};
 
 /// Times that databases are read before mirrors that change all the time are left to the next run.
 const TRIES: usize = 3;
+/// Seconds for which a mirror may have databases that are newer than its `lastupdate`.
+const SETTLING: u64 = 3600;
 
 /// The packages of one repository for one architecture.
 #[derive(Debug)]
@@ -66,8 +73,15 @@ pub(super) struct SnapshotReader<'a> {
     pub(super) former: Option<&'a FollowedSnapshot>,
     /// True for a comparison: databases are to come whole.
     pub(super) is_whole: bool,
+    /// The mirrors that did not agree with the others in the run before: at which `lastupdate`, and since when.
+    pub(super) unsettled: BTreeMap<String, (u64, u64)>,
     /// Unix seconds.
     pub(super) now: u64,
+}
+
+/// Says that a mirror is waited for.
+fn unsettled(mirror: &MirrorTemplate) -> String {
+    format!("{}: its database is not of its lastupdate: it may be in the middle of its synchronisation", host(mirror))
 }
 
 impl SnapshotReader<'_> {
@@ -78,18 +92,22 @@ impl SnapshotReader<'_> {
     pub(super) async fn read(&self, pulses: &MirrorPulses<'_>) -> Result<ReadSnapshot, FollowError> {
         let mut lastupdate = pulses.lastupdate;
         for _ in 0..TRIES {
-            let (mut databases, mut repos) = (BTreeMap::new(), Vec::new());
-            let mut used: Vec<&MirrorTemplate> = Vec::new();
-            for (repo, arch) in self.options.wanted() {
-                let (database, packages, from) = self.database(&pulses.current, (repo, arch), lastupdate).await?;
-                databases.insert(key(repo, arch), database);
-                repos.push(ListedRepo { repo: repo.clone(), arch: arch.to_owned(), packages });
-                used.extend(from);
-            }
-            used.sort_by_key(ToString::to_string);
-            used.dedup();
-            let snapshot = FollowedSnapshot { lastupdate, databases };
-            match self.moved(&used, &snapshot).await {
+            let came = self.once(pulses, lastupdate).await;
+            let (used, snapshot, repos) = match came {
+                Ok(came) => came,
+                Err(error) if !error.is_alarm() => return Err(error),
+                // Before a mirror is accused: it may have gone on since it said its `lastupdate`.
+                Err(alarm) => {
+                    let nothing = FollowedSnapshot { lastupdate, databases: BTreeMap::new() };
+                    match self.moved(pulses, &pulses.current, &nothing).await {
+                        None => return Err(alarm),
+                        Some(now) if now == lastupdate => break,
+                        Some(now) => lastupdate = now,
+                    }
+                    continue;
+                }
+            };
+            match self.moved(pulses, &used, &snapshot).await {
                 None => return Ok(ReadSnapshot { snapshot, repos }),
                 // One host alone has gone on: the others will, too.
                 Some(now) if now.is_some() && now == lastupdate => break,
@@ -99,13 +117,37 @@ impl SnapshotReader<'_> {
         Err(FollowError::Moving(TRIES))
     }
 
+    /// Reads all databases at `lastupdate`, with the mirrors that they are from.
+    async fn once<'m>(
+        &self,
+        pulses: &MirrorPulses<'m>,
+        lastupdate: Option<u64>,
+    ) -> Result<(Vec<&'m MirrorTemplate>, FollowedSnapshot, Vec<ListedRepo>), FollowError> {
+        let (mut databases, mut repos) = (BTreeMap::new(), Vec::new());
+        let mut used: Vec<&MirrorTemplate> = Vec::new();
+        for (repo, arch) in self.options.wanted() {
+            let (database, packages, from) = self.database(pulses, (repo, arch), lastupdate).await?;
+            databases.insert(key(repo, arch), database);
+            repos.push(ListedRepo { repo: repo.clone(), arch: arch.to_owned(), packages });
+            used.extend(from);
+        }
+        used.sort_by_key(ToString::to_string);
+        used.dedup();
+        Ok((used, FollowedSnapshot { lastupdate, databases }, repos))
+    }
+
     /// Returns the newer `lastupdate` when the mirrors have changed since `snapshot` was begun.
-    async fn moved(&self, used: &[&MirrorTemplate], snapshot: &FollowedSnapshot) -> Option<Option<u64>> {
+    async fn moved(
+        &self,
+        pulses: &MirrorPulses<'_>,
+        used: &[&MirrorTemplate],
+        snapshot: &FollowedSnapshot,
+    ) -> Option<Option<u64>> {
         let machine = &self.options.machine;
         let mut said = Vec::new();
         let mut is_same = true;
         for mirror in used {
-            match again(machine, mirror, self.now).await {
+            match again(machine, &pulses.notes, mirror, self.now).await {
                 Ok(MirrorPulse::At(time)) => {
                     is_same &= snapshot.lastupdate == Some(time);
                     said.push((*mirror, MirrorPulse::At(time)));
@@ -113,14 +155,14 @@ impl SnapshotReader<'_> {
                 Ok(MirrorPulse::Without) if snapshot.lastupdate.is_none() => {
                     for (repo, arch) in self.options.wanted() {
                         let former = snapshot.databases.get(&key(repo, arch));
-                        is_same &= self.is_unchanged(mirror, repo, arch, former).await;
+                        is_same &= self.is_unchanged(pulses, mirror, (repo, arch), former).await;
                     }
                 }
                 // What it had is what the snapshot has; a mirror that goes away does not change it.
                 _ => {}
             }
         }
-        let newest = match counting(&said, snapshot.lastupdate) {
+        let newest = match counting(&said, snapshot.lastupdate, &pulses.voices) {
             MirrorPulse::At(time) => Some(time),
             MirrorPulse::Without => None,
         };
@@ -129,14 +171,15 @@ impl SnapshotReader<'_> {
 
     async fn is_unchanged(
         &self,
+        pulses: &MirrorPulses<'_>,
         mirror: &MirrorTemplate,
-        repo: &RepoName,
-        arch: &str,
+        (repo, arch): (&RepoName, &str),
         former: Option<&FollowedDatabase>,
     ) -> bool {
         let Some(modified) = former.and_then(|former| former.modified) else { return true };
         let Some(url) = mirror.file(repo.as_str(), arch, &format!("{repo}.db")) else { return true };
-        match ask(&self.options.machine, &url, Some(modified), Limits::default().packed).await {
+        let (machine, most) = (&self.options.machine, Limits::default().packed);
+        match pulses.notes.ask(machine, (mirror, &url), Some(modified), most).await {
             Ok(MirrorAnswer::File(bytes, _)) => former.is_some_and(|former| Sha256::of(&bytes) == former.sha256),
             _ => true,
         }
@@ -145,35 +188,47 @@ impl SnapshotReader<'_> {
     /// Reads one database, from so many mirrors that it counts.
     async fn database<'m>(
         &self,
-        mirrors: &[&'m MirrorTemplate],
+        pulses: &MirrorPulses<'m>,
         (repo, arch): (&RepoName, &str),
         lastupdate: Option<u64>,
     ) -> Result<(FollowedDatabase, Vec<Package>, Vec<&'m MirrorTemplate>), FollowError> {
         let name = format!("{}/{repo}.db", key(repo, arch));
         let former = self.former.and_then(|former| former.databases.get(&key(repo, arch)));
+        let of_this_time = former.filter(|_| self.former.is_some_and(|snapshot| snapshot.lastupdate == lastupdate));
+        let of_this_time = of_this_time.filter(|_| lastupdate.is_some());
         let mut tried = Vec::new();
+        let mut is_waiting = false;
         let mut first: Option<(FollowedDatabase, Vec<Package>, &MirrorTemplate)> = None;
-        for mirror in mirrors {
-            let (database, packages) = match self.one(mirror, (repo, arch), former).await? {
+        for mirror in &pulses.current {
+            let (database, packages) = match self.one(pulses, mirror, (repo, arch), former).await? {
                 Ok(came) => came,
                 Err(why) => {
                     tried.push(format!("{}: {why}", host(mirror)));
                     continue;
                 }
             };
-            if let Some(former) = former
-                && former.sha256 != database.sha256
-                && self.former.is_some_and(|snapshot| lastupdate.is_some() && snapshot.lastupdate == lastupdate)
-            {
-                let digests = format!("{} instead of {}", database.sha256.short(), former.sha256.short());
+            if let Some(published) = of_this_time.filter(|published| published.sha256 != database.sha256) {
+                if self.may_wait(pulses, mirror, (&database, published), lastupdate) {
+                    (is_waiting, _) = (true, tried.push(unsettled(mirror)));
+                    continue;
+                }
+                let digests = format!("{} instead of {}", database.sha256.short(), published.sha256.short());
                 return Err(FollowError::Changed { database: name, host: host(mirror), digests });
             }
             match &first {
                 _ if mirror.is_https() => return Ok((database, packages, vec![mirror])),
                 None => first = Some((database, packages, mirror)),
-                Some((other, _, its)) if host(its) == host(mirror) && other.sha256 == database.sha256 => {}
                 Some((other, _, its)) if other.sha256 == database.sha256 => {
-                    return Ok((database, packages, vec![its, mirror]));
+                    if pulses.voices.differ(its, mirror) {
+                        return Ok((database, packages, vec![its, mirror]));
+                    }
+                }
+                Some((other, _, _)) if self.may_wait(pulses, mirror, (&database, other), lastupdate) => {
+                    (is_waiting, _) = (true, tried.push(unsettled(mirror)));
+                }
+                Some((other, _, its)) if self.may_wait(pulses, its, (other, &database), lastupdate) => {
+                    (is_waiting, _) = (true, tried.push(unsettled(its)));
+                    first = Some((database, packages, mirror));
                 }
                 Some((other, _, its)) => {
                     let hosts = format!("{} and {}", host(its), host(mirror));
@@ -183,14 +238,36 @@ impl SnapshotReader<'_> {
             }
         }
         Err(match first {
-            Some((_, _, mirror)) => FollowError::Unproven { database: name, host: host(mirror) },
-            None => FollowError::Nowhere { what: name, tried },
+            Some((_, _, mirror)) if !is_waiting => FollowError::Unproven { database: name, host: host(mirror) },
+            _ => FollowError::Nowhere { what: name, tried },
         })
+    }
+
+    /// Returns true when `mirror` may be in the middle of its synchronisation, as its database (the first) differs from
+    /// another and is dated later, and later than `lastupdate`, which upstream writes last. Where there is no
+    /// `lastupdate`, the one with the earlier date is behind. Remembers since when.
+    fn may_wait(
+        &self,
+        pulses: &MirrorPulses<'_>,
+        mirror: &MirrorTemplate,
+        (its, other): (&FollowedDatabase, &FollowedDatabase),
+        lastupdate: Option<u64>,
+    ) -> bool {
+        let Some(its) = its.modified else { return false };
+        let Some(lastupdate) = lastupdate else { return other.modified.is_some_and(|other| its < other) };
+        let is_explained = its > lastupdate && other.modified.is_none_or(|other| its > other);
+        let before = self.unsettled.get(&mirror.to_string()).filter(|(then, _)| *then == lastupdate);
+        let since = before.map_or(self.now, |(_, since)| *since);
+        if is_explained {
+            pulses.notes.unsettled.borrow_mut().insert(mirror.to_string(), (lastupdate, since));
+        }
+        is_explained && self.now.saturating_sub(since) < SETTLING
     }
 
     /// Reads the database of one mirror, or the reason why it has none that could count.
     async fn one(
         &self,
+        pulses: &MirrorPulses<'_>,
         mirror: &MirrorTemplate,
         (repo, arch): (&RepoName, &str),
         former: Option<&FollowedDatabase>,
@@ -204,7 +281,8 @@ impl SnapshotReader<'_> {
             (Sha256::of(&bytes) == former.sha256).then_some((former, bytes))
         });
         let newer_than = here.as_ref().and_then(|(former, _)| former.modified);
-        let (bytes, modified) = match ask(&self.options.machine, &url, newer_than, Limits::default().packed).await {
+        let (machine, most) = (&self.options.machine, Limits::default().packed);
+        let (bytes, modified) = match pulses.notes.ask(machine, (mirror, &url), newer_than, most).await {
             Ok(MirrorAnswer::File(bytes, modified)) => (bytes, modified),
             Ok(MirrorAnswer::Unchanged) => match here {
                 Some((former, bytes)) => (bytes, former.modified),

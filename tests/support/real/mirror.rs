@@ -39,6 +39,11 @@ impl Mirror {
         Mirror::start_new(directory, None, "")
     }
 
+    /// Serves it at another address of the loopback interface: a host of its own.
+    pub fn serve_at(address: &str, directory: &Path) -> Mirror {
+        Mirror::start_at("http", directory, (None, address), "")
+    }
+
     /// Serves it no faster than so many bytes a second for each connection.
     pub fn serve_slowly(directory: &Path, rate: u64) -> Mirror {
         Mirror::start_new(directory, None, &format!("limit_rate {rate};"))
@@ -128,12 +133,21 @@ impl Mirror {
     }
 
     fn start_over(scheme: &'static str, directory: &Path, host: Option<&Host>, lines: &str) -> Mirror {
+        Mirror::start_at(scheme, directory, (host, "127.0.0.1"), lines)
+    }
+
+    fn start_at(
+        scheme: &'static str,
+        directory: &Path,
+        (host, loopback): (Option<&Host>, &str),
+        lines: &str,
+    ) -> Mirror {
         let (port, how) = if scheme == "https" { (443, " ssl http2") } else { (80, "") };
         for _ in 0..10 {
             let work = scratch("mirror");
             let address = match host {
                 Some(host) => format!("{}:{port}", host.address()),
-                None => format!("127.0.0.1:{}", free_port()),
+                None => format!("{loopback}:{}", free_port()),
             };
             fs::write(
                 work.path().join("nginx.conf"),

@@ -1,0 +1,172 @@
+//! Who counts as a witness for a publication that follows mirrors: https, two hosts, and none amid its synchronisation.
+
+use std::fs;
+use std::net::Ipv4Addr;
+
+use crate::support::follow::{following, following_at, listed, publish, published, upstream, wanted};
+use crate::support::mirror::FakeMirror;
+use crate::support::repo::Package;
+use crate::support::run::Run;
+use crate::support::tls::{Certificate, FakeTls, bundle};
+use crate::support::{Misbehaves as _, World};
+
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+fn template(mirror: &FakeMirror) -> String {
+    format!("http://{}/$repo/os/$arch", mirror.address())
+}
+
+#[track_caller]
+fn is_unproven(world: &World, run: &Run) {
+    assert!(run.code() == 3 && run.stderr.contains(" alone, over http, which proves nothing"), "{}", run.stderr);
+    assert!(!world.path("plain/pkgswarm.json").exists());
+}
+
+#[test]
+fn two_ports_of_one_host_and_two_names_of_one_address_are_one_witness() {
+    let upstream = upstream();
+    let (a, b) = (upstream.mirror_on(HERE), upstream.mirror_on(HERE));
+    let world = following(&[&a, &b], "");
+    is_unproven(&world, &publish(&world));
+    let named = template(&b).replace("127.0.0.1", "localhost");
+    let world = following_at(&[template(&a), named], "");
+    is_unproven(&world, &publish(&world));
+    let other = upstream.mirror_on(Ipv4Addr::new(127, 0, 0, 9));
+    let world = following(&[&a, &b, &other], "");
+    published(&world);
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+}
+
+#[test]
+fn https_counts_alone_and_no_redirect_makes_a_witness() {
+    let upstream = upstream();
+    let by = Certificate::new().called("an authority").authority().make();
+    let made = Certificate::new().signed_by(&by).make();
+    let honest = upstream.mirror();
+    let tls = FakeTls::before(&honest, &made);
+    let over = |url: String, trusts: bool| {
+        let world = following_at(&[url], "");
+        let other = Certificate::new().called("another").authority().make();
+        let pem = bundle(&world, "bundle.pem", &[if trusts { &by } else { &other }]);
+        world.set("SSL_CERT_FILE", pem.to_str().unwrap()).set("PKGSWARM_DOWNLOAD_CONNECT", "60 s")
+    };
+    let world = over(tls.repo("$repo"), true);
+    published(&world);
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+
+    // One that this machine does not trust has nothing to say.
+    let world = over(tls.repo("$repo"), false);
+    let run = publish(&world);
+    assert!(run.code() == 1 && run.stderr.contains("untrusted: "), "{}", run.stderr);
+    assert!(!world.path("plain/pkgswarm.json").exists());
+
+    // https that leads to http is refused, whatever the file.
+    let led = upstream.mirror();
+    let plain = format!("http://{}", honest.address());
+    let led = ["lastupdate", "core.db", "extra.db"]
+        .iter()
+        .fold(led, |led, name| led.on(name).redirecting_to(&format!("{plain}/core/os/x86_64/{name}")));
+    let behind = FakeTls::before(&led, &made);
+    let world = over(behind.repo("$repo"), true);
+    let run = publish(&world);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("a redirect from https to http"), "{}", run.stderr);
+
+    // Two http hosts that lead to a third one are that one's voice.
+    let leading = |name: &str| {
+        let mirror = upstream.mirror();
+        mirror.on(name).redirecting_to(&format!("{plain}/core/os/x86_64/{name}"))
+    };
+    for name in ["lastupdate", "core.db"] {
+        let (a, b) = (leading(name), leading(name));
+        let world = following(&[&a, &b], "");
+        let run = publish(&world);
+        assert!(run.code() == 1 && run.stderr.contains("which is another host"), "{name}: {}", run.stderr);
+        assert!(!world.path("plain/pkgswarm.json").exists());
+    }
+}
+
+#[test]
+fn a_mirror_amid_its_synchronisation_is_waited_for_and_after_an_hour_it_is_an_alarm() {
+    let mut upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    published(&world);
+    let before = wanted(&upstream);
+    upstream.change("core", &Package::new("bash", 100).version("2.0-1"), |_| {});
+    let database = "core/os/x86_64/core.db";
+    upstream.sync(&a);
+    upstream.sync(&b);
+    // The next change has reached the database of one, and not yet its lastupdate.
+    let (time, at) = (b.file("lastupdate"), upstream.lastupdate);
+    upstream.change("core", &Package::new("bash", 200).version("3.0-1"), |_| {});
+    upstream.sync(&b);
+    b.publish_dated("lastupdate", &time, at);
+    let run = publish(&world);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.said.contains("it may be in the middle of its synchronisation"), "{}", run.said);
+    assert!(run.stdout.contains("\"did\":\"unchanged\""), "the former one is looked after: {}", run.stdout);
+    assert_eq!(listed(&world.path("plain")), before);
+
+    // It has not moved for an hour: another content at the same time.
+    let memory = world.path("state-publish/arch/follow/followed.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+    for record in kept["mirrors"].as_object_mut().unwrap().values_mut().filter(|record| record["unsettled"].is_array())
+    {
+        record["unsettled"][1] = (record["unsettled"][1].as_u64().unwrap() - 3600).into();
+    }
+    fs::write(&memory, kept.to_string()).unwrap();
+    let run = publish(&world);
+    assert!(run.code() == 3 && run.said.contains("differ at the same lastupdate: sha256 "), "{}", run.said);
+
+    for mirror in [&a, &b] {
+        upstream.sync(mirror);
+    }
+    assert_ne!(a.file(database), b"");
+    published(&world);
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+}
+
+#[test]
+fn mirrors_are_asked_once_more_before_one_is_accused() {
+    let mut upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    published(&world);
+    upstream.change("core", &Package::new("bash", 100).version("2.0-1"), |_| {});
+    upstream.sync(&a);
+    let (time, at) = (a.file("lastupdate"), upstream.lastupdate);
+    upstream.change("core", &Package::new("bash", 200).version("3.0-1"), |_| {});
+    upstream.sync(&b);
+    // It had the older state when it was asked first, and has the newer one by now; its files have no dates that tell.
+    b.publish_dated("core/os/x86_64/core.db", &b.file("core/os/x86_64/core.db"), at);
+    let url = format!("http://{}/former/time", b.address());
+    b.publish_dated("former/time", &time, at);
+    let b = b.on("lastupdate").redirecting_to(&url).times(1);
+    let run = publish(&world);
+    assert!(run.code() == 1 && run.stderr.contains("the mirrors changed while they were read"), "{}", run.stderr);
+    upstream.sync(&a);
+    published(&world);
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+    drop(b);
+}
+
+#[test]
+fn a_mirror_that_asks_to_wait_in_the_middle_of_a_run_is_left_alone_by_the_next_ones() {
+    let mut upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    published(&world);
+    upstream.change("core", &Package::new("bash", 100).version("2.0-1"), |_| {});
+    for mirror in [&a, &b] {
+        upstream.sync(mirror);
+    }
+    let b = b.on("core.db").status(429).retry_after(1800).times(1);
+    let asked = b.requests().len();
+    let run = publish(&world);
+    assert_ne!(run.code(), 0, "{}", run.stderr);
+    assert_eq!(b.requests().len() - asked, 2, "lastupdate and that database, then nothing: {:?}", b.requests());
+    let run = publish(&world);
+    assert!(run.said.contains("not to be asked for another"), "{}", run.said);
+    assert_eq!(b.requests().len() - asked, 2, "the next run does not ask it either");
+}
