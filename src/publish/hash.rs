@@ -46,6 +46,8 @@ pub(super) struct HashMemory {
     known: HashMap<PathBuf, Hashed>,
     /// The directory that gets root blocks.
     roots: Option<PathBuf>,
+    /// True when it is the file.
+    is_saved: bool,
 }
 
 impl HashMemory {
@@ -54,7 +56,7 @@ impl HashMemory {
     pub(super) fn open(dir: &Path, roots: Option<PathBuf>) -> Self {
         let path = dir.join("hashes");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        Self { path, known: text.lines().filter_map(parse).collect(), roots }
+        Self { path, known: text.lines().filter_map(parse).collect(), roots, is_saved: true }
     }
 
     /// Hashes `paths` on all processors and returns the results in their order; `progress` gets bytes.
@@ -104,8 +106,11 @@ impl HashMemory {
     /// Forgets all files but `paths` and writes the rest.
     pub(super) fn keep_only(&mut self, paths: &[&Path]) -> Result<(), PublishError> {
         let paths: std::collections::HashSet<&Path> = paths.iter().copied().collect();
+        let before = self.known.len();
         self.known.retain(|path, _| paths.contains(path.as_path()));
-        self.save()
+        self.is_saved &= self.known.len() == before && self.path.exists();
+        // A run with nothing new writes nothing.
+        if self.is_saved { Ok(()) } else { self.save() }
     }
 
     fn recall(&self, path: &Path) -> Option<Hashed> {
@@ -118,6 +123,7 @@ impl HashMemory {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
         if now as i128 - i128::from(hashed.key.ctime_ns) > FRESH_NS {
             self.known.insert(path.to_owned(), hashed);
+            self.is_saved = false;
         }
     }
 
