@@ -22,7 +22,7 @@ use pkgswarm::pins::keep::{Ledger, Trimmed};
 use pkgswarm::pins::{Addition, KuboPins, PinContent, PinTarget as _, WantedPin};
 use pkgswarm::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
-use real::{Kubo, Mirror, Parts, Pkgbuild, Repo, Signer, command, noise_file, run, scratch};
+use real::{Kubo, Mirror, Parts, Pkgbuild, Repo, Signer, command, noise_file, run, scratch, until};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -68,6 +68,17 @@ fn node(parts: &Parts, change: impl FnOnce(&mut serde_json::Value)) -> Kubo {
     node
 }
 
+/// Publishes. A program that another test starts at this moment holds the lock of a run that has ended, until it is
+/// executed.
+fn published(options: &PublishOptions, kubo: &pkgswarm::net::kubo::Kubo) -> Result<PublishReport, PublishError> {
+    until("the lock is free", Duration::from_secs(20), || {
+        match wait(publish::run(options, Some(kubo), &mut |_, _, _| {})) {
+            Err(PublishError::Busy) => None,
+            other => Some(other),
+        }
+    })
+}
+
 struct Publisher {
     node: Kubo,
     repo: Repo,
@@ -105,7 +116,13 @@ impl Publisher {
     }
 
     fn publish(&self, now: u64) -> Result<PublishReport, PublishError> {
-        wait(publish::run(&self.options(now), Some(&client(&self.node)), &mut |_, _, _| {}))
+        published(&self.options(now), &client(&self.node))
+    }
+
+    /// Runs once more, which has nothing to publish and lets go of the former root, and returns the pins.
+    fn settled(&self, now: u64) -> Vec<Cid> {
+        assert_eq!(self.publish(now).expect("a run").did, Did::Unchanged);
+        self.pins()
     }
 
     fn pins(&self) -> Vec<Cid> {
@@ -190,7 +207,7 @@ fn a_second_run_copies_nothing_and_renews_only_after_half_of_the_life() {
     let third = publisher.publish(start + LIFE / 2 + 1).expect("a third run");
     assert_eq!((third.did, third.new_files), (Did::Renewed, 0));
     assert!(third.sequence > first.sequence && third.sent < 10_000, "{third:?}");
-    assert_eq!(publisher.pins(), [third.root]);
+    assert_eq!(publisher.settled(start + LIFE / 2 + 1), [third.root]);
     let reader = Reader::of(&third);
     let renewed = reader.refresh(&publisher.node, start + LIFE / 2 + 1);
     assert_eq!(renewed.outcome, RefreshOutcome::Updated { sequence: third.sequence, ignored: vec![] });
@@ -208,7 +225,7 @@ fn a_changed_repo_costs_its_new_files_and_lets_go_of_the_old_root() {
     assert_eq!((second.did, second.new_files), (Did::Published, 3));
     assert!((2 * MIB..3 * MIB).contains(&second.sent), "{second:?}");
     assert!(second.sequence > first.sequence);
-    assert_eq!(publisher.pins(), [second.root]);
+    assert_eq!(publisher.settled(now()), [second.root]);
     let done = reader.refresh(&publisher.node, now());
     assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: second.sequence, ignored: vec![] });
     assert!(reader.finds("b-1-1-any.pkg.tar.zst").is_some());
@@ -246,7 +263,7 @@ fn survives_death_in(phase: Phase) {
     publisher.node.start_again();
     assert!(publisher.pins().contains(&first.root));
     let second = publisher.publish(now()).expect("a second try");
-    assert_eq!((second.did, publisher.pins()), (Did::Published, vec![second.root]));
+    assert_eq!((second.did, publisher.settled(now())), (Did::Published, vec![second.root]));
     assert_eq!(pins(&publisher).lines().count(), pinned, "a pin was left behind");
     let reader = Reader::of(&second);
     let done = reader.refresh(&publisher.node, now());
@@ -422,7 +439,7 @@ fn mirrors_are_followed_into_kubo_and_the_bytes_go_once_it_has_them() {
     let b_file = b.file_name();
     repo.add(&[a, b.size(3 * MIB)]);
     as_of(tree.path(), &repo, now() - 100);
-    let mirrors = [Mirror::serve(tree.path()), Mirror::serve(tree.path())];
+    let mirrors = [Mirror::serve(tree.path()), Mirror::serve_at("127.0.0.2", tree.path())];
     fs::create_dir(own.path().join("publish.d")).expect("a directory of ours");
     let text = format!(
         "[sources]\nmirrors = [\"{}/$repo\", \"{}/$repo\"]\nrepos = \"core\"\nkeyring = \"{}\"\n",
@@ -464,6 +481,7 @@ fn mirrors_are_followed_into_kubo_and_the_bytes_go_once_it_has_them() {
     fs::write(signature(&newer_file), right).expect("a file of ours");
     let second = said();
     assert_eq!((&second["did"], &second["new_files"]), (&json!("published"), &json!(3)), "{second}");
+    assert_eq!(said()["did"], "unchanged");
     assert_eq!((asked(), bytes_here(), pinned().len()), (once, 0, 1), "the other package did not come again");
 
     // What Kubo has lost comes again from the mirrors.
@@ -568,6 +586,79 @@ fn many(dir: &Path, count: usize, newer: usize) {
     }
     let repo = dir.file_name().expect("a named directory").to_str().expect("an ordinary name");
     fs::write(dir.join(format!("{repo}.db")), tar.into_inner().unwrap()).unwrap();
+}
+
+/// Writes down what clients ask of a daemon, and passes it on.
+fn recorded(api: &str) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    let to = api.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let calls = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = calls.clone();
+    std::thread::spawn(move || {
+        for from in listener.incoming().map_while(Result::ok) {
+            let (to, heard) = (to.clone(), heard.clone());
+            std::thread::spawn(move || {
+                let mut from: TcpStream = from;
+                let mut to = TcpStream::connect(to).expect("a daemon");
+                let (mut back, mut away) = (to.try_clone().expect("a socket"), from.try_clone().expect("a socket"));
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut back, &mut away);
+                    let _ = away.shutdown(std::net::Shutdown::Both);
+                });
+                let mut piece = [0; 65_536];
+                while let Ok(got @ 1..) = from.read(&mut piece) {
+                    let text = String::from_utf8_lossy(&piece[..got]);
+                    if let Some((call, _)) = text.strip_prefix("POST /api/v0/").and_then(|rest| rest.split_once(' ')) {
+                        heard.lock().unwrap().push(call.to_owned());
+                    }
+                    if to.write_all(&piece[..got]).is_err() {
+                        break;
+                    }
+                }
+                let _ = to.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    (url, calls)
+}
+
+#[test]
+fn trap_a_pinned_root_is_not_pinned_again_and_the_former_one_stays_until_the_next_run() {
+    let publisher = Publisher::with(&[Pkgbuild::new("a", "1-1")]);
+    let (api, calls) = recorded(&publisher.node.api());
+    let kubo = pkgswarm::net::kubo::Kubo { api: Some(api.parse().expect("a URL")), ..client(&publisher.node) };
+    let publish = |time| {
+        let report = published(&publisher.options(time), &kubo).expect("a run");
+        (report, std::mem::take(&mut *calls.lock().unwrap()))
+    };
+    let of = |calls: &[String], call: &str| -> Vec<String> {
+        calls.iter().filter(|found| found.starts_with(&format!("{call}?"))).cloned().collect()
+    };
+    let start = now();
+    let (first, _) = publish(start);
+    publisher.repo.add(&[Pkgbuild::new("b", "1-1")]);
+    let (second, rolled) = publish(start);
+    // The new one is added, once, and never by pin/update; the former one stays.
+    let names = |root: Cid| move |call: &String| call.contains(&root.to_string());
+    assert_eq!(of(&rolled, "pin/add").iter().filter(|call| names(second.root)(call)).count(), 1, "{rolled:?}");
+    assert_eq!(of(&rolled, "pin/add").len(), 1, "the former root is pinned and is not pinned again: {rolled:?}");
+    assert_eq!((of(&rolled, "pin/update").len(), of(&rolled, "pin/rm").len()), (0, 0), "{rolled:?}");
+    let both = |one: Cid, other: Cid| std::collections::BTreeSet::from([one, other]);
+    assert_eq!(publisher.pins().into_iter().collect::<std::collections::BTreeSet<_>>(), both(first.root, second.root));
+    // A run with nothing new lets it go, and pins nothing.
+    let (third, idle) = publish(start);
+    assert_eq!((third.did, of(&idle, "pin/add").len()), (Did::Unchanged, 0), "{idle:?}");
+    assert!(of(&idle, "pin/rm").iter().all(names(first.root)) && of(&idle, "pin/rm").len() == 1, "{idle:?}");
+    assert_eq!(publisher.pins(), [second.root]);
+    let (_, idle) = publish(start);
+    assert!(of(&idle, "pin/add").is_empty() && of(&idle, "pin/rm").is_empty(), "{idle:?}");
+    // A renewal rolls in the same way.
+    let (renewed, rolled) = publish(start + LIFE / 2 + 1);
+    assert_eq!((renewed.did, of(&rolled, "pin/add").len()), (Did::Renewed, 1), "{rolled:?}");
+    assert_eq!(publisher.pins().len(), 2);
 }
 
 #[test]
@@ -676,7 +767,11 @@ fn without_content_root_blocks_survive_the_collector_and_leaves_never_come() {
     };
     let publish = |content, kubo: &Kubo| {
         let options = PublishOptions { content, out: None, ..publisher.options(now()) };
-        wait(publish::run(&options, Some(&client(kubo)), &mut |_, _, _| {})).expect("a publication")
+        let run = || published(&options, &client(kubo)).expect("a publication");
+        // The second run lets go of the former root.
+        let report = run();
+        run();
+        report
     };
     let collect = || drop(publisher.node.ipfs(&["repo", "gc", "--quiet"]).ok());
     let has = |cid: Cid| wait(client(&publisher.node).local_block(cid)).expect("a daemon").is_some();

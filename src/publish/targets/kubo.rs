@@ -1,7 +1,9 @@
 //! A Kubo daemon: it gets the blocks, holds the root by a pin, and signs and spreads the name.
 //!
 //! The order makes an interruption harmless: send the blocks with the root pinned, read them back, publish the name,
-//! read the record back, and only then unpin the former publication.
+//! read the record back, and only then unpin what is older than the former publication. That one stays until the next
+//! run, for clients that are still reading it
+//! (`trap_a_pinned_root_is_not_pinned_again_and_the_former_one_stays_until_the_next_run`).
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -17,6 +19,7 @@ use super::check;
 use super::upload::UploadState;
 use super::{Placement, PublishTarget, SignedRecord, TargetOffer, TargetView};
 use crate::base::budget::Budget;
+use crate::base::cid::Cid;
 use crate::index::ipns::Name;
 use crate::net::kubo::{Kubo, KuboError, KuboErrorKind, Publication};
 use crate::pins::{self, KuboPins, PinError, PinMark, ReconcileLimits, WantedPin};
@@ -74,6 +77,10 @@ impl<'a> KuboTarget<'a> {
             let is_settled = memory.pending.is_empty();
             is_settled && index.is_fresh(self.options.now) && (is_known || !index.record)
         });
+        if is_current && let Some(index) = &same {
+            // What the last run kept for clients in the middle of it. A failure is the next run's to mend.
+            let _ = self.keep_only(&[index.root], &self.mark(memory)).await;
+        }
         self.name = Some(name);
         Ok(TargetView { same, is_current, floor, name: Some(name) })
     }
@@ -102,7 +109,7 @@ impl<'a> KuboTarget<'a> {
         // Written down before it is pinned: an interrupted import leaves a pin without our name.
         memory.pending.push(sealed.root);
         memory.save(&self.options.state_dir)?;
-        let mark = PinMark::exactly(format!("pkgswarm:{}", self.options.publisher)).with_roots(&memory.pending);
+        let mark = self.mark(memory);
         self.upload(sealed, &mark, progress).await?;
         check::read_back(self.kubo, sealed, &self.new, progress).await?;
         let (key, root, sequence) = (&*self.options.key, sealed.root, sealed.manifest.sequence);
@@ -121,7 +128,8 @@ impl<'a> KuboTarget<'a> {
             let text = "the daemon does not give out the name's record (Routing.Type none?): others cannot find it";
             warnings.push(text.to_owned());
         }
-        match self.let_go(sealed, &mark).await {
+        let kept: Vec<Cid> = [Some(root), self.before.as_ref().map(|index| index.root)].into_iter().flatten().collect();
+        match self.keep_only(&kept, &mark).await {
             Ok(()) => memory.pending.clear(),
             Err(e) => warnings.push(format!("a former publication stays pinned until the next run: {e}")),
         }
@@ -165,9 +173,14 @@ impl<'a> KuboTarget<'a> {
         }
     }
 
-    /// Unpins all former publications of this publisher.
-    async fn let_go(&self, sealed: &Sealed<'_>, mark: &PinMark) -> Result<(), PinError> {
-        let wanted = [WantedPin { cid: sealed.root, label: String::new(), content: None }];
+    fn mark(&self, memory: &PublisherMemory) -> PinMark {
+        PinMark::exactly(format!("pkgswarm:{}", self.options.publisher)).with_roots(&memory.pending)
+    }
+
+    /// Unpins all publications of this publisher but these, which are pinned.
+    async fn keep_only(&self, roots: &[Cid], mark: &PinMark) -> Result<(), PinError> {
+        let pin = |root: &Cid| WantedPin { cid: *root, label: String::new(), content: None };
+        let wanted: Vec<WantedPin> = roots.iter().map(pin).collect();
         let done = pins::reconcile(&wanted, &self.pins(), mark, &LIMITS).await?;
         done.failed.into_iter().next().map_or(Ok(()), |failure| Err(failure.error))
     }
