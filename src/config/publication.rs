@@ -65,8 +65,14 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
     ("sources.architectures", "Their architectures. Default: that of this machine."),
     (
         "sources.keyring",
-        "A keyring of OpenPGP: every package that comes from a mirror needs a signature of a key in it, which gpgv checks. \
-         gpgv knows neither expiry nor revocation.",
+        "A keyring of OpenPGP: every package that comes from a mirror needs a signature of a key in it, which gpgv checks, \
+         and so does a database that has one. What was published without a keyring is fetched once more to be checked. gpgv \
+         knows neither expiry nor revocation.",
+    ),
+    (
+        "sources.files",
+        "true: follow the lists of files (REPO.files, for pacman -F) as well; they are larger than databases and change as \
+         often. Default: false.",
     ),
     ("targets.kubo", "false: build and sign without Kubo, into targets.out. Default: true."),
     (
@@ -99,6 +105,7 @@ pub(crate) struct PublicationFile {
     pub(crate) repos: Vec<RepoName>,
     pub(crate) archs: Vec<String>,
     pub(crate) keyring: Option<PathBuf>,
+    pub(crate) files: bool,
     pub(crate) uses_kubo: bool,
     pub(crate) out: Option<PathBuf>,
     pub(crate) alarm: Option<String>,
@@ -157,6 +164,7 @@ impl PublicationFile {
             repos: Vec::new(),
             archs: vec![std::env::consts::ARCH.to_owned()],
             keyring: None,
+            files: false,
             uses_kubo: true,
             out: None,
             alarm: None,
@@ -202,6 +210,7 @@ impl PublicationFile {
             "sources.repos" => self.repos = each(value, repo).map_err(told)?,
             "sources.architectures" => self.archs = each(value, arch).map_err(told)?,
             "sources.keyring" => self.keyring = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
+            "sources.files" => self.files = yes_or_no(value).map_err(told)?,
             "targets.kubo" => self.uses_kubo = yes_or_no(value).map_err(told)?,
             "targets.out" => self.out = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
             "alarm.command" => self.alarm = Some(text(value).map_err(told)?),

@@ -43,6 +43,7 @@ mod ordinary_user;
 mod pins;
 mod prefetch;
 mod prefetch_conditions;
+mod publish_beside;
 mod publish_file;
 mod publish_follow;
 mod publish_kept;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::Misbehaves as _;
-use crate::support::follow::{BIG, following, listed, publish, published, requests, seen, upstream, wanted};
+pub(super) use crate::support::follow::{BIG, following, listed, publish, published, requests, seen, upstream, wanted};
 use crate::support::mirror::FakeMirror;
 use crate::support::repo::{Package, noise};
 use crate::support::run::Running;

@@ -5,8 +5,6 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::Url;
@@ -15,11 +13,10 @@ use super::ask::MirrorAnswer;
 use super::memory::FollowPlace;
 use super::pulse::{MirrorPulses, host};
 use super::snapshot::{ListedRepo, key};
-use super::{FollowError, FollowOptions, KeptContent, PublishError};
+use super::{FollowError, FollowOptions, KeptContent, PublishError, keyring};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::FileName;
-use crate::base::program;
 use crate::base::size::SIGNATURE_MOST;
 use crate::config::template::MirrorTemplate;
 use crate::engine::deliver::{Candidate, Order, Purpose};
@@ -37,8 +34,6 @@ use crate::trust::verify::{self, Waiver};
 
 /// Files that are fetched at a time.
 const AT_ONCE: usize = 4;
-/// Time that the check of one signature has.
-const GPGV: Duration = Duration::from_secs(600);
 
 /// A package that is to come, or its signature.
 struct MirrorArrival<'p> {
@@ -47,6 +42,10 @@ struct MirrorArrival<'p> {
     /// The directory of its repository at each mirror.
     repo: (&'p str, &'p str),
     needs_bytes: bool,
+    /// True for a package that the keyring has not checked yet; then its bytes are needed, wherever else they are.
+    is_unchecked: bool,
+    /// True when no target lacks its bytes.
+    is_delivered: bool,
 }
 
 /// The first signature that came, and the mirror that sent it.
@@ -98,6 +97,7 @@ impl ArrivalDesk<'_> {
         has: &dyn Fn(Sha256) -> bool,
     ) -> Result<Vec<MirrorArrival<'p>>, FollowError> {
         let (mut arrivals, mut seen) = (Vec::new(), HashSet::new());
+        let checked = self.options.keyring.as_ref().map(|_| self.place.checked());
         for listed in repos {
             for package in &listed.packages {
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else {
@@ -106,11 +106,14 @@ impl ArrivalDesk<'_> {
                     return Err(FollowError::Database { database, why });
                 };
                 let is_here = || std::fs::metadata(self.place.package(sha256)).is_ok_and(|found| found.len() == size);
-                let needs_bytes = !has(sha256) && !is_here();
-                if seen.insert(sha256) && (needs_bytes || !self.place.signature(sha256).exists()) {
+                let is_unchecked = checked.as_ref().is_some_and(|checked| !checked.contains(&sha256));
+                let is_delivered = has(sha256);
+                let needs_bytes = (is_unchecked || !is_delivered) && !is_here();
+                let is_missing = needs_bytes || is_unchecked || !self.place.signature(sha256).exists();
+                if seen.insert(sha256) && is_missing {
                     let known = Known { size, sha256, root: None };
                     let repo = (listed.repo.as_str(), &*listed.arch);
-                    arrivals.push(MirrorArrival { package, known, repo, needs_bytes });
+                    arrivals.push(MirrorArrival { package, known, repo, needs_bytes, is_unchecked, is_delivered });
                 }
             }
         }
@@ -123,9 +126,24 @@ impl ArrivalDesk<'_> {
             self.deliver(arrival).await?;
         }
         let path = self.place.signature(sha256);
-        if !path.exists() {
-            let signature = self.signature(arrival).await?.unwrap_or_default();
-            fsx::replace_synced(&path, &signature).map_err(FollowError::local(&path))?;
+        if !path.exists() || arrival.is_unchecked {
+            // One that came before there was a keyring is as good as one that comes now.
+            let kept = fsx::read_followed(&path, SIGNATURE_MOST as u64).ok().flatten();
+            let is_good = match &kept {
+                Some(signature) if arrival.is_unchecked => self.judge(arrival, signature).await.is_ok(),
+                _ => false,
+            };
+            if !is_good {
+                let signature = self.signature(arrival).await?.unwrap_or_default();
+                fsx::replace_synced(&path, &signature).map_err(FollowError::local(&path))?;
+            }
+        }
+        if arrival.is_unchecked {
+            self.place.add_checked(sha256)?;
+            if arrival.is_delivered {
+                let path = self.place.package(sha256);
+                std::fs::remove_file(&path).map_err(FollowError::local(&path))?;
+            }
         }
         if !kept.has(sha256) && self.place.package(sha256).exists() {
             self.reduce(sha256).await?;
@@ -241,18 +259,15 @@ impl ArrivalDesk<'_> {
         verify::waive(Waiver::Signature, shape, &file).map(drop).map_err(|e| e.to_string())
     }
 
-    /// Holds a signature against the database, and checks it by the keyring, where there is one and the package is on
-    /// this disk.
+    /// Holds a signature against the database, and checks it by the keyring, where there is one.
     async fn judge(&self, arrival: &MirrorArrival<'_>, signature: &[u8]) -> Result<(), String> {
         let listed = arrival.package.signature.as_ref();
         if listed.is_some_and(|listed| listed.sha256 != Sha256::of(signature)) {
             return Err("it is not the one in the database".to_owned());
         }
         let package = self.place.package(arrival.known.sha256);
-        let Some(keyring) = self.options.keyring.clone().filter(|_| package.exists()) else { return Ok(()) };
-        let signature = signature.to_vec();
-        let checked = tokio::task::spawn_blocking(move || gpgv(&keyring, &signature, &package));
-        checked.await.map_err(|e| e.to_string())?
+        let Some(keyring) = &self.options.keyring else { return Ok(()) };
+        keyring::check(keyring, signature, package).await
     }
 
     fn url(&self, mirror: &MirrorTemplate, arrival: &MirrorArrival<'_>, name: &str) -> Option<Url> {
@@ -262,16 +277,6 @@ impl ArrivalDesk<'_> {
 
 fn wrong(package: &Package, why: String) -> FollowError {
     FollowError::Signature { name: package.file.clone(), why }
-}
-
-/// Has gpgv(1) check a detached signature. pacman depends on GnuPG, so it is there wherever packages are checked; a
-/// library would bring a second judge of the same keys.
-fn gpgv(keyring: &Path, signature: &[u8], package: &Path) -> Result<(), String> {
-    let file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
-    std::fs::write(file.path(), signature).map_err(|e| e.to_string())?;
-    let mut command = Command::new("gpgv");
-    command.arg("--keyring").arg(keyring).arg("--").arg(file.path()).arg(package);
-    program::hear(command, &[], GPGV, 1 << 20).map(drop).map_err(|e| e.to_string())
 }
 
 /// Checks the name that a package would have in a tree.

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -54,11 +55,36 @@ impl MirrorNotes {
         newer_than: Option<u64>,
         most: u64,
     ) -> Result<MirrorAnswer, Miss> {
-        let rest = self.rests.borrow().get(&mirror.to_string()).map(|until| until.saturating_duration_since(Instant::now()));
-        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
-            return Err(Miss::Busy("not asked, as it wants".to_owned(), rest));
+        self.may_ask(mirror)?;
+        self.noted(mirror, ask(machine, url, newer_than, most).await)
+    }
+
+    /// The same for a large file, which goes piece by piece to `take`. Returns its date, where the mirror told one.
+    ///
+    /// # Errors
+    /// As of [`ask`]; [`Miss::Local`] for a failure of `take`.
+    pub(super) async fn ask_into(
+        &self,
+        machine: &Machine,
+        (mirror, url): (&MirrorTemplate, &Url),
+        most: u64,
+        take: &mut ByteTaker<'_>,
+    ) -> Result<Option<u64>, Miss> {
+        self.may_ask(mirror)?;
+        let came = self.noted(mirror, stream(machine, url, None, most, take).await)?;
+        came.ok_or_else(|| Miss::Broken("said that it is unchanged, unasked".to_owned()))
+    }
+
+    fn may_ask(&self, mirror: &MirrorTemplate) -> Result<(), Miss> {
+        let left = |until: &Instant| until.saturating_duration_since(Instant::now());
+        match self.rests.borrow().get(&mirror.to_string()).map(left).filter(|rest| !rest.is_zero()) {
+            Some(rest) => Err(Miss::Busy("not asked, as it wants".to_owned(), rest)),
+            None => Ok(()),
         }
-        let answer = ask(machine, url, newer_than, most).await;
+    }
+
+    /// Remembers that `mirror` wants a rest, if its answer says so.
+    fn noted<T>(&self, mirror: &MirrorTemplate, answer: Result<T, Miss>) -> Result<T, Miss> {
         if let Err(Miss::Busy(_, rest)) = &answer {
             self.rests.borrow_mut().insert(mirror.to_string(), Instant::now() + *rest);
         }
@@ -66,16 +92,33 @@ impl MirrorNotes {
     }
 }
 
+/// What takes the bytes of a file as they come.
+type ByteTaker<'t> = dyn FnMut(&[u8]) -> io::Result<()> + 't;
+
 /// Asks for the file at `url`, of `most` bytes at most, only if it is newer than `newer_than` (Unix seconds).
 ///
 /// # Errors
 /// The reason why the mirror did not deliver it.
-async fn ask(
+async fn ask(machine: &Machine, url: &Url, newer_than: Option<u64>, most: u64) -> Result<MirrorAnswer, Miss> {
+    let mut bytes = Vec::new();
+    let take = &mut |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    Ok(match stream(machine, url, newer_than, most, take).await? {
+        Some(modified) => MirrorAnswer::File(bytes, modified),
+        None => MirrorAnswer::Unchanged,
+    })
+}
+
+/// The same, piece by piece to `take`. Returns the date that the mirror told, if any; `None` for what is not newer.
+async fn stream(
     machine: &Machine,
     url: &Url,
     newer_than: Option<u64>,
     most: u64,
-) -> Result<MirrorAnswer, Miss> {
+    take: &mut ByteTaker<'_>,
+) -> Result<Option<Option<u64>>, Miss> {
     let led_to = Rc::default();
     let mirror = Mirror::new(&machine.http, url.clone(), None, most).unproven(&led_to);
     let patience = machine.settings.patience;
@@ -83,25 +126,30 @@ async fn ask(
     let newer_than = newer_than.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
     let question = FetchRequest { newer_than, ..FetchRequest::default() };
     let answer = tokio::time::timeout(patience, mirror.open(question)).await.map_err(silent)??;
-    let elsewhere = led_to.borrow().clone().filter(|host| url.scheme() == "http" && bare(host) != bare(&http::host(url)));
+    let elsewhere =
+        led_to.borrow().clone().filter(|host| url.scheme() == "http" && bare(host) != bare(&http::host(url)));
     if let Some(host) = elsewhere {
-        return Err(Miss::Broken(format!("redirected to {host}, which is another host: name that one, if it is meant")));
+        return Err(Miss::Broken(format!(
+            "redirected to {host}, which is another host: name that one, if it is meant"
+        )));
     }
     let (size, modified, mut body) = match answer {
-        SourceAnswer::Unchanged => return Ok(MirrorAnswer::Unchanged),
+        SourceAnswer::Unchanged => return Ok(None),
         SourceAnswer::Bytes { size, modified, body, .. } => (size, modified, body),
     };
-    let mut bytes = Vec::new();
+    let mut came = 0;
     while let Some(piece) = tokio::time::timeout(patience, body.next()).await.map_err(silent)? {
-        bytes.extend_from_slice(&piece?);
-        if bytes.len() as u64 > most {
+        let piece = piece?;
+        came += piece.len() as u64;
+        if came > most {
             return Err(Miss::Corrupt(format!("more than {most} bytes")));
         }
+        take(&piece).map_err(|e| Miss::Local(e.to_string()))?;
     }
-    if size.is_some_and(|size| size != bytes.len() as u64) {
+    if size.is_some_and(|size| size != came) {
         return Err(Miss::Broken("ended too early".to_owned()));
     }
-    Ok(MirrorAnswer::File(bytes, modified.and_then(clock::checked_unix)))
+    Ok(Some(modified.and_then(clock::checked_unix)))
 }
 
 /// Returns a host without its port.

@@ -4,17 +4,19 @@
 //! | file, below `follow/` in the publisher's state | what |
 //! |---|---|
 //! | `followed.json` | the snapshot that was published, and the record of each mirror |
-//! | `databases/SHA256` | the databases |
+//! | `databases/SHA256` | the databases, and what stands beside them |
 //! | `packages/SHA256` | packages that are on their way to the targets |
 //! | `signatures/SHA256` | the signature of the package with that digest; empty where it has none |
+//! | `checked` | sha256 of packages whose signature was checked by a keyring |
 //! | `held` | sha256, size, CID and DAG size of packages whose bytes were let go |
 //! | `downloads/` | the store of the deliveries |
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ use super::FollowError;
 use super::ask::MirrorNotes;
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
-use crate::base::fsx::{self, FileKey};
+use crate::base::fsx::{self, FileKey, Lasting, ReplaceOptions, Replacement};
 use crate::publish::hash::Hashed;
 
 /// What was read of the mirrors.
@@ -73,6 +75,30 @@ pub(super) struct FollowedDatabase {
     pub(super) sha256: Sha256,
     /// Its date at the mirror, Unix seconds.
     pub(super) modified: Option<u64>,
+    /// The files beside it, by what follows the repository's name: `db.sig`, `files`, `files.sig`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) beside: BTreeMap<String, FollowedPart>,
+}
+
+/// A file beside a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FollowedPart {
+    pub(super) sha256: Sha256,
+    /// Its date at the mirror, Unix seconds.
+    pub(super) modified: Option<u64>,
+}
+
+impl FollowedDatabase {
+    /// Returns true for the same database with the same files beside it, whatever their dates.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let digests = |of: &Self| of.beside.iter().map(|(name, part)| (name.clone(), part.sha256)).collect::<Vec<_>>();
+        self.sha256 == other.sha256 && digests(self) == digests(other)
+    }
+
+    /// Lists the digests of it and of the files beside it.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Sha256> {
+        std::iter::once(self.sha256).chain(self.beside.values().map(|part| part.sha256))
+    }
 }
 
 /// What is known of one mirror.
@@ -105,6 +131,56 @@ impl FollowPlace {
 
     pub(super) fn database(&self, sha256: Sha256) -> PathBuf {
         self.0.join("databases").join(sha256.to_string())
+    }
+
+    /// Returns the place of a list of files on its way.
+    pub(super) fn coming(&self) -> PathBuf {
+        self.0.join("databases").join("coming")
+    }
+
+    /// Keeps a database, or what stands beside one, with its date, which the index names.
+    pub(super) fn keep_database(
+        &self,
+        sha256: Sha256,
+        modified: Option<u64>,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), FollowError> {
+        let path = self.database(sha256);
+        if path.exists() {
+            return Ok(());
+        }
+        let options = ReplaceOptions { mode: 0o644, owner: None, lasting: Lasting::Synced };
+        let kept = Replacement::prepare(&path, &options, |to| {
+            write(to)?;
+            let date = modified.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+            date.map_or(Ok(()), |date| to.set_modified(date))
+        });
+        kept.and_then(Replacement::commit).map(drop).map_err(FollowError::local(path))
+    }
+
+    /// Reads which packages were checked by a keyring. Damaged lines are dropped: such a package is checked again.
+    pub(super) fn checked(&self) -> HashSet<Sha256> {
+        let text = fs::read_to_string(self.0.join("checked")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Adds a package to those that were checked.
+    pub(super) fn add_checked(&self, sha256: Sha256) -> Result<(), FollowError> {
+        let path = self.0.join("checked");
+        let file = File::options().create(true).append(true).open(&path);
+        file.and_then(|mut file| file.write_all(format!("{sha256}\n").as_bytes())).map_err(FollowError::local(path))
+    }
+
+    /// Forgets what was checked of all packages but those in `listed`.
+    pub(super) fn keep_checked(&self, listed: &HashSet<Sha256>) -> Result<(), FollowError> {
+        let checked = self.checked();
+        if checked.is_subset(listed) {
+            return Ok(());
+        }
+        let mut lines: Vec<String> = checked.intersection(listed).map(|sha256| format!("{sha256}\n")).collect();
+        lines.sort();
+        let path = self.0.join("checked");
+        fsx::replace_synced(&path, lines.concat().as_bytes()).map_err(FollowError::local(path))
     }
 
     pub(super) fn package(&self, sha256: Sha256) -> PathBuf {

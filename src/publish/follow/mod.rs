@@ -37,13 +37,15 @@ use crate::net::kubo::Kubo;
 
 mod arrivals;
 mod ask;
+mod beside;
+mod keyring;
 mod memory;
 mod pulse;
 mod snapshot;
 mod voice;
 
 use arrivals::{ArrivalDesk, signature_name};
-use memory::{FollowMemory, FollowPlace};
+use memory::{FollowMemory, FollowPlace, FollowedDatabase};
 use snapshot::{ListedRepo, ReadSnapshot, SnapshotReader, kept, key};
 
 /// Seconds after which databases are compared whole, although `lastupdate` is the same.
@@ -63,8 +65,10 @@ pub struct FollowOptions {
     pub(crate) repos: Vec<RepoName>,
     /// At least one.
     pub(crate) archs: Vec<String>,
-    /// Keys that must have signed every package.
+    /// Keys that must have signed every package, and databases that have a signature.
     pub(crate) keyring: Option<PathBuf>,
+    /// True for the lists of files, `REPO.files`, as well.
+    pub(crate) files: bool,
 }
 
 impl FollowOptions {
@@ -271,6 +275,11 @@ impl Followed {
             let name = |text: String| FileName::new(text).map_err(|_| PublishError::Reserved(listed.repo.clone()));
             let file = CollectedFile { path, role: Role::Database, key: Some(state), held: None };
             let mut files = BTreeMap::from([(name(format!("{}.db", listed.repo))?, file)]);
+            for (suffix, part) in &database.beside {
+                let path = self.place.database(part.sha256);
+                let file = CollectedFile { path, role: Role::Database, key: None, held: None };
+                files.insert(name(format!("{}.{suffix}", listed.repo))?, file);
+            }
             for package in &listed.packages {
                 // `arrivals` has refused packages without.
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
@@ -320,7 +329,9 @@ impl Followed {
         }
         let digests = || self.read.repos.iter().flat_map(|repo| &repo.packages).filter_map(|package| package.sha256);
         let mut kept: HashSet<PathBuf> = digests().map(|sha256| self.place.signature(sha256)).collect();
-        kept.extend(self.read.snapshot.databases.values().map(|database| self.place.database(database.sha256)));
+        let databases = self.read.snapshot.databases.values();
+        kept.extend(databases.flat_map(FollowedDatabase::digests).map(|sha256| self.place.database(sha256)));
+        self.place.keep_checked(&digests().collect())?;
         if is_everywhere {
             let packages: HashSet<Sha256> = digests().collect();
             self.place.hold(tree.listed.iter().filter(|hashed| packages.contains(&hashed.sha256)))?;

@@ -84,7 +84,8 @@ pub(super) async fn pulses<'m>(
         pulses.lastupdate = memory.snapshot.as_ref().and_then(|snapshot| snapshot.lastupdate);
         return Ok(pulses);
     }
-    let answers = join_all(asked.iter().map(|(mirror, record)| pulse(&options.machine, &pulses.notes, mirror, record, now)));
+    let answers =
+        join_all(asked.iter().map(|(mirror, record)| pulse(&options.machine, &pulses.notes, mirror, record, now)));
     let named: Vec<&MirrorTemplate> = asked.iter().map(|(mirror, _)| *mirror).collect();
     let (answers, voices) = tokio::join!(answers, MirrorVoices::of(&named));
     pulses.voices = voices;

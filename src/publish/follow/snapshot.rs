@@ -10,10 +10,10 @@
 //! (`a_mirror_amid_its_synchronisation_is_waited_for_and_after_an_hour_it_is_an_alarm`).
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::time::{Duration, UNIX_EPOCH};
+use std::io::Write as _;
 
 use super::ask::MirrorAnswer;
+use super::beside::BesideReader;
 use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot};
 use super::pulse::{MirrorPulse, MirrorPulses, again, counting, host};
 use super::{FollowError, FollowOptions};
@@ -59,6 +59,9 @@ pub(super) fn kept(options: &FollowOptions, place: &FollowPlace, snapshot: &Foll
             return None;
         }
         let packages = syncdb::packages(&bytes[..]).ok()?;
+        if listed.beside.values().any(|part| !place.database(part.sha256).exists()) {
+            return None;
+        }
         databases.insert(key(repo, arch), listed.clone());
         repos.push(ListedRepo { repo: repo.clone(), arch: arch.to_owned(), packages });
     }
@@ -209,7 +212,8 @@ impl SnapshotReader<'_> {
             };
             if let Some(published) = of_this_time.filter(|published| published.sha256 != database.sha256) {
                 if self.may_wait(pulses, mirror, (&database, published), lastupdate) {
-                    (is_waiting, _) = (true, tried.push(unsettled(mirror)));
+                    is_waiting = true;
+                    tried.push(unsettled(mirror));
                     continue;
                 }
                 let digests = format!("{} instead of {}", database.sha256.short(), published.sha256.short());
@@ -218,16 +222,23 @@ impl SnapshotReader<'_> {
             match &first {
                 _ if mirror.is_https() => return Ok((database, packages, vec![mirror])),
                 None => first = Some((database, packages, mirror)),
-                Some((other, _, its)) if other.sha256 == database.sha256 => {
+                Some((other, _, its)) if other.is_same(&database) => {
                     if pulses.voices.differ(its, mirror) {
                         return Ok((database, packages, vec![its, mirror]));
                     }
                 }
+                Some((other, _, its)) if other.sha256 == database.sha256 => {
+                    let why = format!("signature or list of files differs from that of {}", host(its));
+                    is_waiting = true;
+                    tried.push(format!("{}: its {why}", host(mirror)));
+                }
                 Some((other, _, _)) if self.may_wait(pulses, mirror, (&database, other), lastupdate) => {
-                    (is_waiting, _) = (true, tried.push(unsettled(mirror)));
+                    is_waiting = true;
+                    tried.push(unsettled(mirror));
                 }
                 Some((other, _, its)) if self.may_wait(pulses, its, (other, &database), lastupdate) => {
-                    (is_waiting, _) = (true, tried.push(unsettled(its)));
+                    is_waiting = true;
+                    tried.push(unsettled(its));
                     first = Some((database, packages, mirror));
                 }
                 Some((other, _, its)) => {
@@ -294,24 +305,23 @@ impl SnapshotReader<'_> {
             Ok(packages) => packages,
             Err(e) => return Ok(Err(e.to_string())),
         };
-        let database = FollowedDatabase { sha256: Sha256::of(&bytes), modified };
+        let sha256 = Sha256::of(&bytes);
         if let Some(former) = former
-            && former.sha256 != database.sha256
+            && former.sha256 != sha256
             && let (Some(now), Some(then)) = (modified, former.modified)
             && now < then
         {
             return Ok(Err("its database is older than the published one: it was set back".to_owned()));
         }
-        let path = self.place.database(database.sha256);
-        if !path.exists() {
-            fsx::replace_synced(&path, &bytes).map_err(FollowError::local(&path))?;
-            // The index names this date.
-            if let Some(modified) = modified {
-                let date = UNIX_EPOCH + Duration::from_secs(modified);
-                let dated = File::options().append(true).open(&path).and_then(|file| file.set_modified(date));
-                dated.map_err(FollowError::local(&path))?;
-            }
-        }
+        self.place.keep_database(sha256, modified, |to| to.write_all(&bytes))?;
+        drop(bytes);
+        let (options, place, notes) = (self.options, self.place, &*pulses.notes);
+        let reader = BesideReader { options, place, notes, mirror, repo, arch };
+        let beside = match reader.read(sha256, &packages, former).await? {
+            Ok(beside) => beside,
+            Err(why) => return Ok(Err(why)),
+        };
+        let database = FollowedDatabase { sha256, modified, beside };
         Ok(Ok((database, packages)))
     }
 }
