@@ -5,11 +5,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use super::World;
 use super::mirror::FakeMirror;
 use super::repo::Package;
 use super::run::Run;
 use super::tier1::Upstream;
-use super::World;
 
 /// Larger than one leaf, so that it has a root block of its own.
 pub const BIG: usize = (2 << 20) + 77;

@@ -4,6 +4,7 @@
 //! the value is dropped. Nothing waits by sleeping for a guessed time; `until` polls for a fact with a limit.
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
+mod archive;
 #[path = "../compression.rs"]
 mod compression;
 mod daemon;
@@ -18,6 +19,8 @@ mod json_tree;
 mod kubo;
 mod lan;
 mod live;
+#[path = "../repo.rs"]
+pub mod memory_repo;
 mod mirror;
 mod pacman;
 mod parts;
@@ -29,6 +32,7 @@ mod swarm;
 mod systemd;
 mod trusted;
 
+pub use archive::{Archive, Replica, Whole, lines as digest_of_lines};
 pub use compression::Compression;
 pub use daemon::DaemonProcess;
 pub use desktop::{Desktop, NetworkManager};
