@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 mod bounded;
 mod from_start;
@@ -182,6 +182,21 @@ pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
     }
     bytes.truncate(filled);
     Ok(bytes)
+}
+
+/// Reads at most `len` bytes at `at` that are in memory already, none at the end of the file; `None` where the disk would
+/// have to be asked, and where the file system cannot tell (tmpfs, FUSE).
+pub(crate) fn read_cached(file: &File, at: u64, len: usize) -> Option<io::Result<Vec<u8>>> {
+    let mut bytes = vec![0; len];
+    let read = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut bytes)], at, ReadWriteFlags::NOWAIT);
+    match read {
+        Ok(read) => {
+            bytes.truncate(read);
+            Some(Ok(bytes))
+        }
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR) => None,
+        Err(e) => Some(Err(e.into())),
+    }
 }
 
 /// Copies the first `len` bytes of `from` to the start of `to`, in the kernel where it can.

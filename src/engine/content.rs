@@ -5,6 +5,7 @@
 //! directory is followed here as well, so that no gateway can lead to another file.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::cid::Cid;
@@ -59,7 +60,7 @@ async fn by_blocks(
         return Err(Error::new(ErrorKind::NoSource, &name, "no source for content ids is configured")
             .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
-    let store = Rc::clone(&machine.store);
+    let store = Arc::clone(&machine.store);
     let local = |e: std::io::Error| Error::local(store.dir().display(), e);
     let interrupted = |note: &str| Error::new(ErrorKind::Interrupted, &name, format!("interrupted{note}"));
     let sources = BlockSources::new(list, clocks).telling(Rc::clone(&call.listener));

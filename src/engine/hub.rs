@@ -64,7 +64,7 @@ struct Transfer {
     cancel: CancellationToken,
     result: Mutex<Option<HubResult>>,
     /// The partial file, for reading only.
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<Arc<File>>>,
     wants_leaves: AtomicBool,
     /// The strongest wish of its listeners.
     stays: Mutex<StayWish>,
@@ -79,6 +79,8 @@ impl Drop for Transfer {
 /// The progress of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct HubProgress {
+    /// True once sources are asked, where who has the duty says so ([`Duty::begin`]): before that it waits for its turn.
+    pub(crate) is_begun: bool,
     /// Bytes that have come, proven or not. Fewer than before, when wrong ones were dropped.
     pub(crate) bytes: u64,
     /// The end of the leaves, from the beginning of the file on, that are proven by the root.
@@ -97,6 +99,17 @@ pub struct HubFullError(usize);
 /// A listener's part in a transfer.
 #[derive(Debug)]
 pub struct Ticket(Arc<Transfer>);
+
+/// The place of proven bytes in a file that is not whole yet.
+#[derive(Clone, Debug)]
+pub(crate) struct ProvenPart {
+    /// The file, for reading only.
+    pub(crate) file: Arc<File>,
+    /// Offset of the first byte.
+    pub(crate) at: u64,
+    /// Number of bytes.
+    pub(crate) len: u64,
+}
 
 /// The duty to make a transfer. Dropped without a result, it leaves its listeners without one.
 #[derive(Debug)]
@@ -127,6 +140,12 @@ impl Hub {
     /// Counts the transfers.
     pub fn count(&self) -> usize {
         self.0.running.lock().expect("nothing panics while it is held").count
+    }
+
+    /// Returns true while there is a transfer of `key`.
+    pub(crate) fn is_running(&self, key: Sha256) -> bool {
+        let running = self.0.running.lock().expect("nothing panics while it is held");
+        running.by_key.get(&key).and_then(Weak::upgrade).is_some_and(|transfer| !transfer.cancel.is_cancelled())
     }
 
     /// Joins the transfer of `key`. Where there is none, it is to be made by who takes the duty. Nothing is shared
@@ -183,7 +202,8 @@ impl Ticket {
     /// may read up to [`HubProgress::proven`], and all at the end. `None` before there is one, and where `/proc` is not
     /// mounted.
     pub(crate) fn partial(&self) -> Option<File> {
-        self.0.file.lock().expect("nothing panics while it is held").as_ref()?.try_clone().ok()
+        let file = self.0.file.lock().expect("nothing panics while it is held").clone();
+        file?.try_clone().ok()
     }
 
     /// Waits for the end of the transfer.
@@ -215,16 +235,28 @@ impl Ticket {
     ///
     /// # Errors
     /// When the partial file cannot be read.
-    pub(crate) fn read_proven(&self, at: u64, most: u64) -> io::Result<Vec<u8>> {
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
+    pub fn read_proven(&self, at: u64, most: u64) -> io::Result<Vec<u8>> {
+        let Some(part) = self.proven_part(at, most) else { return Ok(Vec::new()) };
+        let bytes = fsx::read_part(&part.file, part.at, part.len)?;
+        Ok(if self.is_still(&part) { bytes } else { Vec::new() })
+    }
+
+    /// Returns where to read these bytes, for who reads elsewhere than on this thread; `None` where none are proven.
+    /// What was read counts where [`Ticket::is_still`] says so afterwards.
+    pub(crate) fn proven_part(&self, at: u64, most: u64) -> Option<ProvenPart> {
         let file = self.0.file.lock().expect("nothing panics while it is held");
         let HubProgress { proven, .. } = *self.0.progress.borrow();
-        let bytes = match &*file {
-            Some(file) if at < proven => fsx::read_part(file, at, most.min(proven - at))?,
-            _ => Vec::new(),
-        };
-        // Nothing is written over them before this is told.
+        let file = file.as_ref().filter(|_| at < proven)?;
+        Some(ProvenPart { file: Arc::clone(file), at, len: most.min(proven - at) })
+    }
+
+    /// Returns true while the bytes of this part are proven ones of the file: nothing is written over them before it is
+    /// told that they are not, and another file has another place.
+    pub(crate) fn is_still(&self, part: &ProvenPart) -> bool {
+        let file = self.0.file.lock().expect("nothing panics while it is held");
         let HubProgress { is_withdrawn, is_over, .. } = *self.0.progress.borrow();
-        Ok(if is_withdrawn || is_over { Vec::new() } else { bytes })
+        !is_withdrawn && !is_over && file.as_ref().is_some_and(|file| Arc::ptr_eq(file, &part.file))
     }
 }
 
@@ -232,6 +264,11 @@ impl Duty {
     /// Returns the token that is cancelled when no listener is left.
     pub fn cancel(&self) -> &CancellationToken {
         &self.cancel
+    }
+
+    /// Tells the listeners that sources are asked from now on.
+    pub(crate) fn begin(&self) {
+        self.tell.send_modify(|progress| progress.is_begun = true);
     }
 
     /// Returns the progress so far.
@@ -307,7 +344,7 @@ impl<L: Listener> Listener for DutyListener<L> {
         if let Some(transfer) = self.transfer.upgrade() {
             let mut file = transfer.file.lock().expect("nothing panics while it is held");
             self.tell.send_modify(|progress| progress.proven = 0);
-            *file = fsx::reading(partial).ok();
+            *file = fsx::reading(partial).ok().map(Arc::new);
         }
         self.also.grows(partial);
     }

@@ -40,7 +40,7 @@ pub struct Machine {
     /// The settings.
     pub(crate) settings: Settings,
     /// The staging area.
-    pub store: Rc<Store>,
+    pub store: Arc<Store>,
     /// The HTTP clients.
     pub(crate) http: Rc<Http>,
     /// The reason why the configured store cannot be used, where that is so. For the user.
@@ -67,19 +67,29 @@ impl Machine {
         connections: Option<&Arc<SharedConnections>>,
     ) -> Result<Rc<Self>, Error> {
         let (store, no_store) = open_store(env, settings, beside)?;
-        Ok(Self::with_store(env, settings, store, no_store, connections))
+        Ok(Self::with_store(env, settings, Arc::new(store), no_store, connections))
     }
 
     /// Opens the lasting store or none, and prints nothing.
     pub(crate) fn open_lasting(env: &Env, settings: &Settings) -> Option<Rc<Self>> {
         let store = Store::open(settings.store_dir.as_ref()?, env.uid, settings.store_max).ok()?;
-        Some(Self::with_store(env, settings, store, None, None))
+        Some(Self::with_store(env, settings, Arc::new(store), None, None))
+    }
+
+    /// Makes it for one of several threads that share the open store as well.
+    pub(crate) fn of_store(
+        env: &Env,
+        settings: &Settings,
+        store: &Arc<Store>,
+        connections: Option<&Arc<SharedConnections>>,
+    ) -> Rc<Self> {
+        Self::with_store(env, settings, Arc::clone(store), None, connections)
     }
 
     fn with_store(
         env: &Env,
         settings: &Settings,
-        store: Store,
+        store: Arc<Store>,
         no_store: Option<String>,
         connections: Option<&Arc<SharedConnections>>,
     ) -> Rc<Self> {
@@ -88,7 +98,7 @@ impl Machine {
             Some(connections) => http.over(connections),
             None => http,
         });
-        Rc::new(Self { env: env.clone(), settings: settings.clone(), store: Rc::new(store), http, no_store })
+        Rc::new(Self { env: env.clone(), settings: settings.clone(), store, http, no_store })
     }
 
     /// Returns the same machine with a temporary store in `beside` in place of the lasting one, which has failed.
@@ -102,7 +112,7 @@ impl Machine {
         Some(Rc::new(Self {
             env: env.clone(),
             settings: settings.clone(),
-            store: Rc::new(store),
+            store: Arc::new(store),
             http: Rc::clone(http),
             no_store: None,
         }))
@@ -111,7 +121,7 @@ impl Machine {
     /// Returns the same machine with other settings.
     pub(crate) fn with_settings(&self, settings: Settings) -> Rc<Self> {
         let Self { env, store, http, .. } = self;
-        Rc::new(Self { env: env.clone(), settings, store: Rc::clone(store), http: Rc::clone(http), no_store: None })
+        Rc::new(Self { env: env.clone(), settings, store: Arc::clone(store), http: Rc::clone(http), no_store: None })
     }
 
     /// Returns the warning that it goes on without the configured store, where that cannot be used.

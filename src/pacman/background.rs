@@ -15,6 +15,7 @@ use crate::index;
 use crate::machine::Machine;
 use crate::machine::call::Call;
 use crate::pins::keep::Ledger;
+use crate::store::Store;
 use crate::store::journal::{By, Journal, JournalRecord};
 
 /// Starts the housekeeping after a delivery, when some is due.
@@ -61,18 +62,30 @@ pub(crate) fn detach() {
 pub(crate) fn note(
     machine: &Machine,
     by: By,
+    file: (Option<&RepoName>, &FileName),
+    delivered: Option<u64>,
+    begun: Instant,
+    receipt: &Receipt,
+) {
+    note_in(&machine.store, by, file, delivered, begun, receipt);
+}
+
+/// Writes it down in this store.
+pub(crate) fn note_in(
+    store: &Store,
+    by: By,
     (repo, name): (Option<&RepoName>, &FileName),
     delivered: Option<u64>,
     begun: Instant,
     receipt: &Receipt,
 ) {
-    let ledger = Ledger::at(machine.store.dir());
+    let ledger = Ledger::at(store.dir());
     for (cid, size) in &receipt.cached_by_kubo {
         // A file without a note is not trimmed: no harm beyond its size.
         let _ = ledger.note(*cid, *size, clock::now());
     }
     let shares = receipt.contributions.clone();
-    if machine.store.is_passing() || (delivered.is_none() && shares.is_empty()) {
+    if store.is_passing() || (delivered.is_none() && shares.is_empty()) {
         return;
     }
     let record = JournalRecord {
@@ -85,7 +98,7 @@ pub(crate) fn note(
         shares,
     };
     // Statistics must not make a delivery fail.
-    let _ = Journal::at(machine.store.dir()).note(&record);
+    let _ = Journal::at(store.dir()).note(&record);
 }
 
 /// Starts this program with these `words` and does not wait for it. The new process belongs to the same run of

@@ -14,7 +14,7 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind};
 use crate::base::listener::StayWish;
@@ -43,7 +43,7 @@ pub use receipt::{Delivery, Receipt};
 pub async fn fetch(call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
     Delivery::of(async |receipt: &mut Receipt| {
         with_or_without_store(call, order, purpose, receipt, async |call: &mut Call, receipt: &mut Receipt| {
-            let store = Rc::clone(&call.machine.store);
+            let store = Arc::clone(&call.machine.store);
             let ground = ground(call, &store, order, purpose).await?;
             obtain(call, ground, order, purpose, receipt).await
         })
@@ -57,7 +57,7 @@ pub(crate) async fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Op
     let purpose = Purpose::ReadAhead;
     Delivery::of(async |receipt: &mut Receipt| {
         with_or_without_store(call, order, purpose, receipt, async |call: &mut Call, receipt: &mut Receipt| {
-            let store = Rc::clone(&call.machine.store);
+            let store = Arc::clone(&call.machine.store);
             let ground = ground(call, &store, order, purpose).await?;
             if let Ground::Slot { key, .. } = &ground
                 && store.aside(&call.pacman_run.name).was_handed_out(key)
@@ -186,7 +186,7 @@ async fn into_slot(
     purpose: Purpose,
     receipt: &mut Receipt,
 ) -> Result<Obtained, Error> {
-    let store = Rc::clone(&call.machine.store);
+    let store = Arc::clone(&call.machine.store);
     let partial = slot.partial().map_err(|e| store_failed(&call.machine, &e))?;
     let have = || partial.metadata().map_or(0, |meta| meta.len());
     let mut tries = 0..ROOM_TRIES;

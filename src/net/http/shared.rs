@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(crate) const MOST_STREAMS: usize = 32;
 pub(crate) struct SharedConnections {
     make: ClientMaker,
     trusting: OnceLock<Result<ClientConfig, Miss>>,
-    connections: usize,
+    connections: AtomicUsize,
     gates: Mutex<HashMap<String, Arc<HostGate>>>,
     multiplexed: Arc<watch::Sender<usize>>,
     thread: ConnectionThread,
@@ -53,7 +54,7 @@ impl SharedConnections {
         Ok(Arc::new(Self {
             make: ClientMaker::in_environment(connect, env),
             trusting: OnceLock::new(),
-            connections: connections.max(1),
+            connections: AtomicUsize::new(connections.max(1)),
             gates: Mutex::default(),
             multiplexed: Arc::new(watch::Sender::new(0)),
             thread: ConnectionThread::start()?,
@@ -61,11 +62,19 @@ impl SharedConnections {
         }))
     }
 
+    /// Allows so many connections to a host that does not speak HTTP/2 from now on. Requests that are under way keep
+    /// theirs.
+    pub(crate) fn allow(&self, connections: usize) {
+        if self.connections.swap(connections.max(1), Ordering::Relaxed) != connections.max(1) {
+            self.gates.lock().expect("nothing panics while it is held").clear();
+        }
+    }
+
     /// Returns how many files the host of this URL may be asked for at a time: as many as there may be connections,
     /// until it turns out to speak HTTP/2. This is the only place that says so.
-    #[expect(dead_code, reason = "for the endpoint")]
     pub(crate) fn at_once(&self, url: &Url) -> usize {
-        if self.is_multiplexed(url) { MOST_STREAMS.max(self.connections) } else { self.connections }
+        let connections = self.connections.load(Ordering::Relaxed);
+        if self.is_multiplexed(url) { MOST_STREAMS.max(connections) } else { connections }
     }
 
     /// Returns true when the host of this URL carries many requests over one connection, and wants them.
@@ -137,7 +146,7 @@ impl SharedConnections {
             protocol: (!needs_tls).then_some(Protocol::One),
             first,
             more: Box::new(more),
-            connections: self.connections,
+            connections: self.connections.load(Ordering::Relaxed),
             state,
             multiplexed: Arc::clone(&self.multiplexed),
             runtime: self.thread.runtime.clone(),

@@ -23,7 +23,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::digest::Sha256;
 use crate::base::env::AHEAD;
@@ -102,7 +102,7 @@ fn taken(call: &Call, want: &Want) -> Option<Obtained> {
 /// # Errors
 /// As of [`deliver::fetch`].
 pub(crate) async fn deliver_or_take(hub: &Hub, call: &mut Call, want: &Want) -> Delivery<Obtained> {
-    let store = Rc::clone(&call.machine.store);
+    let store = Arc::clone(&call.machine.store);
     let aside = store.aside(&call.pacman_run.name);
     if !is_set_aside(want) || !aside.is_open() {
         return hub::deliver(hub, call, want.order(), Purpose::Caller).await;

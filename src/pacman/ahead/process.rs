@@ -1,6 +1,6 @@
 //! The process that reads ahead: its files, their order, and its end.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ async fn fetch(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
 }
 
 async fn set_aside(call: &mut Call, want: &Want, receipt: &mut Receipt) -> Result<Option<Obtained>, Error> {
-    let store = Rc::clone(&call.machine.store);
+    let store = Arc::clone(&call.machine.store);
     let (aside, key) = (store.aside(&call.pacman_run.name), key(want));
     let Turn::Ours(_slot) = turn(call, &store, &lock(&key, call), &want.name, None).await? else { return Ok(None) };
     if aside.has(&key) || aside.was_handed_out(&key) {
