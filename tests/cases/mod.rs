@@ -20,6 +20,7 @@ mod endpoint;
 mod endpoint_hostile;
 mod endpoint_house;
 mod endpoint_page;
+mod endpoint_slow;
 mod endpoint_transfer;
 mod fakes;
 mod fetch_address;

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::body::Incoming;
@@ -14,17 +15,21 @@ use tokio::sync::mpsc;
 use super::HttpEndpoint;
 use super::body::AnswerBody;
 use super::connections::AnswerMark;
+use super::desk::Desk;
+use super::here::{self, FileContent, HereFile};
+use super::in_hand::HeldSignature;
 use super::known::KnownPackage;
 use super::page::View;
 use super::part::is_current;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
+use super::signature::SignatureLook;
 use super::transfer::{PATIENCE, Waited};
 use super::{database, page, signature, stream, transfer};
-use crate::base::fsx;
+use crate::base::digest::Sha256;
 use crate::engine::deliver::Delivery;
 use crate::lists::system::NameKind;
-use crate::machine::lists::{self, Lists};
+use crate::machine::lists;
 use crate::net::http::USER_AGENT;
 use crate::trust::plan::Expect;
 
@@ -76,7 +81,7 @@ async fn routed(endpoint: &Rc<HttpEndpoint>, client: IpAddr, request: &Request<I
     let asked = ClientRequest::of(client, request);
     match route(request.uri().path()) {
         Ok(Route::File(_)) if !endpoint.access.borrow().may_ask(client) => bare(StatusCode::FORBIDDEN),
-        Ok(Route::File(routed)) => file(endpoint, &asked, &routed).await,
+        Ok(Route::File(routed)) => file(endpoint, &asked, routed).await,
         Ok(Route::Page) => page::answered(endpoint, client, View::Page, asked.is_head).await,
         Ok(Route::Metrics) => page::answered(endpoint, client, View::Metrics, asked.is_head).await,
         Ok(Route::Status) => page::answered(endpoint, client, View::Document, asked.is_head).await,
@@ -86,76 +91,100 @@ async fn routed(endpoint: &Rc<HttpEndpoint>, client: IpAddr, request: &Request<I
     }
 }
 
-async fn file(endpoint: &Rc<HttpEndpoint>, asked: &ClientRequest, routed: &RoutedFile) -> Response<AnswerBody> {
-    // Such as a look at whether this endpoint is there: no list is asked for it.
-    if lists::read(&routed.name).shape.kind == NameKind::Other {
-        return bare(StatusCode::NOT_FOUND);
-    }
-    let lists = endpoint.lists.get(&endpoint.machine()).await;
-    let reading = lists.read(&routed.name);
-    let answered = match reading.shape.kind {
-        NameKind::Package => package(endpoint, &lists, asked, routed).await,
-        NameKind::PackageSignature => match reading.signed {
-            Some(name) => {
-                let signed = RoutedFile { name, hints: routed.hints.clone() };
-                package_signature(endpoint, &lists, asked, &signed).await
-            }
-            None => None,
-        },
-        NameKind::Database | NameKind::DatabaseSignature => database::answered(endpoint, &lists, asked, routed).await,
+async fn file(endpoint: &Rc<HttpEndpoint>, asked: &ClientRequest, routed: RoutedFile) -> Response<AnswerBody> {
+    let answered = match lists::read(&routed.name).shape.kind {
+        NameKind::Package => package(endpoint, asked, routed).await,
+        NameKind::PackageSignature => package_signature(endpoint, asked, routed).await,
+        NameKind::Database | NameKind::DatabaseSignature => database::answered(endpoint, asked, routed).await,
+        // Such as a look at whether this endpoint is there: no list is asked for it.
         NameKind::Other => None,
     };
     answered.unwrap_or_else(|| bare(StatusCode::NOT_FOUND))
 }
 
-/// Finds the package that a client may have; `None` where no list knows it, or it is not for other machines.
-async fn known(
-    endpoint: &HttpEndpoint,
-    lists: &Lists,
-    asked: &ClientRequest,
-    routed: &RoutedFile,
-) -> Option<Rc<KnownPackage>> {
-    let package = endpoint.lists.package(lists, routed).await?;
-    (asked.client.is_loopback() || lists.may_share(&package.repo)).then(|| Rc::new(package))
+/// A client's question for a package, answered by a desk.
+struct PackageAsked {
+    package: KnownPackage,
+    /// The content that it has to have.
+    proof: (Sha256, u64),
+    /// Of its signature, where the package waits for it; `None` in it where that cannot be had.
+    signature: Option<Option<SignatureLook>>,
+    /// True where the client has it as it is.
+    is_current: bool,
+    here: HereFile,
+}
+
+impl Desk {
+    /// Finds the package that a client may have; `None` where no list knows it, or it is not for other machines.
+    fn allowed(&self, client: IpAddr, routed: &RoutedFile) -> Option<KnownPackage> {
+        self.package(routed).filter(|package| client.is_loopback() || package.may_share)
+    }
+
+    /// Looks for a package, its signature and its bytes.
+    fn package_asked(
+        &self,
+        client: IpAddr,
+        routed: &RoutedFile,
+        since: Option<&str>,
+        wants_all: bool,
+    ) -> Option<PackageAsked> {
+        let package = self.allowed(client, routed)?;
+        let Expect::Exact { sha256, size } = package.want.plan.expect else { return None };
+        let is_awaited = signature::is_awaited(&package, client);
+        let signature = is_awaited.then(|| self.signature(&package));
+        let is_current = is_current(since, package.built);
+        let here = if is_current { HereFile::Absent } else { self.find(&package.want.name, (sha256, size), wants_all) };
+        Some(PackageAsked { package, proof: (sha256, size), signature, is_current, here })
+    }
 }
 
 /// Answers with a package, or with `None`: it is not listed, or cannot be had in time.
 async fn package(
     endpoint: &Rc<HttpEndpoint>,
-    lists: &Rc<Lists>,
     asked: &ClientRequest,
-    routed: &RoutedFile,
+    routed: RoutedFile,
 ) -> Option<Response<AnswerBody>> {
-    let package = known(endpoint, lists, asked, routed).await?;
-    let KnownPackage { want, repo, built } = &*package;
-    let Expect::Exact { sha256, size } = want.plan.expect else { return None };
+    let (client, since, wants_all) = (asked.client, asked.since.clone(), asked.wants_all());
+    let question = move |desk: &Desk| desk.package_asked(client, &routed, since.as_deref(), wants_all);
+    let PackageAsked { package, proof, signature, is_current, here } = endpoint.desks.ask(question).await??;
+    let (package, (_, size)) = (Rc::new(package), proof);
+    let KnownPackage { want, repo, built, may_share } = &*package;
     let machine = endpoint.machine();
-    let signed = signature::is_awaited(&package, asked.client).then(|| {
-        let (endpoint, lists, package) = (Rc::clone(endpoint), Rc::clone(lists), Rc::clone(&package));
-        tokio::task::spawn_local(async move {
-            signature::obtained(&endpoint, &lists, &package, false, SIGNATURE).await.is_some()
-        })
-    });
+    let signed = match signature {
+        // It comes side by side.
+        Some(Some(look @ SignatureLook::Wanted { .. })) => {
+            let (endpoint, package) = (Rc::clone(endpoint), Rc::clone(&package));
+            let obtaining = async move { signature::obtained(&endpoint, &package, look, SIGNATURE).await.is_some() };
+            Some(tokio::task::spawn_local(obtaining))
+        }
+        Some(None) => return None,
+        Some(Some(SignatureLook::Held(_))) | None => None,
+    };
     let is_signed = async || match signed {
         Some(signed) => signed.await.is_ok_and(|is_signed| is_signed),
         None => true,
     };
     let ready = |modified: Option<SystemTime>| (want.name.clone(), repo.clone(), size, modified);
-    if is_current(asked.since.as_deref(), *built) {
+    if is_current {
         return is_signed().await.then(|| prepared(asked, size, *built).bare());
     }
-    if let Some(file) = endpoint.proven.find(&machine, lists, &want.name, (sha256, size)).await {
-        return is_signed().await.then(|| whole(endpoint, asked, ReadyFile::new(ready(*built), file)));
+    let here = match here {
+        HereFile::Absent => None,
+        HereFile::Proven(content) => Some(content),
+        HereFile::Unproven(unproven) => here::proven(endpoint, unproven).await,
+    };
+    if let Some(content) = here {
+        return is_signed().await.then(|| whole(endpoint, asked, ReadyFile::new(ready(*built), content)));
     }
     let is_foreign = !asked.client.is_loopback();
     if asked.is_head {
-        let has_source = !transfer::candidates(endpoint, want, is_foreign).is_empty();
-        return has_source.then(|| prepared(asked, size, *built).bare());
+        // Whether a source has it is not known before one is asked.
+        return transfer::is_coming(endpoint, want).then(|| prepared(asked, size, *built).bare());
     }
     let prepared = prepared(asked, size, *built);
     let Prepared::Body(builder, part) = prepared else { return Some(prepared.bare()) };
     // Another machine's endpoint asks the others by itself.
-    let asks_house = !is_foreign && !asked.is_relayed && lists.may_share(repo);
+    let asks_house = !is_foreign && !asked.is_relayed && *may_share;
     let ticket = transfer::join(endpoint, &package, is_foreign, asks_house)?;
     match transfer::wait(ticket, (part.0, size), machine.settings.endpoint.wait, asked.begun.into()).await {
         Waited::Over(ticket) => {
@@ -166,8 +195,8 @@ async fn package(
                 return None;
             }
             let modified = obtained.modified.or(*built);
-            let file = obtained.file;
-            Some(dated(builder, modified, AnswerBody::file(file, part, running)))
+            let content = FileContent::File(Arc::new(obtained.file));
+            Some(dated(builder, modified, AnswerBody::file(content, part, running)))
         }
         Waited::Growing(ticket) => {
             if !is_signed().await {
@@ -184,7 +213,7 @@ async fn package(
         }
         Waited::Slow => {
             transfer::go_on(endpoint, &package);
-            transfer::elsewhere(endpoint, &package, size).await.map(|url| redirect(&url))
+            transfer::elsewhere(endpoint, &package, size, asked.begun.into()).await.map(|url| redirect(&url))
         }
     }
 }
@@ -192,15 +221,19 @@ async fn package(
 /// Answers with the signature of a package.
 async fn package_signature(
     endpoint: &Rc<HttpEndpoint>,
-    lists: &Rc<Lists>,
     asked: &ClientRequest,
-    signed: &RoutedFile,
+    routed: RoutedFile,
 ) -> Option<Response<AnswerBody>> {
-    let package = known(endpoint, lists, asked, signed).await?;
+    let client = asked.client;
+    let question = move |desk: &Desk| {
+        let name = desk.lists.read(&routed.name).signed?;
+        let signed = RoutedFile { name, hints: routed.hints };
+        desk.signature_asked(desk.allowed(client, &signed)?, client)
+    };
+    let signature = endpoint.desks.ask(question).await??;
+    let (name, repo) = (signature::name_of(&signature.package)?, signature.package.repo.clone());
     // Its package may have come from here: there is no other server to ask.
-    let held = signature::given(endpoint, lists, &package, asked, PATIENCE).await?;
-    let file = fsx::in_memory(&held.bytes).ok()?;
-    let name = signature::name_of(&package)?;
-    let size = held.bytes.len() as u64;
-    Some(whole(endpoint, asked, ReadyFile::new((name, package.repo.clone(), size, held.modified), file)))
+    let HeldSignature { bytes, modified } = signature::given(endpoint, signature, asked, PATIENCE).await?;
+    let size = bytes.len() as u64;
+    Some(whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), FileContent::Bytes(bytes))))
 }

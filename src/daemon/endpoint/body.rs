@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,11 +12,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::connections::AnswerMark;
+use super::here::FileContent;
+use super::piece::{self, ReadingPiece};
 use super::running::RunningAnswer;
-use crate::base::fsx;
-
-/// Bytes of one piece.
-pub(super) const PIECE: u64 = 32 << 10;
 
 /// The body of one answer.
 pub(super) struct AnswerBody {
@@ -29,11 +28,35 @@ pub(super) struct AnswerBody {
 
 enum Content {
     Nothing,
-    Text(Bytes),
-    /// A file, and the offset of the next byte.
-    File(File, u64),
+    Bytes(Bytes),
+    File(FilePieces),
     /// Pieces of a file that is on its way. No more come after a doubt.
     Coming(mpsc::Receiver<Bytes>),
+}
+
+/// A file that is sent in pieces.
+struct FilePieces {
+    file: Arc<File>,
+    /// Offset of the next byte.
+    at: u64,
+    /// Set while another thread reads the next piece.
+    reading: Option<ReadingPiece>,
+}
+
+impl FilePieces {
+    fn poll(&mut self, left: u64, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let read = match &mut self.reading {
+            Some(reading) => ready!(Pin::new(reading).poll(cx)),
+            None => match piece::begin(&self.file, self.at, left) {
+                Ok(read) => read,
+                Err(reading) => ready!(Pin::new(self.reading.insert(reading)).poll(cx)),
+            },
+        };
+        self.reading = None;
+        let bytes = read?;
+        self.at += bytes.len() as u64;
+        Poll::Ready(Ok(bytes.into()))
+    }
 }
 
 /// The reason why an answer ends before its end: its connection is closed, and the client goes on elsewhere.
@@ -56,13 +79,20 @@ impl AnswerBody {
     /// Sends a text.
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         let text = text.into();
-        Self { left: text.len() as u64, content: Content::Text(text), ..Self::nothing() }
+        Self { left: text.len() as u64, content: Content::Bytes(text), ..Self::nothing() }
     }
 
-    /// Sends the bytes of a proven `file` from the first of `bytes` on, up to and without the second.
-    pub(super) fn file(file: File, bytes: (u64, u64), running: RunningAnswer) -> Self {
+    /// Sends the bytes of a proven file from the first of `bytes` on, up to and without the second.
+    pub(super) fn file(content: FileContent, bytes: (u64, u64), running: RunningAnswer) -> Self {
         let (at, until) = bytes;
-        Self { content: Content::File(file, at), left: until.saturating_sub(at), running: Some(running), _mark: None }
+        let content = match content {
+            FileContent::File(file) => Content::File(FilePieces { file, at, reading: None }),
+            FileContent::Bytes(all) => {
+                let end = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(all.len());
+                Content::Bytes(all.slice(end(at)..end(until.max(at))))
+            }
+        };
+        Self { content, left: until.saturating_sub(at), running: Some(running), _mark: None }
     }
 
     /// Sends `left` bytes that come in pieces, each proven.
@@ -90,12 +120,9 @@ impl Body for AnswerBody {
         }
         let piece = match &mut self.content {
             Content::Nothing => return Poll::Ready(None),
-            Content::Text(text) => std::mem::take(text),
-            Content::File(file, at) => match fsx::read_part(file, *at, left.min(PIECE)) {
-                Ok(bytes) => {
-                    *at += bytes.len() as u64;
-                    Bytes::from(bytes)
-                }
+            Content::Bytes(bytes) => std::mem::take(bytes),
+            Content::File(pieces) => match ready!(pieces.poll(left, cx)) {
+                Ok(bytes) => bytes,
                 Err(e) => return Poll::Ready(Some(Err(e.into()))),
             },
             Content::Coming(pieces) => ready!(pieces.poll_recv(cx)).unwrap_or_default(),

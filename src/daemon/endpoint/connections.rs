@@ -9,13 +9,13 @@ use std::rc::Rc;
 use tokio_util::sync::CancellationToken;
 
 /// Most connections. Each has a buffer of 64 KiB at most, and open files are bounded.
-const MOST: usize = 512;
+const MOST: usize = 1024;
 
 /// Most from one address of another machine.
 const MOST_EACH: usize = 64;
 
 /// Most from one address of this machine, whose users share it.
-const MOST_LOOPBACK: usize = 384;
+const MOST_LOOPBACK: usize = 896;
 
 /// The connections that there are, in the order in which they came.
 #[derive(Default)]

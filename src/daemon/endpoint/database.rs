@@ -2,62 +2,89 @@
 //! older. A client that does not say what it has, as with `-yy`, gets the mirror's. pacman counts a failed database
 //! against its server, so there is an answer as soon as there can be one.
 
+use std::fs::File;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use hyper::Response;
 use tokio::time::timeout;
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
+use super::desk::Desk;
+use super::here::FileContent;
 use super::known::repos;
 use super::reply::{ClientRequest, ReadyFile, redirect, whole};
 use super::route::RoutedFile;
-use super::transfer::{PATIENCE, candidates, has_secret, make};
+use super::threads::Urgency;
+use super::transfer::{NewTransfer, PATIENCE, candidates, has_secret};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
-use crate::base::name::RepoName;
+use crate::base::name::{FileName, RepoName};
 use crate::engine::deliver::{Candidate, Delivery, Obtained};
 use crate::engine::want::Want;
 use crate::lists::system::NameKind;
 use crate::machine::call::Call;
-use crate::machine::lists::Lists;
 use crate::pacman::database;
 use crate::report::log;
 
 /// Longest wait for the signature of a database, which most repositories do not have.
 const SIGNATURE: Duration = Duration::from_secs(3);
 
+/// A database that a client may have, or its signature.
+struct KnownDatabase {
+    repo: RepoName,
+    want: Want,
+    is_signature: bool,
+}
+
+impl Desk {
+    /// Finds the database that a path names; `None` where this machine has no such repository, or it is not for others.
+    fn database(&self, routed: &RoutedFile, is_foreign: bool) -> Option<KnownDatabase> {
+        let lists = &self.lists;
+        let reading = lists.read(&routed.name);
+        let repo = repos(lists, &routed.hints).into_iter().find(|repo| reading.repo.as_ref() == Some(repo))?;
+        lists.repo(&repo)?;
+        if is_foreign && !lists.may_share(&repo) {
+            return None;
+        }
+        let want = Want::in_repo(lists, &repo, routed.name.clone()).ok()?;
+        Some(KnownDatabase { repo, want, is_signature: reading.shape.kind == NameKind::DatabaseSignature })
+    }
+
+    /// Opens the database that this machine has.
+    fn last_database(&self, name: &FileName) -> Option<(File, u64, Option<SystemTime>)> {
+        let file = fsx::open_followed(&self.lists.database_path(name)?).ok()?;
+        let meta = file.metadata().ok()?;
+        Some((file, meta.len(), meta.modified().ok()))
+    }
+}
+
 /// Answers with a database or its signature; `None` where there is none.
 pub(super) async fn answered(
     endpoint: &Rc<HttpEndpoint>,
-    lists: &Rc<Lists>,
     asked: &ClientRequest,
-    routed: &RoutedFile,
+    routed: RoutedFile,
 ) -> Option<Response<AnswerBody>> {
-    let reading = lists.read(&routed.name);
-    let repo = repos(lists, &routed.hints).into_iter().find(|repo| reading.repo.as_ref() == Some(repo))?;
-    lists.repo(&repo)?;
-    if !asked.client.is_loopback() && !lists.may_share(&repo) {
-        return None;
-    }
-    let mut want = Want::in_repo(lists, &repo, routed.name.clone()).ok()?;
-    want.candidates = candidates(endpoint, &want, !asked.client.is_loopback());
+    let (is_foreign, name) = (!asked.client.is_loopback(), routed.name.clone());
+    let known = endpoint.desks.ask(move |desk| desk.database(&routed, is_foreign)).await??;
+    let KnownDatabase { repo, mut want, is_signature } = known;
+    want.candidates = candidates(endpoint, &want, is_foreign);
     want.candidates.retain(|source| matches!(source, Candidate::Mirror(_) | Candidate::File(_)));
     let first = want.candidates.first()?.clone();
-    let is_signature = reading.shape.kind == NameKind::DatabaseSignature;
     let patience = if is_signature { SIGNATURE } else { PATIENCE };
     match timeout(patience, fetched(endpoint, &repo, want, asked)).await {
         Ok(Some(obtained)) => {
             let Obtained { file, accepted, modified, .. } = obtained;
             // An empty one stands for none.
             let size = Some(accepted.size()).filter(|size| *size > 0)?;
-            let ready = ReadyFile { name: routed.name.clone(), repo, file, size, modified };
-            Some(whole(endpoint, asked, ready))
+            let content = FileContent::File(Arc::new(file));
+            Some(whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), content)))
         }
-        Ok(None) if !is_signature && !asked.client.is_loopback() => last_known(endpoint, lists, asked, routed, repo),
+        Ok(None) if !is_signature && is_foreign => last_known(endpoint, asked, name, repo).await,
         // A mirror that is slow, and sends: the client waits for it by itself.
-        Err(_) if !is_signature && !asked.client.is_loopback() => last_known(endpoint, lists, asked, routed, repo),
+        Err(_) if !is_signature && is_foreign => last_known(endpoint, asked, name, repo).await,
         Err(_) if !is_signature => match first {
             Candidate::Mirror(url) if !has_secret(&url) => Some(redirect(&url)),
             _ => None,
@@ -66,16 +93,16 @@ pub(super) async fn answered(
     }
 }
 
-async fn fetched(endpoint: &Rc<HttpEndpoint>, repo: &RepoName, want: Want, asked: &ClientRequest) -> Option<Obtained> {
+async fn fetched(endpoint: &HttpEndpoint, repo: &RepoName, want: Want, asked: &ClientRequest) -> Option<Obtained> {
     let is_forced = asked.since.is_none();
     let key =
         Sha256::of(format!("database {repo}/{} {is_forced} {}", want.name, asked.client.is_loopback()).as_bytes());
     let (ticket, duty) = endpoint.transfers.hub.join(Some(key)).ok()?;
     if let Some(duty) = duty {
-        let (endpoint, repo) = (Rc::clone(endpoint), repo.clone());
-        tokio::task::spawn_local(async move {
-            let (mut want, name) = (want.clone(), want.name.clone());
-            let steps = async |call: &mut Call| match want.shape.kind {
+        let transfer = NewTransfer::of(&want, repo, Urgency::First);
+        let steps = async move |call: &mut Call| {
+            let mut want = want;
+            match want.shape.kind {
                 NameKind::DatabaseSignature => database::signature(call, &mut want, None).await,
                 _ => {
                     let url = match want.candidates.first() {
@@ -84,9 +111,9 @@ async fn fetched(endpoint: &Rc<HttpEndpoint>, repo: &RepoName, want: Want, asked
                     };
                     database::database(call, &want, &url, is_forced).await
                 }
-            };
-            make(&endpoint, (&repo, &name), duty, steps).await;
-        });
+            }
+        };
+        transfer.start(endpoint, duty, steps);
     }
     let Delivery { result, .. } = ticket.result().await?;
     result.ok().flatten()
@@ -94,21 +121,19 @@ async fn fetched(endpoint: &Rc<HttpEndpoint>, repo: &RepoName, want: Want, asked
 
 /// Answers another machine with the database that this one has, when no mirror delivers one: what it lists is served
 /// from here. The answer tells its age, and so does the log.
-fn last_known(
+async fn last_known(
     endpoint: &HttpEndpoint,
-    lists: &Lists,
     asked: &ClientRequest,
-    routed: &RoutedFile,
+    name: FileName,
     repo: RepoName,
 ) -> Option<Response<AnswerBody>> {
-    let file = fsx::open_followed(&lists.database_path(&routed.name)?).ok()?;
-    let meta = file.metadata().ok()?;
-    let modified = meta.modified().ok();
+    let wanted = name.clone();
+    let (file, size, modified) = endpoint.desks.ask(move |desk| desk.last_database(&wanted)).await??;
     let age = modified.and_then(|at| at.elapsed().ok()).unwrap_or_default().as_secs();
     let minutes = age / 60;
-    log::warn(&format!("{}: no mirror delivers it; {} gets the one of {minutes} min ago", routed.name, asked.client));
-    let ready = ReadyFile { name: routed.name.clone(), repo, file, size: meta.len(), modified };
-    let mut response = whole(endpoint, asked, ready);
+    log::warn(&format!("{name}: no mirror delivers it; {} gets the one of {minutes} min ago", asked.client));
+    let content = FileContent::File(Arc::new(file));
+    let mut response = whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), content));
     response.headers_mut().insert(hyper::header::AGE, age.into());
     Some(response)
 }

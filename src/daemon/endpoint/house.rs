@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -49,17 +50,20 @@ impl HousePeers {
 /// Looks for ever which of them are here.
 pub(super) async fn follow(endpoint: Rc<HttpEndpoint>) {
     loop {
-        let machine = endpoint.machine();
+        let settings = endpoint.means.settings().1;
         let mut here = Vec::new();
-        for peer in machine.settings.endpoint.peers.iter().take(MOST) {
+        for peer in settings.endpoint.peers.iter().take(MOST) {
             let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(with_port(peer))).await;
             let found: Vec<SocketAddr> = found.map(|found| found.into_iter().flatten().collect()).unwrap_or_default();
             let is_other =
                 |at: &SocketAddr| !endpoint.access.borrow().ports.contains(&at.port()) || !at.ip().is_loopback();
-            here.extend(found.into_iter().find(|at| is_other(at) && is_near(&machine.settings, at.ip())));
+            let (others, settings) = (found.into_iter().filter(is_other).collect::<Vec<_>>(), Arc::clone(&settings));
+            // It asks the system for its routers.
+            let near = move || others.into_iter().find(|at| is_near(&settings, at.ip()));
+            here.extend(tokio::task::spawn_blocking(near).await.ok().flatten());
         }
         *endpoint.transfers.house.here.borrow_mut() = here;
-        drop(machine);
+        drop(settings);
         tokio::time::sleep(LOOK).await;
     }
 }

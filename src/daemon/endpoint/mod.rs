@@ -2,7 +2,9 @@
 //! for what is built on libalpm, and for other machines of a house. It needs no libp2p, and has no HTTP of its own:
 //! hyper speaks it.
 //!
-//! One thread has the connections and the engine, whose parts are not made for several; files are hashed on others.
+//! One thread has the connections, and waits for nothing else: lists and small files are looked into at desks, transfers
+//! have a thread each, pieces of files come from memory or another thread. So a disk that sleeps, or a large file that is
+//! hashed, holds up the clients that want it and no other (`tests/cases/endpoint_slow.rs`).
 //!
 //! | file | what |
 //! |---|---|
@@ -10,7 +12,10 @@
 //! | `access` | the clients that may ask, the names under which they do |
 //! | `connections`, `patient` | bounds on connections and on their silence |
 //! | `answer`, `reply`, `body` | the answer, its headers, its bytes |
+//! | `means`, `desk`, `threads` | what threads share; those that look into lists; those that make transfers |
 //! | `known`, `here` | the file in the lists of this machine; its bytes on this machine |
+//! | `piece`, `held` | bytes of files for the thread of the connections, so many at a time |
+//! | `states`, `in_hand` | files that were proven; signatures that were fetched |
 //! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
 //! | `house` | the endpoints of other machines of the house |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
@@ -26,31 +31,41 @@ mod answer;
 mod body;
 mod connections;
 mod database;
+mod desk;
+mod held;
 mod here;
 mod house;
+mod in_hand;
 mod known;
+mod means;
 mod page;
 pub mod part;
 mod patient;
+mod piece;
 mod reply;
 pub mod route;
 mod running;
 mod serve;
 mod signature;
+mod states;
 mod stream;
+mod threads;
 mod tidy;
 mod transfer;
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use access::AccessRules;
 use connections::ClientConnections;
-use here::ProvenHere;
-use known::ListsInUse;
+use desk::Desks;
+use here::FilesInProof;
+use means::EndpointMeans;
 use page::LatestViews;
 use reqwest::Url;
-use signature::SignaturesInHand;
+use running::AnswerRecords;
 use transfer::SharedTransfers;
 
 use crate::config::Settings;
@@ -65,25 +80,32 @@ pub(crate) struct HttpEndpoint {
     machine: RefCell<Rc<Machine>>,
     access: RefCell<AccessRules>,
     connections: Rc<ClientConnections>,
-    lists: ListsInUse,
-    proven: ProvenHere,
-    signatures: SignaturesInHand,
+    means: Arc<EndpointMeans>,
+    desks: Desks,
+    proving: FilesInProof,
     transfers: SharedTransfers,
     views: LatestViews,
 }
 
 impl HttpEndpoint {
-    fn new(machine: Rc<Machine>, access: AccessRules, viewer: Viewer) -> Self {
-        Self {
+    /// Starts its threads.
+    fn start(
+        (machine, means): (Rc<Machine>, Arc<EndpointMeans>),
+        access: AccessRules,
+        viewer: Viewer,
+    ) -> io::Result<Self> {
+        let views = LatestViews::new(viewer);
+        views.running.record(AnswerRecords::start(&means.store)?);
+        Ok(Self {
             machine: RefCell::new(machine),
             access: RefCell::new(access),
             connections: Rc::default(),
-            lists: ListsInUse::default(),
-            proven: ProvenHere::default(),
-            signatures: SignaturesInHand::default(),
-            transfers: SharedTransfers::default(),
-            views: LatestViews::new(viewer),
-        }
+            desks: Desks::start(&means)?,
+            proving: FilesInProof::default(),
+            transfers: SharedTransfers::new(&means),
+            means,
+            views,
+        })
     }
 
     /// Returns the machine with the settings of this moment.
@@ -99,6 +121,7 @@ impl HttpEndpoint {
         }
         let ports = self.access.borrow().ports.clone();
         *self.access.borrow_mut() = access.at(ports);
+        self.means.apply(&settings);
         *self.machine.borrow_mut() = machine.with_settings(settings);
     }
 

@@ -1,7 +1,6 @@
 //! The pieces of an answer: its status, its headers, the part of a file.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
@@ -12,6 +11,7 @@ use reqwest::Url;
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
+use super::here::FileContent;
 use super::part::{FilePart, is_current, is_same};
 use super::running::{RunningAnswer, SentFile};
 use crate::base::name::{FileName, RepoName};
@@ -49,11 +49,18 @@ impl ClientRequest {
     }
 }
 
+impl ClientRequest {
+    /// Returns true where all bytes of the file are wanted.
+    pub(super) fn wants_all(&self) -> bool {
+        !self.is_head && self.range.is_none()
+    }
+}
+
 /// A file to answer with.
 pub(super) struct ReadyFile {
     pub(super) name: FileName,
     pub(super) repo: RepoName,
-    pub(super) file: File,
+    pub(super) content: FileContent,
     /// Bytes.
     pub(super) size: u64,
     pub(super) modified: Option<SystemTime>,
@@ -63,18 +70,18 @@ pub(super) struct ReadyFile {
 pub(super) type FileFacts = (FileName, RepoName, u64, Option<SystemTime>);
 
 impl ReadyFile {
-    pub(super) fn new((name, repo, size, modified): FileFacts, file: File) -> Self {
-        Self { name, repo, file, size, modified }
+    pub(super) fn new((name, repo, size, modified): FileFacts, content: FileContent) -> Self {
+        Self { name, repo, content, size, modified }
     }
 }
 
 /// Answers with a file that is here.
 pub(super) fn whole(endpoint: &HttpEndpoint, asked: &ClientRequest, ready: ReadyFile) -> Response<AnswerBody> {
-    let ReadyFile { name, repo, file, size, modified } = ready;
+    let ReadyFile { name, repo, content, size, modified } = ready;
     match prepared(asked, size, modified) {
         Prepared::Body(builder, part) if !asked.is_head => {
             let running = sent(endpoint, asked, (name, repo, size, modified), part);
-            dated(builder, modified, AnswerBody::file(file, part, running))
+            dated(builder, modified, AnswerBody::file(content, part, running))
         }
         bodiless => bodiless.bare(),
     }
@@ -136,7 +143,7 @@ pub(super) fn sent(
 ) -> RunningAnswer {
     let ClientRequest { client, begun, .. } = *asked;
     let file = SentFile { name, repo, total: until - from, sent: Cell::new(0), client, begun };
-    endpoint.views.running.begin(&endpoint.machine(), file)
+    endpoint.views.running.begin(file)
 }
 
 /// Makes a redirect to a mirror that has the file.

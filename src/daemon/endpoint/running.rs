@@ -1,15 +1,18 @@
 //! The answers that are being sent: what the page shows of them, and the line of the journal that each one ends with.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::base::name::{FileName, RepoName};
 use crate::engine::deliver::Receipt;
-use crate::machine::Machine;
 use crate::pacman::background;
+use crate::store::Store;
 use crate::store::journal::By;
 
 /// An answer with a file.
@@ -29,9 +32,16 @@ pub(crate) struct SentFile {
     pub(crate) begun: Instant,
 }
 
+/// Lines of the journal that wait to be written; more are left out.
+const RECORDS: usize = 4096;
+
+/// Longest wait for them at the end.
+const LAST: Duration = Duration::from_secs(2);
+
 /// All of them, and their sums since the start.
 #[derive(Default)]
 pub(crate) struct RunningAnswers {
+    records: OnceCell<AnswerRecords>,
     last: Cell<u64>,
     running: RefCell<BTreeMap<u64, Rc<SentFile>>>,
     files: Cell<u64>,
@@ -43,19 +53,22 @@ pub(super) struct RunningAnswer {
     all: Rc<RunningAnswers>,
     number: u64,
     file: Rc<SentFile>,
-    machine: Rc<Machine>,
     /// What came from sources for it.
     pub(super) receipt: Rc<RefCell<Receipt>>,
 }
 
 impl RunningAnswers {
     /// Begins an answer.
-    pub(super) fn begin(self: &Rc<Self>, machine: &Rc<Machine>, file: SentFile) -> RunningAnswer {
+    pub(super) fn begin(self: &Rc<Self>, file: SentFile) -> RunningAnswer {
         self.last.set(self.last.get() + 1);
         let (number, file) = (self.last.get(), Rc::new(file));
         self.running.borrow_mut().insert(number, Rc::clone(&file));
-        let (all, machine) = (Rc::clone(self), Rc::clone(machine));
-        RunningAnswer { all, number, file, machine, receipt: Rc::default() }
+        RunningAnswer { all: Rc::clone(self), number, file, receipt: Rc::default() }
+    }
+
+    /// Has a line of the journal of `store` written for each answer from now on.
+    pub(super) fn record(&self, records: AnswerRecords) {
+        let _ = self.records.set(records);
     }
 
     /// Counts the answers that are running.
@@ -79,6 +92,54 @@ impl RunningAnswers {
     }
 }
 
+/// What the journal is told of an answer.
+struct AnswerRecord {
+    name: FileName,
+    repo: RepoName,
+    delivered: Option<u64>,
+    begun: Instant,
+    receipt: Receipt,
+}
+
+/// The thread that writes the journal: that may wait for a disk.
+pub(super) struct AnswerRecords {
+    tell: mpsc::SyncSender<AnswerRecord>,
+    written: mpsc::Receiver<()>,
+}
+
+impl AnswerRecords {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When this machine allows no more threads.
+    pub(super) fn start(store: &Arc<Store>) -> io::Result<Self> {
+        let (tell, told) = mpsc::sync_channel::<AnswerRecord>(RECORDS);
+        let (done, written) = mpsc::channel();
+        let store = Arc::clone(store);
+        thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            for AnswerRecord { name, repo, delivered, begun, receipt } in told {
+                background::note_in(&store, By::Endpoint, (Some(&repo), &name), delivered, begun, &receipt);
+            }
+            drop(done);
+        })?;
+        Ok(Self { tell, written })
+    }
+
+    /// Waits until all are written, within two seconds.
+    fn end(self) {
+        drop(self.tell);
+        let _ended = self.written.recv_timeout(LAST);
+    }
+}
+
+impl Drop for RunningAnswers {
+    fn drop(&mut self) {
+        if let Some(records) = self.records.take() {
+            records.end();
+        }
+    }
+}
+
 impl RunningAnswer {
     /// Adds bytes that were handed to the connection.
     pub(super) fn sent(&self, bytes: u64) {
@@ -93,7 +154,11 @@ impl Drop for RunningAnswer {
         self.all.files.set(self.all.files.get() + 1);
         self.all.bytes.set(self.all.bytes.get() + sent.get());
         let delivered = Some(sent.get()).filter(|sent| *sent > 0);
-        let receipt = self.receipt.borrow();
-        background::note(&self.machine, By::Endpoint, (Some(repo), name), delivered, *begun, &receipt);
+        let receipt = self.receipt.take();
+        let record = AnswerRecord { name: name.clone(), repo: repo.clone(), delivered, begun: *begun, receipt };
+        if let Some(records) = self.all.records.get() {
+            // Statistics must not hold up a delivery.
+            let _ = records.tell.try_send(record);
+        }
     }
 }

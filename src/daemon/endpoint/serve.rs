@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -19,6 +20,7 @@ use super::HttpEndpoint;
 use super::access::AccessRules;
 use super::answer::answer;
 use super::connections::ConnectionPlace;
+use super::means::{EndpointMeans, connections_of};
 use super::page::Viewer;
 use super::patient::PatientStream;
 use super::tidy::tidy;
@@ -27,6 +29,7 @@ use crate::base::error::Error;
 use crate::config::{Settings, layers};
 use crate::daemon::supervisor::{notify, watchdog};
 use crate::machine::Machine;
+use crate::net::http::shared::SharedConnections;
 use crate::report::log;
 
 /// Longest time for the headers of a request, the wait for its first byte included.
@@ -38,8 +41,8 @@ const BUFFER: usize = 32 << 10;
 /// Most headers of a request.
 const HEADERS_MOST: usize = 64;
 
-/// Threads for hashing and for name look-ups.
-const BLOCKING: usize = 8;
+/// Threads for pieces of files that are not in memory, for files that are hashed, and for name look-ups.
+const BLOCKING: usize = 24;
 
 /// Descriptors that connections, files and sources may need.
 const DESCRIPTORS: u64 = 4096;
@@ -74,7 +77,8 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: View
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build();
     let runtime = runtime.map_err(failed)?;
     let ports = listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.port())).collect();
-    let endpoint = Rc::new(HttpEndpoint::new(machine, access.at(ports), viewer));
+    let (machine, means) = sharing(env, &machine);
+    let endpoint = Rc::new(HttpEndpoint::start((machine, means), access.at(ports), viewer).map_err(failed)?);
     let all = LocalSet::new();
     all.block_on(&runtime, async {
         let heard = |kind| signal(kind).map_err(failed);
@@ -86,6 +90,7 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: View
             tokio::task::spawn_local(accept(Rc::clone(&endpoint), listener));
         }
         tokio::task::spawn_local(super::house::follow(Rc::clone(&endpoint)));
+        tokio::task::spawn_local(super::transfer::follow_mirrors(Rc::clone(&endpoint)));
         notify("READY=1");
         tokio::select! {
             () = follow_configuration(&endpoint, env, flags) => {}
@@ -101,6 +106,18 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: View
     // Does not wait for a thread that a slow disk or a name look-up blocks.
     runtime.shutdown_background();
     Ok(0)
+}
+
+/// Has all threads ask mirrors over the same connections: as many as pacman makes, and one more; a single one where a
+/// mirror speaks HTTP/2.
+fn sharing(env: &Env, machine: &Machine) -> (Rc<Machine>, Arc<EndpointMeans>) {
+    let Settings { connect, stall, .. } = machine.settings;
+    let connections = SharedConnections::start(env, (connect, stall), connections_of(1));
+    if let Err(e) = &connections {
+        log::warn(&format!("mirrors may see more connections than those of pacman: {e}"));
+    }
+    let means = EndpointMeans::of(machine, connections.ok());
+    (means.machine(&machine.settings), means)
 }
 
 /// Returns the sockets that systemd handed over, else new ones.
@@ -179,17 +196,23 @@ async fn converse(endpoint: Rc<HttpEndpoint>, stream: TcpStream, client: SocketA
 
 /// Applies changes of the configuration; returns when it switches the endpoint off.
 async fn follow_configuration(endpoint: &HttpEndpoint, env: &Env, flags: &[String]) {
-    let state = || layers::states(env);
-    let mut seen = state();
+    let state = || {
+        let env = env.clone();
+        // The disk may sleep.
+        tokio::task::spawn_blocking(move || layers::states(&env))
+    };
+    let mut seen = state().await.ok();
     let mut tick = tokio::time::interval(LOOK);
     loop {
         tick.tick().await;
-        let now = state();
-        if seen == now {
+        let Ok(now) = state().await else { continue };
+        if seen.as_ref() == Some(&now) {
             continue;
         }
-        seen = now;
-        match Settings::read(env, flags).and_then(|settings| Ok((AccessRules::of(&settings.endpoint)?, settings))) {
+        seen = Some(now);
+        let (env, flags) = (env.clone(), flags.to_vec());
+        let Ok(read) = tokio::task::spawn_blocking(move || Settings::read(&env, &flags)).await else { continue };
+        match read.and_then(|settings| Ok((AccessRules::of(&settings.endpoint)?, settings))) {
             Ok((_, settings)) if !settings.endpoint.enabled => {
                 log::info(|| "endpoint.enabled is false now".to_owned());
                 return;

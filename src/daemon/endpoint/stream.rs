@@ -2,16 +2,17 @@
 //! pieces end, and with them the connection: pacman goes on by itself with the next server, from the byte it has.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::body::PIECE;
+use super::piece::{self, PIECE};
 use super::transfer::{PATIENCE, RESERVE};
-use crate::base::fsx;
 use crate::engine::deliver::{Delivery, Receipt};
 use crate::engine::hub::{HubProgress, Ticket};
 use crate::trust::plan::Expect;
@@ -50,7 +51,7 @@ pub(super) async fn send(
         let safe = proven.saturating_sub(RESERVE).min(until);
         let ahead = if at < safe { (safe - at).min(PIECE) } else { 0 };
         if ahead > 0 {
-            match ticket.read_proven(at, ahead) {
+            match read(&ticket, at, ahead).await {
                 Ok(bytes) if bytes.is_empty() => {
                     // Else it ended just now, and all of it is there; or it cannot be opened at the moment.
                     if !progress.borrow().is_over {
@@ -81,7 +82,7 @@ pub(super) async fn send(
             // Counted from what was sent last: bytes that trickle in tell the client nothing.
             () = tokio::time::sleep_until(sent + SIGN_OF_LIFE) => {
                 sent = Instant::now();
-                let Ok(bytes) = ticket.read_proven(at, kept_back) else { return };
+                let Ok(bytes) = read(&ticket, at, kept_back).await else { return };
                 at += bytes.len() as u64;
                 if !bytes.is_empty() && pieces.send(bytes.into()).await.is_err() {
                     return;
@@ -98,11 +99,19 @@ pub(super) async fn send(
     if (proof.sha256(), proof.size()) != (sha256, size) {
         return;
     }
+    let file = Arc::new(obtained.file);
     while at < until {
-        let Ok(bytes) = fsx::read_part(&obtained.file, at, (until - at).min(PIECE)) else { return };
+        let Ok(bytes) = piece::read(&file, at, until - at).await else { return };
         at += bytes.len() as u64;
         if bytes.is_empty() || pieces.send(bytes.into()).await.is_err() {
             return;
         }
     }
+}
+
+/// Reads proven bytes of a file that is not whole yet; none where they are not proven any more.
+async fn read(ticket: &Ticket, at: u64, most: u64) -> io::Result<Vec<u8>> {
+    let Some(part) = ticket.proven_part(at, most) else { return Ok(Vec::new()) };
+    let bytes = piece::read(&part.file, part.at, part.len).await?;
+    Ok(if ticket.is_still(&part) { bytes } else { Vec::new() })
 }

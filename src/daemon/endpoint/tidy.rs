@@ -22,9 +22,9 @@ pub(super) async fn tidy(endpoint: &HttpEndpoint) {
         }
         tidied = served;
         let machine = endpoint.machine();
-        let caches = endpoint.lists.get(&machine).await.cache_dirs().to_vec();
+        let Some(caches) = endpoint.desks.ask(|desk| desk.lists.cache_dirs().to_vec()).await else { continue };
         let (dir, uid, most) = (machine.store.dir().to_owned(), machine.env.uid, machine.settings.store_max);
-        // Another value of the same store: this one belongs to its thread. What fails now is done the next time.
+        // What fails now is done the next time.
         let sweep = move || Store::open(&dir, uid, most).and_then(|store| store.sweep(&caches));
         let _ = tokio::task::spawn_blocking(sweep).await;
     }

@@ -4,8 +4,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::process::Child;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_LENGTH;
@@ -16,8 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::HttpEndpoint;
 use super::house::HousePeers;
 use super::known::KnownPackage;
+use super::means::EndpointMeans;
+use super::threads::{TransferJob, TransferThread, TransferThreads, Urgency};
 use crate::base::name::{FileName, RepoName};
-use crate::engine::deliver::{self, Candidate, Delivery, Order, Purpose, Receipt};
+use crate::base::runtime;
+use crate::engine::deliver::{self, Candidate, Delivery, Obtained, Purpose};
 use crate::engine::hub::{self, Duty, Hub, HubProgress, Ticket};
 use crate::engine::want::Want;
 use crate::machine::call::Call;
@@ -29,6 +32,12 @@ use crate::store::journal::By;
 
 /// Longest time until the first proven byte: less than pacman's patience.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Longest time until a redirect: pacman gives up after ten seconds.
+const LAST: Duration = Duration::from_millis(9500);
+
+/// Longest look for a mirror to which a client is sent.
+const SOON: Duration = Duration::from_secs(3);
 
 /// Time after which the rate of a transfer says something about its rest.
 const JUDGED: Duration = Duration::from_secs(1);
@@ -43,44 +52,26 @@ const LEAF: u64 = 1 << 20;
 /// the last of a file is not sent before all of it is proven.
 pub(super) const RESERVE: u64 = 64;
 
-/// Least time between two processes that trim what Kubo has cached.
-const TRIMMING: Duration = Duration::from_secs(60);
-
-/// Most transfers at a time. Each has one open file, and buffers of its sources.
-const TRANSFERS: usize = 64;
+/// Most transfers, those among them that wait for their turn: pacman has as many at a time as `ParallelDownloads` says.
+const TRANSFERS: usize = 2048;
 
 /// The transfers that clients share.
 pub(super) struct SharedTransfers {
     pub(super) hub: Hub,
+    pub(super) threads: TransferThreads,
     /// Hosts of mirrors to which a connection is being made.
     warming: RefCell<BTreeSet<String>>,
     /// The endpoints that are asked before mirrors.
     pub(super) house: HousePeers,
-    /// The last process that trims what Kubo cached for us, and when it was started.
-    trimming: RefCell<Option<(Instant, Child)>>,
-}
-
-impl Default for SharedTransfers {
-    fn default() -> Self {
-        Self {
-            hub: Hub::new(TRANSFERS, CancellationToken::new()),
-            warming: RefCell::default(),
-            trimming: RefCell::default(),
-            house: HousePeers::default(),
-        }
-    }
 }
 
 impl SharedTransfers {
-    /// Starts what is due after a transfer: one process at a time, and one a minute at most.
-    fn tidy_up(&self, call: &Call, receipt: &Receipt) {
-        let mut last = self.trimming.borrow_mut();
-        let is_at_work = last.as_mut().is_some_and(|(since, child)| {
-            // Waited for, so that it leaves no zombie.
-            !matches!(child.try_wait(), Ok(Some(_))) || since.elapsed() < TRIMMING
-        });
-        if !is_at_work && let Some(child) = background::after(call, receipt, false) {
-            *last = Some((Instant::now(), child));
+    pub(super) fn new(means: &Arc<EndpointMeans>) -> Self {
+        Self {
+            hub: Hub::new(TRANSFERS, CancellationToken::new()),
+            threads: TransferThreads::new(means),
+            warming: RefCell::default(),
+            house: HousePeers::default(),
         }
     }
 }
@@ -113,45 +104,86 @@ pub(super) fn join(
     begin(endpoint, want, &package.repo).map(|(ticket, _)| ticket)
 }
 
+/// Returns true while the file is on its way.
+pub(super) fn is_coming(endpoint: &HttpEndpoint, want: &Want) -> bool {
+    hub::key(&want.order(), Purpose::Caller).is_some_and(|key| endpoint.transfers.hub.is_running(key))
+}
+
 /// Returns the ticket, and true where the transfer begins with it.
-fn begin(endpoint: &Rc<HttpEndpoint>, want: Want, repo: &RepoName) -> Option<(Ticket, bool)> {
+fn begin(endpoint: &HttpEndpoint, want: Want, repo: &RepoName) -> Option<(Ticket, bool)> {
     let (ticket, duty) = endpoint.transfers.hub.join(hub::key(&want.order(), Purpose::Caller)).ok()?;
     ticket.want_leaves();
     let is_new = duty.is_some();
     if let Some(duty) = duty {
-        let (endpoint, repo) = (Rc::clone(endpoint), repo.clone());
-        tokio::task::spawn_local(async move {
-            let steps = async |call: &mut Call| deliver::fetch(call, want.order(), Purpose::Caller).await;
-            make(&endpoint, (&repo, &want.name), duty, steps).await;
-        });
+        let transfer = NewTransfer::of(&want, repo, Urgency::Client);
+        let steps = async move |call: &mut Call| deliver::fetch(call, want.order(), Purpose::Caller).await;
+        transfer.start(endpoint, duty, steps);
     }
     Some((ticket, is_new))
 }
 
-/// Makes a transfer, by `steps`.
-pub(super) async fn make(
-    endpoint: &HttpEndpoint,
-    (repo, name): (&RepoName, &FileName),
-    duty: Duty,
-    steps: impl AsyncFnOnce(&mut Call) -> Delivery<deliver::Obtained>,
-) {
-    let (machine, begun) = (endpoint.machine(), std::time::Instant::now());
-    let mut call = Call::with(endpoint.lists.new_lists(&machine), machine.store.dir());
-    let made = duty
-        .run(&mut call, async |call: &mut Call| {
-            let Delivery { result, receipt } = steps(call).await;
-            Delivery { result: result.map(Some), receipt }
-        })
-        .await;
-    endpoint.lists.say(&call.lists);
+/// A transfer that is to be made.
+pub(super) struct NewTransfer {
+    name: FileName,
+    repo: RepoName,
+    urgency: Urgency,
+    mirror: Option<Url>,
+}
+
+impl NewTransfer {
+    /// Makes that of a file.
+    pub(super) fn of(want: &Want, repo: &RepoName, urgency: Urgency) -> Self {
+        let is_near = |source: &Candidate| matches!(source, Candidate::Lan(_) | Candidate::House(_));
+        let mirror = |source: &Candidate| match source {
+            Candidate::Mirror(url) => Some(url.clone()),
+            _ => None,
+        };
+        let sources = &want.candidates;
+        // One that a neighbour may have waits for no mirror.
+        let mirror = if sources.iter().any(is_near) { None } else { sources.iter().find_map(mirror) };
+        Self { name: want.name.clone(), repo: repo.clone(), urgency, mirror }
+    }
+
+    /// Has it made by `steps`, on a thread for transfers.
+    pub(super) fn start<S>(self, endpoint: &HttpEndpoint, duty: Duty, steps: S)
+    where
+        S: AsyncFnOnce(&mut Call) -> Delivery<Obtained> + Send + 'static,
+    {
+        let Self { name, repo, urgency, mirror } = self;
+        let cancel = duty.cancel().clone();
+        let work = move |thread: &mut TransferThread| {
+            // Of a client that left while it waited for its turn.
+            if !duty.cancel().is_cancelled() {
+                duty.begin();
+                made(thread, (&repo, &name), duty, steps);
+            }
+        };
+        endpoint.transfers.threads.push(TransferJob { urgency, mirror, cancel, work: Box::new(work) });
+    }
+}
+
+/// Makes a transfer on this thread.
+fn made<S>(thread: &mut TransferThread, (repo, name): (&RepoName, &FileName), duty: Duty, steps: S)
+where
+    S: AsyncFnOnce(&mut Call) -> Delivery<Obtained>,
+{
+    let (mut call, begun) = (thread.call(), std::time::Instant::now());
+    let means = Arc::clone(&thread.means);
+    let cancel = duty.cancel().clone();
+    let making = duty.run(&mut call, async |call: &mut Call| {
+        let Delivery { result, receipt } = steps(call).await;
+        Delivery { result: result.map(Some), receipt }
+    });
+    let made = runtime::run(&cancel, making);
+    means.say(&call.lists);
     made.receipt.warnings.iter().for_each(|warning| log::warn(warning));
     if let Err(error) = &made.result {
         log::info(|| format!("{name}: {error}"));
     }
-    endpoint.transfers.tidy_up(&call, &made.receipt);
+    means.tidy_up(&call, &made.receipt);
     // The bytes came all the same where no client is left.
     if let Some(left) = duty.finish(made) {
-        background::note(&machine, By::Endpoint, (Some(repo), name), None, begun, &left.receipt);
+        background::note(&thread.machine, By::Endpoint, (Some(repo), name), None, begun, &left.receipt);
     }
 }
 
@@ -177,11 +209,11 @@ pub(super) fn candidates(endpoint: &HttpEndpoint, want: &Want, is_foreign: bool)
 /// `silence` while no source sends anything.
 pub(super) async fn wait(ticket: Ticket, (at, size): (u64, u64), silence: Duration, begun: Instant) -> Waited {
     let mut progress = ticket.progress();
-    // What came before, like a look at changed lists, is not the sources' fault.
-    let raced = Instant::now();
+    // What came before, like a look at changed lists or the wait for its turn, is not the sources' fault.
+    let mut raced = None;
     let mut first: Option<(Instant, u64)> = None;
     loop {
-        let HubProgress { bytes, proven, is_withdrawn, is_over } = *progress.borrow_and_update();
+        let HubProgress { is_begun, bytes, proven, is_withdrawn, is_over } = *progress.borrow_and_update();
         let now = Instant::now();
         let waited = now.duration_since(begun);
         if is_over {
@@ -190,11 +222,14 @@ pub(super) async fn wait(ticket: Ticket, (at, size): (u64, u64), silence: Durati
         if !is_withdrawn && proven.saturating_sub(RESERVE) > at {
             return Waited::Growing(ticket);
         }
+        if is_begun && raced.is_none() {
+            raced = Some(now);
+        }
         let next = if bytes == 0 {
-            if now.duration_since(raced) >= silence || waited >= PATIENCE {
+            if raced.is_some_and(|raced| now.duration_since(raced) >= silence) || waited >= PATIENCE {
                 return Waited::Silent;
             }
-            (raced + silence).min(begun + PATIENCE)
+            raced.map_or(begun + PATIENCE, |raced| (raced + silence).min(begun + PATIENCE))
         } else {
             let (since, before) = *first.get_or_insert((now, bytes));
             // Without a root all of it has to come; with one, the leaf in which the wanted part begins.
@@ -255,9 +290,14 @@ pub(super) fn warm(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage) {
 }
 
 /// Returns the URL of a package at a mirror that has it and its signature, both seen now; `None` where none shows them
-/// soon. What is fetched there is the client's own affair.
-pub(super) async fn elsewhere(endpoint: &HttpEndpoint, package: &KnownPackage, size: u64) -> Option<Url> {
-    const SOON: Duration = Duration::from_secs(1);
+/// soon, for a request that `begun` then. What is fetched there is the client's own affair.
+pub(super) async fn elsewhere(
+    endpoint: &HttpEndpoint,
+    package: &KnownPackage,
+    size: u64,
+    begun: Instant,
+) -> Option<Url> {
+    let soon = (LAST - begun.elapsed().min(LAST)).min(SOON);
     let machine = endpoint.machine();
     let mirrors = candidates(endpoint, &package.want, true).into_iter().filter_map(|candidate| match candidate {
         Candidate::Mirror(url) => Some(url),
@@ -266,21 +306,29 @@ pub(super) async fn elsewhere(endpoint: &HttpEndpoint, package: &KnownPackage, s
     let look = async {
         for url in mirrors.take(2) {
             let signature = Url::parse(&format!("{url}.sig")).ok()?;
-            let ask = GetOptions { head: true, ..GetOptions::default() };
-            let (file, signature) = tokio::join!(machine.http.ask(&url, &ask), machine.http.ask(&signature, &ask));
-            let (Ok(file), Ok(signature)) = (file, signature) else { continue };
-            let length = http::text(file.headers(), CONTENT_LENGTH);
-            let has_it = file.status() == StatusCode::OK && length.and_then(|text| text.parse().ok()) == Some(size);
-            if has_it && signature.status() == StatusCode::OK {
+            // An answer that is held has a place at the mirror, for which the other one would wait.
+            let length_of = async |url: &Url| {
+                let ask = GetOptions { head: true, ..GetOptions::default() };
+                let answer =
+                    machine.http.ask(url, &ask).await.ok().filter(|answer| answer.status() == StatusCode::OK)?;
+                Some(http::text(answer.headers(), CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()))
+            };
+            let (file, signature) = tokio::join!(length_of(&url), length_of(&signature));
+            if file == Some(Some(size)) && signature.is_some() {
                 return Some(url);
             }
         }
         None
     };
-    timeout(SOON, look).await.ok().flatten()
+    timeout(soon, look).await.ok().flatten()
 }
 
-/// The order for a file, with other sources.
-pub(super) fn order<'a>(want: &'a Want, candidates: &'a [Candidate]) -> Order<'a> {
-    Order { candidates, ..want.order() }
+/// Has more transfers begin when a mirror turns out to speak HTTP/2.
+pub(super) async fn follow_mirrors(endpoint: Rc<HttpEndpoint>) {
+    let Some(mut found) = endpoint.means.connections.as_ref().map(|connections| connections.multiplexed()) else {
+        return;
+    };
+    while found.changed().await.is_ok() {
+        endpoint.transfers.threads.look();
+    }
 }
