@@ -394,7 +394,7 @@ fn is_small(packages: usize) {
     println!("a hundred new: {took:?}, {hundred} kB of memory");
     let memory = first.max(idle).max(hundred);
     let per = |most: u64| most * packages as u64 / 15_000;
-    assert!(memory < 200_000, "{memory} kB of memory");
+    assert!(memory < 130_000, "{memory} kB of memory");
     assert!(disk < per(180 * MB) + 20 * MB, "{disk} bytes of disk");
     assert_eq!(resolved(&follower.plain(), &follower.key, &archive.whole.lock().unwrap()), Some(1));
 }

@@ -9,7 +9,8 @@
 //! size, modification and change time (in nanoseconds) are the same; the change time cannot be set by hand.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -55,8 +56,9 @@ impl HashMemory {
     /// work.
     pub(super) fn open(dir: &Path, roots: Option<PathBuf>) -> Self {
         let path = dir.join("hashes");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        Self { path, known: text.lines().filter_map(parse).collect(), roots, is_saved: true }
+        let lines = File::open(&path).into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok));
+        let known = lines.filter_map(|line| parse(&line)).collect();
+        Self { path, known, roots, is_saved: true }
     }
 
     /// Hashes `paths` on all processors and returns the results in their order; `progress` gets bytes.

@@ -193,7 +193,7 @@ pub async fn run(
             follow::recall_roots(options, kubo, delivered).await?;
         }
         let beside = &collection;
-        let mirrors = follow::follow(mirrors, options, beside, delivered.as_ref(), progress).await?;
+        let mut mirrors = follow::follow(mirrors, options, beside, delivered.as_ref(), progress).await?;
         collection = collection.with(mirrors.repos()?)?;
         followed = Some(mirrors);
     }
@@ -212,6 +212,7 @@ pub async fn run(
         Some(followed) => followed.without_damage(error),
         None => error,
     })?;
+    drop(collection);
     if let Some(followed) = &mut followed {
         followed.give_out()?;
     }

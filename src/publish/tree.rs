@@ -64,6 +64,8 @@ impl Tree {
         let mut memory = HashMemory::open(&options.state_dir, options.roots_dir());
         let hashed = memory.hash(&paths, progress)?;
         memory.keep_only(&paths)?;
+        // A distribution is tens of thousands of files: what is done with goes before the rest is built.
+        drop((memory, paths));
         let mut hashed = hashed.into_iter();
         let all = collection.files().map(|found| found.held.or_else(|| hashed.next()));
         let hashed: Vec<Hashed> = all.map(|hashed| hashed.expect("each is held or was hashed")).collect();
@@ -173,7 +175,8 @@ impl Tree {
                 }
             }
         }
-        let plain = writer.finish();
+        let mut plain = writer.finish();
+        plain.shrink_to_fit();
         let packed = table::pack(&plain);
         let blocks = &mut self.blocks;
         let built = build::build_blocks(&packed[..], |cid, bytes| {

@@ -101,6 +101,8 @@ pub(super) struct Followed {
     place: FollowPlace,
     memory: FollowMemory,
     read: ReadSnapshot,
+    /// The packages in it, once they were listed.
+    packages: HashSet<Sha256>,
     /// For the user.
     pub(super) warnings: Vec<String>,
     /// The reason why this is the former snapshot.
@@ -136,7 +138,7 @@ pub(super) async fn follow(
         }
     };
     place.save(&memory)?;
-    Ok(Followed { place, memory, read, warnings, late })
+    Ok(Followed { place, memory, read, packages: HashSet::new(), warnings, late })
 }
 
 /// Puts root blocks that are missing here to their place, from the daemon that has the files: where a publication keeps
@@ -264,11 +266,12 @@ async fn newer(
 }
 
 impl Followed {
-    /// Lists the files of the snapshot, as [`collect`](super::collect::collect) does those of a directory.
-    pub(super) fn repos(&self) -> Result<Vec<CollectedRepo>, PublishError> {
+    /// Lists the files of the snapshot, as [`collect`](super::collect::collect) does those of a directory. To be called once:
+    /// what the databases said of packages is taken along.
+    pub(super) fn repos(&mut self) -> Result<Vec<CollectedRepo>, PublishError> {
         let held = self.place.held();
         let mut repos = Vec::new();
-        for listed in &self.read.repos {
+        for listed in &mut self.read.repos {
             let database = &self.read.snapshot.databases[&key(&listed.repo, &listed.arch)];
             let path = self.place.database(database.sha256);
             let state = FileKey::at(&path).map_err(|error| PublishError::Io { path: path.clone(), error })?;
@@ -280,9 +283,10 @@ impl Followed {
                 let file = CollectedFile { path, role: Role::Database, key: None, held: None };
                 files.insert(name(format!("{}.{suffix}", listed.repo))?, file);
             }
-            for package in &listed.packages {
+            for package in std::mem::take(&mut listed.packages) {
                 // `arrivals` has refused packages without.
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
+                self.packages.insert(sha256);
                 let path = self.place.package(sha256);
                 let held = held.get(&sha256).filter(|_| !path.exists()).copied();
                 let role = Role::Package { size, sha256, built: package.build_date };
@@ -327,14 +331,13 @@ impl Followed {
         if self.late.is_some() {
             return Ok(self.late);
         }
-        let digests = || self.read.repos.iter().flat_map(|repo| &repo.packages).filter_map(|package| package.sha256);
+        let digests = || self.packages.iter().copied();
         let mut kept: HashSet<PathBuf> = digests().map(|sha256| self.place.signature(sha256)).collect();
         let databases = self.read.snapshot.databases.values();
         kept.extend(databases.flat_map(FollowedDatabase::digests).map(|sha256| self.place.database(sha256)));
-        self.place.keep_checked(&digests().collect())?;
+        self.place.keep_checked(&self.packages)?;
         if is_everywhere {
-            let packages: HashSet<Sha256> = digests().collect();
-            self.place.hold(tree.listed.iter().filter(|hashed| packages.contains(&hashed.sha256)))?;
+            self.place.hold(tree.listed.iter().filter(|hashed| self.packages.contains(&hashed.sha256)))?;
         } else {
             kept.extend(digests().map(|sha256| self.place.package(sha256)));
         }
