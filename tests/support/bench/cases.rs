@@ -4,7 +4,9 @@ use super::bar::Bar;
 use super::measure::{BenchRun, Outcome, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
-use super::{cost, databases, index, large, lines, mirrors, miss, node, pending, room, small, tls};
+use super::{
+    cost, crowd, databases, door, index, large, lines, mirrors, miss, node, pending, publish, room, small, tls,
+};
 use crate::real::Release;
 
 /// One comparison.
@@ -317,6 +319,82 @@ pub const CASES: &[Case] = &[
         unit: "MB",
         rivals: &[against("Kubo", Bar::OursAtMost(25.0))],
         run: |_| Ok(node::idle()),
+    },
+    Case {
+        name: "door-store",
+        what: "pacman -Sw of 50 small packages, signatures required, from an endpoint as CacheServer that has them, \
+               against nginx on loopback",
+        unit: "s",
+        rivals: &[against("nginx", Bar::RatioAtMost(1.1))],
+        run: |run| Ok(door::store(run)),
+    },
+    Case {
+        name: "door-store-3000",
+        what: "the same with 3,000 packages",
+        unit: "s",
+        rivals: &[against("nginx", Bar::RatioAtMost(1.2))],
+        run: |run| Ok(door::large_store(run)),
+    },
+    Case {
+        name: "door-lan",
+        what: "the same with 50 packages that a neighbour's daemon has, against an nginx cache on the neighbour's machine",
+        unit: "s",
+        rivals: &[against("nginx cache", Bar::RatioAtMost(1.3))],
+        run: |run| Ok(door::lan(run)),
+    },
+    Case {
+        name: "door-rtt",
+        what: "the same from a mirror 30 ms away, through an endpoint as Server, against pacman without it",
+        unit: "s",
+        rivals: &[against("pacman", Bar::RatioAtMost(0.9))],
+        run: door::far,
+    },
+    Case {
+        name: "door-rtt-h2",
+        what: "the same with 500 packages and no signatures, the mirror speaks HTTP/2, pacman asks the endpoint for as many \
+               at a time as setup offers, against pacman with 5 streams; one connection to the mirror",
+        unit: "s",
+        rivals: &[against("pacman", Bar::RatioAtMost(0.35))],
+        run: door::far_multiplexed,
+    },
+    Case {
+        name: "door-miss",
+        what: "50 packages that an endpoint as CacheServer neither has nor may fetch, against not asking it",
+        unit: "s",
+        rivals: &[against("mirror only", Bar::AtMost { times: 1.0, plus: 0.1 })],
+        run: |run| Ok(door::miss(run)),
+    },
+    Case {
+        name: "door-large",
+        what: "a 200 MiB package from a neighbour's daemon over 1 Gbit/s, through the endpoint, against curl from nginx over \
+               the same link: listed by an index, and not",
+        unit: "MB/s",
+        rivals: &[against("nginx, index", Bar::RatioAtLeast(0.9)), against("nginx, none", Bar::None)],
+        run: |run| Ok(crowd::large(run)),
+    },
+    Case {
+        name: "door-memory",
+        what: "peak memory of an endpoint whose 250 clients fetch at once, 200 of them one file of 50 MiB, 50 another one \
+               each, none of which is here, against nginx with the same clients",
+        unit: "MB",
+        rivals: &[against("nginx", Bar::OursAtMost(60.0))],
+        run: |_| Ok(crowd::memory()),
+    },
+    Case {
+        name: "publish-idle",
+        what: "a run of a publication that follows a mirror of 3,000 packages and finds nothing new, in at most 2 kB of HTTP, \
+               against curl asking whether `lastupdate` is newer",
+        unit: "s",
+        rivals: &[against("curl", Bar::OursAtMost(2.0))],
+        run: |run| Ok(publish::idle(run)),
+    },
+    Case {
+        name: "publish-100",
+        what: "the same with 100 new packages of 64 KiB to 4 MiB over 100 Mbit/s, without content, against curl fetching them, \
+               their signatures and the database with 5 streams",
+        unit: "s",
+        rivals: &[against("curl", Bar::RatioAtMost(1.1))],
+        run: |run| Ok(publish::hundred(run)),
     },
     Case {
         name: "wasted",

@@ -90,6 +90,11 @@ impl BenchRun {
         BenchRun { rounds: self.rounds * times, traffic: Traffic::default(), old: self.old.clone() }
     }
 
+    /// Returns the same run with so many rounds at most, for runs that take long.
+    pub fn at_most(&self, rounds: usize) -> BenchRun {
+        BenchRun { rounds: self.rounds.min(rounds), traffic: Traffic::default(), old: self.old.clone() }
+    }
+
     /// Measures ours and theirs in turn, after one pair that does not count.
     pub fn pairs<'a>(&self, ours: impl FnMut() -> f64, theirs: impl FnMut() -> f64 + 'a) -> Vec<Outcome> {
         self.in_turn(ours, vec![Ok(Box::new(theirs))])
@@ -220,8 +225,8 @@ fn processes(program: &Path) -> impl Iterator<Item = PathBuf> {
     entries.filter(move |process| fs::read_link(process.join("exe")).is_ok_and(|exe| exe == program))
 }
 
-/// Reads the peak, in bytes; `None` when the process has just ended.
-fn high_water(process: &Path) -> Option<u64> {
+/// Reads the peak of the process with this directory in `/proc`, in bytes; `None` when it has just ended.
+pub fn high_water(process: &Path) -> Option<u64> {
     let status = fs::read_to_string(process.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)

@@ -3,7 +3,9 @@
 pub mod bar;
 pub mod cases;
 mod cost;
+mod crowd;
 mod databases;
+mod door;
 pub mod index;
 mod large;
 mod lines;
@@ -12,6 +14,7 @@ mod mirrors;
 mod miss;
 pub mod node;
 mod pending;
+mod publish;
 mod relay;
 mod room;
 mod scene;

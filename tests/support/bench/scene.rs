@@ -27,6 +27,7 @@ pub struct Setup<'a> {
     packages: &'a [Pkgbuild],
     signed: bool,
     index: bool,
+    is_noise: bool,
     kubo: Option<&'a Kubo>,
     client: Option<&'a Host>,
     mirror: Option<&'a Host>,
@@ -36,12 +37,18 @@ pub struct Setup<'a> {
 impl<'a> Setup<'a> {
     /// Sets up packages on a mirror, everything on loopback.
     pub fn of(packages: &'a [Pkgbuild]) -> Setup<'a> {
-        Setup { packages, signed: false, index: false, kubo: None, client: None, mirror: None, is_tls: false }
+        let (signed, index, is_noise, is_tls) = (false, false, false, false);
+        Setup { packages, signed, index, is_noise, kubo: None, client: None, mirror: None, is_tls }
     }
 
     /// Adds a signature for each package, which pacman demands.
     pub fn signed(self) -> Setup<'a> {
         Setup { signed: true, ..self }
+    }
+
+    /// Has the packages hold nothing but noise: thousands are made in seconds, and none can be installed.
+    pub fn of_noise(self) -> Setup<'a> {
+        Setup { is_noise: true, ..self }
     }
 
     /// Adds an index with content ids.
@@ -73,7 +80,11 @@ impl<'a> Setup<'a> {
         if let Some(signer) = &signer {
             repo = repo.signed(signer);
         }
-        repo.add(self.packages);
+        if self.is_noise {
+            repo.add_noise(self.packages)
+        } else {
+            repo.add(self.packages)
+        }
         let trusted = self.client.zip(self.mirror).filter(|_| self.is_tls);
         let trusted = trusted.map(|(client, server)| Trusted::by(client, server));
         let mirror = match self.mirror {
@@ -254,6 +265,14 @@ impl BenchScene {
         ours.args(arguments).current_dir(self.out.path()).env("PATH", self.path());
         ours.envs(self.swarm.environment().iter().map(|(name, value)| (name, value)));
         ours
+    }
+
+    /// Builds a call of a program on the host of pacman, as root.
+    pub fn inside(&self, program: &str) -> Command {
+        let mut words = self.prefix.iter().map(String::as_str).chain([program]);
+        let mut inside = command(words.next().expect("the program at least"));
+        inside.args(words);
+        inside
     }
 
     /// Builds a call of curl like pacman's.

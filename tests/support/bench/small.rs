@@ -27,7 +27,7 @@ pub fn fifty() -> Vec<Pkgbuild> {
 }
 
 /// Makes as many as in an update after months, of which each costs a round trip more than its bytes.
-fn five_hundred() -> Vec<Pkgbuild> {
+pub fn five_hundred() -> Vec<Pkgbuild> {
     (0..500).map(|i| Pkgbuild::new(&format!("small{i:03}"), "1-1").size((8 + i % 40) * KIB)).collect()
 }
 

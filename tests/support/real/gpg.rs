@@ -28,6 +28,17 @@ impl Signer {
         signer
     }
 
+    /// Signs files that have no signature yet, several at a time.
+    pub fn sign_all(&self, files: &[PathBuf]) {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let is_unsigned = |file: &&PathBuf| !Path::new(&format!("{}.sig", file.display())).exists();
+        std::thread::scope(|scope| {
+            for files in files.chunks(files.len().div_ceil(threads).max(1)) {
+                scope.spawn(move || files.iter().filter(is_unsigned).for_each(|file| drop(self.sign(file))));
+            }
+        });
+    }
+
     /// Returns the key's name for gpg.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint

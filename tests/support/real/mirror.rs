@@ -123,6 +123,23 @@ impl Mirror {
         of_packages.filter_map(|line| line.split(' ').next()).collect::<BTreeSet<_>>().len()
     }
 
+    /// Counts the bytes of all requests and answers, headers included.
+    pub fn http_bytes(&self) -> u64 {
+        self.mark();
+        let log = fs::read_to_string(self.connection_log()).unwrap_or_default();
+        let of_line = |line: &str| {
+            let mut fields = line.splitn(4, ' ').skip(1);
+            let (asked, sent) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
+            (fields.next()? != MARK).then_some(asked + sent)
+        };
+        log.lines().filter_map(of_line).sum()
+    }
+
+    /// Returns its process id.
+    pub fn process_id(&self) -> u32 {
+        self.nginx.as_ref().expect("a running nginx").id()
+    }
+
     /// Counts bytes sent in all bodies of found files.
     pub fn bytes_served(&self) -> u64 {
         self.requests().iter().filter(|request| request.status < 300).map(|request| request.body).sum()
@@ -223,7 +240,7 @@ fn config(work: &Path, directory: &Path, address: &str, lines: &str) -> String {
          events {{ worker_connections 512; }}\n\
          http {{\n{temporary}  types {{ }}\n  default_type application/octet-stream;\n  sendfile on;\n\
          \x20 log_format plain escape=none '$status $body_bytes_sent $request_method $uri';\n\
-         \x20 log_format connection escape=none '$connection $uri';\n\
+         \x20 log_format connection escape=none '$connection $request_length $bytes_sent $uri';\n\
          \x20 access_log {work}/connections.log connection;\n  access_log {work}/access.log plain;\n  proxy_cache_path {work}/cache keys_zone=kept:1m;\n\
          \x20 server {{\n    listen {address};\n    root {root};\n    {lines}\n  }}\n}}\n",
         root = directory.display(),

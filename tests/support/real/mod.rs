@@ -43,7 +43,7 @@ pub use install::{install, install_script};
 pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};
 pub use live::Live;
-pub use mirror::Mirror;
+pub use mirror::{Mirror, free_port};
 pub use pacman::{CURL, PacmanRoot, Release};
 pub use parts::{Parts, give_to_user, user};
 pub use pkgbuild::{Pkgbuild, noise_file};

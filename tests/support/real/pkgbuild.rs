@@ -2,6 +2,7 @@
 
 use super::parts::{USER, give_to_user};
 use super::{command, run, scratch};
+use pkgswarm::dag::build::build;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,26 @@ impl Pkgbuild {
         let file = into.join(self.file_name());
         run(bsdtar().arg(&file).args(["--zstd", ".PKGINFO", ".MTREE", "usr"])).ok();
         file
+    }
+
+    /// Makes a file of noise of its name and size in a directory, unless it is there.
+    pub fn write_noise(&self, into: &Path) {
+        let path = into.join(self.file_name());
+        if !path.exists() {
+            noise_file(&path, self.size);
+        }
+    }
+
+    /// Returns the path and text of its entry in a database, for its file in this directory.
+    pub fn entry(&self, at: &Path) -> (String, String) {
+        let (name, version, file) = (&self.name, &self.version, self.file_name());
+        let built = build(fs::File::open(at.join(&file)).expect("its file")).expect("its digest");
+        let desc = format!(
+            "%FILENAME%\n{file}\n\n%NAME%\n{name}\n\n%BASE%\n{name}\n\n%VERSION%\n{version}\n\n%CSIZE%\n{}\n\n\
+             %ISIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%ARCH%\nany\n\n%BUILDDATE%\n1700000000\n\n",
+            built.size, self.size, built.sha256
+        );
+        (format!("{name}-{version}/desc"), desc)
     }
 
     /// Makes it by makepkg from a PKGBUILD, which takes a second or two.

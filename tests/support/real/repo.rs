@@ -69,6 +69,27 @@ impl Repo {
         self.add_files(&files);
     }
 
+    /// Makes files of noise in place of these packages, those that are not there yet, and a database of them alone:
+    /// thousands in seconds. They can be downloaded, and not installed.
+    pub fn add_noise(&self, packages: &[Pkgbuild]) {
+        packages.iter().for_each(|package| package.write_noise(&self.dir));
+        if let Some(signer) = &self.signer {
+            let files = packages.iter().map(|package| self.dir.join(package.file_name()));
+            signer.sign_all(&files.collect::<Vec<_>>());
+        }
+        let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut database = tar::Builder::new(gzip);
+        for package in packages {
+            let (path, desc) = package.entry(&self.dir);
+            let mut header = tar::Header::new_ustar();
+            header.set_size(desc.len() as u64);
+            header.set_mode(0o644);
+            database.append_data(&mut header, path, desc.as_bytes()).expect("memory");
+        }
+        let bytes = database.into_inner().and_then(flate2::write::GzEncoder::finish).expect("memory");
+        fs::write(self.dir.join(format!("{}.db", self.name)), bytes).expect("a database");
+    }
+
     /// Lists files that already are in the directory.
     pub fn add_files(&self, files: &[PathBuf]) {
         if let Some(signer) = &self.signer {

@@ -2,13 +2,14 @@
 
 use super::{DaemonProcess, Host, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Signer, Swarm, scratch};
 use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 use tempfile::TempDir;
 
 /// The signer of packages, and the publisher of an index beside them on the mirror.
 struct Signed {
     packages: Rc<Signer>,
-    index: minisign::KeyPair,
+    index: Option<minisign::KeyPair>,
 }
 
 /// One machine: a pacman, and a daemon that shares its cache.
@@ -17,6 +18,16 @@ pub struct Machine {
     pub pacman: PacmanRoot,
     pub swarm: Swarm,
     pub host: Host,
+}
+
+impl Machine {
+    /// Builds a call of the endpoint of this machine, as the user of its unit.
+    pub fn endpoint(&self) -> Command {
+        let path = format!("{}:{}", self.pacman.bin().display(), std::env::var("PATH").unwrap_or_default());
+        let mut endpoint = self.swarm.command_as_user(&["endpoint"]);
+        endpoint.env("PKGSWARM_PACMAN_CONF", self.pacman.config()).env("PATH", path);
+        endpoint
+    }
 }
 
 /// A mirror behind the uplink, and machines.
@@ -39,8 +50,26 @@ impl Scene {
 
     /// Makes the same with signatures beside the packages, and an index that the first machine alone can fetch.
     pub fn indexed(packages: &[Pkgbuild], machines: usize) -> Scene {
-        let index = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
+        let index = Some(minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair"));
         Scene::with(packages, machines, Some(Signed { packages: Rc::new(Signer::new()), index }))
+    }
+
+    /// Makes the same with signatures beside the packages alone.
+    pub fn signed(packages: &[Pkgbuild], machines: usize) -> Scene {
+        Scene::with(packages, machines, Some(Signed { packages: Rc::new(Signer::new()), index: None }))
+    }
+
+    /// Returns true where there is an index.
+    pub fn has_index(&self) -> bool {
+        self.signed.as_ref().is_some_and(|signed| signed.index.is_some())
+    }
+
+    /// Has a pacman demand the signatures that there are.
+    pub fn trusted(&self, pacman: PacmanRoot) -> PacmanRoot {
+        match &self.signed {
+            Some(signed) => pacman.sig_level("Required DatabaseNever").trusting(&signed.packages),
+            None => pacman,
+        }
     }
 
     fn with(packages: &[Pkgbuild], machines: usize, signed: Option<Signed>) -> Scene {
@@ -74,14 +103,13 @@ impl Scene {
         let swarm = Swarm::install().on(&host).sharing("core", network);
         let server = format!("{}/core", self.mirror.url());
         let pacman = PacmanRoot::new(&self.parts, Release::New, &swarm.xfer_command()).repo(&self.repo, &[&server]);
-        let mut pacman = swarm.around(pacman);
-        if let Some(signed) = &self.signed {
-            pacman = pacman.sig_level("Required DatabaseNever").trusting(&signed.packages);
+        let pacman = self.trusted(swarm.around(pacman));
+        if let Some(index) = self.signed.as_ref().and_then(|signed| signed.index.as_ref()) {
             // For all but the first one, no host at that address has it.
             let place = if self.machines.is_empty() { self.mirror.url() } else { "http://10.77.0.250".to_owned() };
-            let key = signed.index.pk.to_base64();
-            let index = format!("[index.tests]\nminisign = \"{key}\"\nurl = \"{place}/index\"\nrepos = [\"core\"]\n");
-            swarm.config_part("index-tests.toml", &index);
+            let key = index.pk.to_base64();
+            let text = format!("[index.tests]\nminisign = \"{key}\"\nurl = \"{place}/index\"\nrepos = [\"core\"]\n");
+            swarm.config_part("index-tests.toml", &text);
         }
         let daemon = swarm.daemon(&pacman);
         self.machines.push(Machine { daemon, pacman, swarm, host });
@@ -89,9 +117,9 @@ impl Scene {
 
     /// Signs an index of the repository in its present state, if there is one, and puts it on the mirror.
     pub fn publish(&self) {
-        let Some(signed) = &self.signed else { return };
+        let Some(index) = self.signed.as_ref().and_then(|signed| signed.index.as_ref()) else { return };
         let (key, out) = (self.tree.path().join("secret.key"), self.tree.path().join("index"));
-        let secret = signed.index.sk.to_box(None).expect("a key file").into_string();
+        let secret = index.sk.to_box(None).expect("a key file").into_string();
         std::fs::write(&key, secret).expect("a key file");
         let path = |path: &Path| path.display().to_string();
         let mut swarm = Swarm::install();
