@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::door::asked;
 use super::measure::{BenchRun, Outcome, time};
 use crate::real::{Host, Lan, Mirror, Parts, Pkgbuild, Repo, Swarm, Trusted, scratch};
 
@@ -51,7 +52,7 @@ impl Followed {
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("a file of ours");
         fs::create_dir(etc.join("publish.d")).expect("a directory");
         let text = format!(
-            "[keys]\nminisign = \"{}\"\n[targets]\nkubo = false\nout = \"{}\"\n\
+            "content = \"none\"\n[keys]\nminisign = \"{}\"\n[targets]\nkubo = false\nout = \"{}\"\n\
              [sources]\nmirrors = [\"{}/$repo\"]\nrepos = \"core\"\n",
             secret.display(),
             swarm.program().with_file_name("plain").display(),
@@ -124,8 +125,10 @@ pub fn hundred(run: &BenchRun) -> Vec<Outcome> {
         names().iter().for_each(|name| remove(&followed.repo.dir().join(name)));
         round.set(round.get() + 1);
         followed.change(&listed(round.get()), u64::from(round.get()) * 60);
+        let before = asked(&followed.mirror);
         let (took, said) = followed.publish();
-        assert_eq!((&said["did"], &said["new_files"]), (&"published".into(), &(2 * NEW + 1).into()), "{said}");
+        assert_eq!(said["did"], "published", "{said}");
+        assert_eq!(asked(&followed.mirror) - before, NEW as usize, "packages asked for");
         took
     };
     let theirs = || {
