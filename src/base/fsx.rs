@@ -24,6 +24,9 @@ pub(crate) use from_start::FromStart;
 pub use key::FileKey;
 pub(crate) use replace::{Lasting, ReplaceOptions, Replacement, TEMPORARY, replace, replace_synced, replace_synced_by};
 
+/// The type of tmpfs in statfs(2) (linux/magic.h).
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+
 /// Bytes that the kernel copies at a time: few calls, and the copy is still cached when it is read.
 const PIECE: usize = 1 << 20;
 
@@ -185,7 +188,7 @@ pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads at most `len` bytes at `at` that are in memory already, none at the end of the file; `None` where the disk would
-/// have to be asked, and where the file system cannot tell (tmpfs, FUSE).
+/// have to be asked, and where the file system cannot tell (FUSE). Files of tmpfs, which cannot either, are in memory.
 pub(crate) fn read_cached(file: &File, at: u64, len: usize) -> Option<io::Result<Vec<u8>>> {
     let mut bytes = vec![0; len];
     let read = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut bytes)], at, ReadWriteFlags::NOWAIT);
@@ -193,6 +196,9 @@ pub(crate) fn read_cached(file: &File, at: u64, len: usize) -> Option<io::Result
         Ok(read) => {
             bytes.truncate(read);
             Some(Ok(bytes))
+        }
+        Err(Errno::OPNOTSUPP) if rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == TMPFS) => {
+            Some(read_part(file, at, len as u64))
         }
         Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR) => None,
         Err(e) => Some(Err(e.into())),
@@ -319,6 +325,13 @@ mod tests {
 
     fn uid() -> u32 {
         rustix::process::getuid().as_raw()
+    }
+
+    #[test]
+    fn what_lies_in_memory_is_read_at_once() {
+        let file = in_memory(b"0123456789").unwrap();
+        assert_eq!(read_cached(&file, 3, 4).unwrap().unwrap(), b"3456");
+        assert_eq!(read_cached(&file, 10, 4).unwrap().unwrap(), b"");
     }
 
     #[test]
