@@ -344,15 +344,15 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "door-rtt",
-        what: "the same from a mirror 30 ms away, through an endpoint as Server, against pacman without it",
+        what: "the same from a mirror 30 ms away, through an endpoint as Server that pacman asks for as many at a time as \
+               setup offers, against pacman with 5 streams",
         unit: "s",
         rivals: &[against("pacman", Bar::RatioAtMost(0.9))],
         run: door::far,
     },
     Case {
         name: "door-rtt-h2",
-        what: "the same with 500 packages and no signatures, the mirror speaks HTTP/2, pacman asks the endpoint for as many \
-               at a time as setup offers, against pacman with 5 streams; one connection to the mirror",
+        what: "the same with 500 packages and no signatures from a mirror that speaks HTTP/2, over one connection to it",
         unit: "s",
         rivals: &[against("pacman", Bar::RatioAtMost(0.35))],
         run: door::far_multiplexed,

@@ -59,19 +59,20 @@ fn cached(scene: &BenchScene, address: &str) -> PacmanRoot {
     pacman
 }
 
-/// Makes a pacman whose first server is an endpoint at `address`.
+/// Makes a pacman whose first server is an endpoint at `address`, with the number of downloads that setup offers for it.
 fn through(scene: &BenchScene, address: &str) -> PacmanRoot {
     let mut pacman = scene.pacman_with("", &scene.server());
     pacman.set_servers(&scene.repo, &[&server(address), &scene.server()]);
-    pacman
+    pacman.parallel(STREAMS)
 }
 
-/// Measures seconds of `-Sw` through an endpoint that begins with nothing.
+/// Measures seconds of `-Sw` through an endpoint that begins with nothing and has the configuration of this pacman.
 fn anew(scene: &BenchScene, run: &BenchRun, address: &str, pacman: &PacmanRoot, packages: &[Pkgbuild]) -> f64 {
-    let before = asked(&scene.mirror);
+    let (before, config) = (asked(&scene.mirror), pacman.config().display().to_string());
+    // So that no miss is the machine's, after which pacman asks the mirror itself.
+    let settings = [("PKGSWARM_PACMAN_CONF", config.as_str()), ("PKGSWARM_ENDPOINT_WAIT", "3 s")];
     let seconds = scene.count(run, || {
-        // So that no miss is the machine's, after which pacman asks the mirror itself.
-        let _door = Door::of(scene, address, &[("PKGSWARM_ENDPOINT_WAIT", "3 s")]);
+        let _door = Door::of(scene, address, &settings);
         scene.download(pacman, packages)
     });
     assert_eq!(asked(&scene.mirror) - before, packages.len(), "each package comes once");
@@ -93,7 +94,7 @@ pub fn store(run: &BenchRun) -> Vec<Outcome> {
 pub fn large_store(run: &BenchRun) -> Vec<Outcome> {
     let packages = small::packages(3000);
     // Most of a run is pacman's, which starts gpg for each file.
-    stored(&run.at_most(3), &Setup::of(&packages).signed().of_noise().build(), &packages)
+    stored(&run.at_most(2), &Setup::of(&packages).signed().of_noise().build(), &packages)
 }
 
 fn stored(run: &BenchRun, scene: &BenchScene, packages: &[Pkgbuild]) -> Vec<Outcome> {
@@ -169,7 +170,7 @@ pub fn far_multiplexed(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let packages = small::five_hundred();
     let scene = Setup::of(&packages).between(&client, &server).over_http_2().build();
     let (own, address) = (scene.pacman_with("", &scene.server()), address());
-    let door = through(&scene, &address).parallel(STREAMS);
+    let door = through(&scene, &address);
     let before = Cell::new(0);
     let ours = || {
         before.set(scene.mirror.connections());
