@@ -246,12 +246,37 @@ pub(crate) struct JsonArgs {
     pub(crate) json: bool,
 }
 
+/// Verbs of `publish`.
+#[derive(Subcommand, Debug)]
+pub(crate) enum PublishCommand {
+    /// Show how the publications of this machine are
+    ///
+    /// For each publication in publish.d: its last run and how it went, the age and expiry of its index, upstream's time, files and repositories, the targets and whether each has it, what is pending, and when the timer runs it next. Nothing is asked but systemd.
+    ///
+    /// Exit status 1 when any of them is not well: its last run did not go well, a target lacks it, its index expired or was not renewed in time, or it has not run for long.
+    Status(PublishStatusArgs),
+}
+
+/// Arguments of `publish status`.
+#[derive(Args, Debug)]
+pub(crate) struct PublishStatusArgs {
+    /// Only these publications [default: all in publish.d]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Print one JSON object a publication
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Arguments of `publish`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct PublishArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PublishCommand>,
     /// Directories made by repo-add: databases, packages and signatures; or the name of a publication
     ///
-    /// One NAME without a slash means the publication that /etc/pkgswarm/publish.d/NAME.toml describes, where there is such a file (see the manual). ./NAME is always a directory.
+    /// One NAME without a slash means the publication that /etc/pkgswarm/publish.d/NAME.toml describes, where there is such a file (see the manual). ./NAME is always a directory; so is a directory called status, which is written ./status.
     #[arg(required = true, value_name = "REPO_DIR|NAME")]
     pub(crate) directories: Vec<PathBuf>,
     /// Name of the Kubo key to publish under; made when there is none [default: pkgswarm]

@@ -49,7 +49,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("/usr/lib/pkgswarm/pkgswarm-daemon", "The daemon, which `pkgswarm daemon` becomes."),
     ("/etc/pkgswarm/publish.d/*.toml", "Publications, see pkgswarm-publish(1)."),
-    ("/var/lib/pkgswarm-publish", "The record of publish's last run, one directory a publisher."),
+    ("/var/lib/pkgswarm-publish", "The record of publish's runs, one directory a publisher."),
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
 ];
 

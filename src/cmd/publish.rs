@@ -12,16 +12,20 @@ use crate::base::clock;
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
-use crate::cmd::cli::PublishArgs;
+use crate::cmd::cli::{PublishArgs, PublishCommand};
 use crate::config::publication::{self, PublicationFile};
 use crate::config::{ContentRule, ProgressMode, Settings, own_state_dir, value};
-use crate::index::minisign::{PublicKey, SecretKey};
+use crate::index::minisign::SecretKey;
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
-use crate::publish::{self, Did, FollowError, Phase, PublishError, PublishOptions, PublishReport};
+use crate::publish::{
+    self, Did, FollowError, Phase, PublishError, PublishOptions, PublishReport, RunOutcome, RunWord,
+};
 use crate::report::{self, counted};
 
 mod described;
+mod status;
+mod voice;
 
 /// Lifetime of the name's answer in caches; Kubo's default.
 const TTL: Duration = Duration::from_secs(300);
@@ -31,15 +35,86 @@ const NAME: &str = "pkgswarm";
 /// Validity where the words tell none.
 const LIFETIME: &str = "48 h";
 
+/// A publication that failed: the error for the user, and how its run ended; `None` where there was no run, because the
+/// user interrupted it or another one is on.
+struct Unpublished {
+    error: Error,
+    word: Option<RunWord>,
+}
+
+impl From<Error> for Unpublished {
+    fn from(error: Error) -> Self {
+        Self { error, word: Some(RunWord::Failed) }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result<u8> {
-    let Some(publication) = described::described(env, args)? else {
-        let options = by_words(env, settings, args)?;
-        return publish(settings, args, &options, !args.offline);
+    if let Some(PublishCommand::Status(asked)) = &args.command {
+        return status::run(env, settings, asked);
+    }
+    match described::described(env, args)? {
+        Some(publication) => by_description(env, settings, args, &publication),
+        None => by_command(env, settings, args),
+    }
+}
+
+/// Publishes what the words say.
+fn by_command(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result<u8> {
+    let options = by_words(env, settings, args)?;
+    let begun = Instant::now();
+    let report = publish(settings, &options, !args.offline, true).map_err(|failure| failure.error)?;
+    warn(&report);
+    match args.json {
+        true => print_json(&report)?,
+        false => print(&options, &report, begun.elapsed())?,
+    }
+    unfinished(settings, &report).map_or(Ok(0), |error| Err(error.into()))
+}
+
+/// Publishes what a file says: one line tells of it, and its record is kept.
+fn by_description(
+    env: &Env,
+    settings: &Settings,
+    args: &PublishArgs,
+    publication: &PublicationFile,
+) -> anyhow::Result<u8> {
+    let (at, begun) = (clock::now(), Instant::now());
+    let refused = described::refuse_for_root(env, publication, &beside(&settings.state_dir, &publication.publisher));
+    let place = refused.and_then(|()| state_dir(env, settings, &publication.publisher));
+    let is_watched = settings.progress == ProgressMode::Bar;
+    let done = place.clone().map_err(Unpublished::from).and_then(|dir| {
+        let options = by_file(env, settings, args, publication, dir)?;
+        let report = publish(settings, &options, publication.uses_kubo, is_watched)?;
+        Ok((options, report))
+    });
+    let (word, error, report) = match &done {
+        Err(Unpublished { word: None, error }) => return Err(error.clone().into()),
+        Err(Unpublished { word: Some(word), error }) => (*word, Some(error.clone()), None),
+        Ok((_, report)) => {
+            let word = match (report.failed.is_empty(), &report.late) {
+                (false, _) => RunWord::Partly,
+                (true, Some(_)) => RunWord::Late,
+                (true, None) => RunWord::from(report.did),
+            };
+            (word, unfinished(settings, report), Some(report))
+        }
     };
-    let options = by_file(env, settings, args, &publication);
-    let done = options.and_then(|options| publish(settings, args, &options, publication.uses_kubo));
-    done.inspect_err(|error| described::alarm(&publication, error))
+    let took = begun.elapsed();
+    if let Ok((options, report)) = &done {
+        warn(report);
+        report::say(&voice::line(&publication.name, report, options.now, took));
+        if args.json {
+            print_json(report)?;
+        } else if is_watched {
+            tell_users(options, report);
+        }
+    }
+    let why = error.as_ref().map(ToString::to_string);
+    let took_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
+    let run = RunOutcome { at, took_ms, word, why, report };
+    voice::remember(env, settings, publication, place.as_deref().ok(), run, error.as_ref());
+    error.map_or(Ok(0), |error| Err(error.into()))
 }
 
 /// Reads the parameters from the words.
@@ -83,9 +158,8 @@ fn by_file(
     settings: &Settings,
     args: &PublishArgs,
     publication: &PublicationFile,
-) -> anyhow::Result<PublishOptions> {
-    described::refuse_for_root(env, publication, &beside(&settings.state_dir, &publication.publisher))?;
-    let state_dir = state_dir(env, settings, &publication.publisher)?;
+    state_dir: PathBuf,
+) -> Result<PublishOptions, Error> {
     Ok(PublishOptions {
         lifetime: publication.lifetime,
         content: publication.content,
@@ -103,28 +177,51 @@ fn by_file(
     })
 }
 
-fn publish(settings: &Settings, args: &PublishArgs, options: &PublishOptions, with_kubo: bool) -> anyhow::Result<u8> {
-    let begun = Instant::now();
-    let minisign = options.minisign.as_ref().map(SecretKey::public);
+/// Publishes; a cost that is `told` is one more line.
+fn publish(
+    settings: &Settings,
+    options: &PublishOptions,
+    with_kubo: bool,
+    is_cost_told: bool,
+) -> Result<PublishReport, Unpublished> {
     let http = Http::new(settings.connect);
     let kubo = Kubo::configured(settings, &http);
-    let shown = Shown { bars: settings.progress == ProgressMode::Bar, now: RefCell::new(None) };
+    let bars = settings.progress == ProgressMode::Bar;
+    let shown = Shown { bars, is_cost_told, now: RefCell::new(None) };
     let mut progress = |phase, done, total| shown.at(phase, done, total);
-    let work = publish::run(options, with_kubo.then_some(&kubo), &mut progress);
-    let report =
-        block_on(work).ok_or_else(|| Error::new(ErrorKind::Interrupted, "publish", "interrupted; run it again"))?;
+    let report = block_on(publish::run(options, with_kubo.then_some(&kubo), &mut progress));
     shown.clear();
-    let report = report.map_err(|e| explained(settings, e))?;
-    print(args, options, &report, minisign.as_ref(), begun.elapsed())?;
-    // The last thing said is the first failure.
+    match report {
+        Some(Ok(report)) => Ok(report),
+        Some(Err(e)) => {
+            let word = match &e {
+                PublishError::Busy => None,
+                PublishError::Follow(follow) if follow.is_alarm() => Some(RunWord::Alarm),
+                _ => Some(RunWord::Failed),
+            };
+            Err(Unpublished { error: explained(settings, &e), word })
+        }
+        None => {
+            let error = Error::new(ErrorKind::Interrupted, "publish", "interrupted; run it again");
+            Err(Unpublished { error, word: None })
+        }
+    }
+}
+
+/// Returns the error of a run that has published, and has left something to be done.
+fn unfinished(settings: &Settings, report: &PublishReport) -> Option<Error> {
+    let failed = report.failed.first().map(|failure| &failure.error);
+    failed.or(report.late.as_ref()).map(|error| explained(settings, error))
+}
+
+/// Says what does not count as a failure, and all failures but the first, which is the last thing that is said.
+fn warn(report: &PublishReport) {
+    for warning in &report.warnings {
+        report::say(&format!("warning: {warning}"));
+    }
     report.failed.iter().skip(1).for_each(|failure| {
         report::say(&format!("warning: {}: {}", failure.target, failure.error));
     });
-    let failed = report.failed.into_iter().next().map(|failure| failure.error);
-    match failed.or(report.late.map(PublishError::Follow)) {
-        Some(error) => Err(explained(settings, error).into()),
-        None => Ok(0),
-    }
 }
 
 /// Returns the place of this publisher's state: beside the state of downloads, which belongs to another user.
@@ -155,8 +252,8 @@ fn secret_key(env: &Env, path: &PathBuf) -> Result<SecretKey, Error> {
     SecretKey::read(&text, env.var("PKGSWARM_MINISIGN_PASSWORD")).map_err(|e| wrong(&e))
 }
 
-fn explained(settings: &Settings, e: PublishError) -> Error {
-    let kind = match &e {
+fn explained(settings: &Settings, e: &PublishError) -> Error {
+    let kind = match e {
         PublishError::Package { .. } | PublishError::Database { .. } | PublishError::ReadBack { .. } => {
             ErrorKind::Corrupt
         }
@@ -169,15 +266,15 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
         PublishError::Io { .. } => ErrorKind::Local,
         _ => ErrorKind::NoSource,
     };
-    let error = match &e {
+    let error = match e {
         PublishError::Kubo(fault) => Error::new(kind, "publish", fault.told(&settings.kubo_api)),
         PublishError::Follow(FollowError::Delivery(error)) => (**error).clone(),
         PublishError::Follow(FollowError::Nowhere { tried, .. }) => {
-            tried.iter().fold(Error::new(kind, "publish", &e), |error, line| error.tried(format!("mirror  {line}")))
+            tried.iter().fold(Error::new(kind, "publish", e), |error, line| error.tried(format!("mirror  {line}")))
         }
-        _ => Error::new(kind, "publish", &e),
+        _ => Error::new(kind, "publish", e),
     };
-    match &e {
+    match e {
         PublishError::Kubo(_) => {
             error.hint("sudo systemctl start ipfs; or `--offline --out DIR`, which builds and signs without Kubo")
         }
@@ -218,64 +315,57 @@ fn followed(error: &FollowError) -> ErrorKind {
     }
 }
 
-fn print(
-    args: &PublishArgs,
-    options: &PublishOptions,
-    report: &PublishReport,
-    minisign: Option<&PublicKey>,
-    took: Duration,
-) -> io::Result<()> {
-    for warning in &report.warnings {
-        report::say(&format!("warning: {warning}"));
-    }
-    let did = match report.did {
-        Did::Published => "published",
-        Did::Renewed => "renewed",
-        Did::Unchanged => "unchanged",
-    };
-    let name = report.name.as_ref().map(ToString::to_string);
-    let mut out = report::out();
-    if args.json {
-        let line = serde_json::json!({
-            "did": did, "root": report.root.to_string(), "name": name, "sequence": report.sequence,
-            "expires": report.expires, "files": report.files,
-            "without_bytes": report.bare, "new_files": report.new_files, "sent": report.sent,
-        });
-        return writeln!(out, "{line}");
-    }
+fn print_json(report: &PublishReport) -> io::Result<()> {
+    let line = serde_json::json!({
+        "did": RunWord::from(report.did).word(), "root": report.root.to_string(),
+        "name": report.name.as_ref().map(ToString::to_string), "sequence": report.sequence, "expires": report.expires,
+        "files": report.files, "without_bytes": report.bare, "new_files": report.new_files, "sent": report.sent,
+    });
+    writeln!(report::out(), "{line}")
+}
+
+fn print(options: &PublishOptions, report: &PublishReport, took: Duration) -> io::Result<()> {
     let files = format!("{}, {} new", counted(report.files, "file"), report.new_files);
+    let sent = value::show_size(report.sent);
+    match &report.name {
+        Some(_) => {
+            let did = RunWord::from(report.did).word();
+            report::say(&format!("{did}: {files}, {sent} sent to Kubo, in {} s", took.as_secs()));
+        }
+        None => {
+            let out = options.out.as_deref().unwrap_or(Path::new(".")).display();
+            let word = if report.did == Did::Unchanged { "unchanged" } else { "wrote" };
+            report::say(&format!("{word}: {files}, in {out}; Kubo was not asked"));
+        }
+    }
     if report.bare > 0 {
         let packages = counted(report.bare, "package");
         report::say(&format!("{packages} without their bytes: the index has entries and root blocks"));
     }
-    let sent = value::show_size(report.sent);
-    let signer = minisign.map(|key| key.to_string());
-    match (&name, &options.out) {
-        (Some(name), _) => {
-            report::say(&format!("{did}: {files}, {sent} sent to Kubo, in {} s", took.as_secs()));
-            let also = signer.map(|key| format!(" --minisign {key}")).unwrap_or_default();
-            report::say(&format!("users run: sudo pkgswarm index add NAME {name}{also}"));
-        }
-        (None, out) => {
-            let out = out.as_deref().unwrap_or(Path::new(".")).display();
-            let word = if report.did == Did::Unchanged { "unchanged" } else { "wrote" };
-            report::say(&format!("{word}: {files}, in {out}; Kubo was not asked"));
-            report::say(&match signer {
-                Some(key) => {
-                    format!(
-                        "serve {out} over HTTP; users run: sudo pkgswarm index add NAME {key} --url https://HOST/PATH"
-                    )
-                }
-                None => "without --minisign-key no user can prove a copy that comes over HTTP".to_owned(),
-            });
-        }
-    }
-    writeln!(out, "{}", name.unwrap_or_else(|| report.root.to_string()))
+    tell_users(options, report);
+    writeln!(report::out(), "{}", report.name.as_ref().map_or_else(|| report.root.to_string(), ToString::to_string))
 }
 
-/// Progress bars, on a terminal, and the line about the disk cost, which is always printed.
+/// Says the line with which users add the index.
+fn tell_users(options: &PublishOptions, report: &PublishReport) {
+    let signer = options.minisign.as_ref().map(|key| key.public().to_string());
+    let out = options.out.as_deref().unwrap_or(Path::new(".")).display();
+    report::say(&match (&report.name, signer) {
+        (Some(name), signer) => {
+            let also = signer.map(|key| format!(" --minisign {key}")).unwrap_or_default();
+            format!("users run: sudo pkgswarm index add NAME {name}{also}")
+        }
+        (None, Some(key)) => {
+            format!("serve {out} over HTTP; users run: sudo pkgswarm index add NAME {key} --url https://HOST/PATH")
+        }
+        (None, None) => "without --minisign-key no user can prove a copy that comes over HTTP".to_owned(),
+    });
+}
+
+/// Progress bars, on a terminal, and the line about the disk cost.
 struct Shown {
     bars: bool,
+    is_cost_told: bool,
     now: RefCell<Option<(Phase, ProgressBar)>>,
 }
 
@@ -283,7 +373,9 @@ impl Shown {
     fn at(&self, phase: Phase, done: u64, total: u64) {
         if phase == Phase::Cost {
             let (cost, free) = (value::show_size(done), value::show_size(total));
-            report::say(&format!("Kubo will use {cost} more of the disk; {free} are free there"));
+            if self.is_cost_told {
+                report::say(&format!("Kubo will use {cost} more of the disk; {free} are free there"));
+            }
             return;
         }
         if !self.bars || total == 0 {

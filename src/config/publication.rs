@@ -81,8 +81,15 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
     ),
     (
         "alarm.command",
-        "A shell command to run when a run fails, with the reason on its standard input and the name of the publication \
-         in $PKGSWARM_PUBLICATION. Besides it, the exit status tells, so that OnFailure= of systemd works.",
+        "A shell command to run when runs begin to fail, when they fail in another way, and once a day while they do: with \
+         the reason on its standard input and the name of the publication in $PKGSWARM_PUBLICATION. Besides it, the exit \
+         status of every run tells, so that OnFailure= of systemd works.",
+    ),
+    (
+        "alarm.webhook",
+        "An http or https URL that gets the same as a POST with a JSON body, and once more when all is well again; or the \
+         credential or file, as for keys.minisign, that holds the URL. The body has publication, publisher, result (late, \
+         partly, failed or alarm; else the word of a run that went well), why, hint, since and run, in Unix seconds.",
     ),
 ];
 
@@ -109,6 +116,16 @@ pub(crate) struct PublicationFile {
     pub(crate) uses_kubo: bool,
     pub(crate) out: Option<PathBuf>,
     pub(crate) alarm: Option<String>,
+    pub(crate) webhook: Option<Webhook>,
+}
+
+/// Where an alarm is posted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Webhook {
+    /// The URL itself.
+    Url(String),
+    /// The secret that holds it.
+    Secret(Secret),
 }
 
 /// A secret, by its place.
@@ -126,12 +143,18 @@ pub(crate) fn is_publication_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 64 && !name.starts_with('.') && is_plain
 }
 
+/// Lists the directories of such files, the user's own first; they need not exist.
+pub(crate) fn publication_dirs(env: &Env) -> Vec<PathBuf> {
+    let own = layers::user_dir(env);
+    own.into_iter().chain([layers::system_dir(env)]).map(|dir| dir.join("publish.d")).collect()
+}
+
 /// Returns the file that describes the publication `name`: the user's own, if there is one, else the system's, which
 /// need not exist.
 pub(crate) fn publication_file(env: &Env, name: &str) -> PathBuf {
-    let at = |dir: PathBuf| dir.join("publish.d").join(format!("{name}.toml"));
-    let own = layers::user_dir(env).map(at).filter(|path| path.exists());
-    own.unwrap_or_else(|| at(layers::system_dir(env)))
+    let files: Vec<PathBuf> = publication_dirs(env).iter().map(|dir| dir.join(format!("{name}.toml"))).collect();
+    let found = files.iter().find(|file| file.exists()).or(files.last());
+    found.expect("there is always the system's").clone()
 }
 
 impl PublicationFile {
@@ -168,6 +191,7 @@ impl PublicationFile {
             uses_kubo: true,
             out: None,
             alarm: None,
+            webhook: None,
         };
         // In the order of the file, so that the first mistake is the one that is said.
         let mut found: Vec<(usize, String, &Spanned<DeValue<'_>>)> = Vec::new();
@@ -214,6 +238,7 @@ impl PublicationFile {
             "targets.kubo" => self.uses_kubo = yes_or_no(value).map_err(told)?,
             "targets.out" => self.out = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
             "alarm.command" => self.alarm = Some(text(value).map_err(told)?),
+            "alarm.webhook" => self.webhook = Some(webhook(&text(value).map_err(told)?).map_err(told)?),
             _ => return Err(unknown(key)),
         }
         Ok(())
@@ -329,6 +354,14 @@ fn secret(text: &str) -> Result<Secret, String> {
     }
 }
 
+fn webhook(text: &str) -> Result<Webhook, String> {
+    match text.contains("://") {
+        true if text.starts_with("https://") || text.starts_with("http://") => Ok(Webhook::Url(text.to_owned())),
+        true => Err("expected an http or https URL".to_owned()),
+        false => secret(text).map(Webhook::Secret),
+    }
+}
+
 /// Reads the validity of an index.
 ///
 /// # Errors
@@ -360,12 +393,13 @@ mod tests {
         let long = parse(
             "publisher = \"p\"\nlifetime = \"24 h\"\n[keys]\nkubo = \"k\"\nminisign = \"arch.key\"\n\
              password = \"/etc/pw\"\n[sources]\ndirectories = [\"/a\", \"/b\"]\n[targets]\nkubo = false\nout = \"/o\"\n\
-             [alarm]\ncommand = \"mail root\"\n",
+             [alarm]\ncommand = \"mail root\"\nwebhook = \"hook\"\n",
         )
         .unwrap();
         assert_eq!(long.minisign, Some(Secret::Credential("arch.key".to_owned())));
         assert_eq!(long.password, Some(Secret::File("/etc/pw".into())));
         assert_eq!((&*long.kubo_key, long.directories.len(), long.uses_kubo), ("k", 2, false));
+        assert_eq!(long.webhook, Some(Webhook::Secret(Secret::Credential("hook".to_owned()))));
     }
 
     #[test]
@@ -400,6 +434,7 @@ mod tests {
             ),
             ("[sources]\ndirectories = [\"a\"]\n", "expected an absolute path, found \"a\""),
             ("lifetime = \"5 s\"\n", "at least 10 min"),
+            ("[alarm]\nwebhook = \"ftp://host\"\n", "alarm.webhook: expected an http or https URL"),
             ("publisher = \"a b\"\n[sources]\ndirectories = [\"/a\"]\n", "1 to 64 letters"),
             ("[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\n", "there is no target"),
         ] {

@@ -35,7 +35,9 @@ pub const DIFF_MOST: u64 = OWN_BLOCK_MOST;
 /// Fields that may be named as critical because this reader supports them.
 const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables"];
 const KNOWN_IN_TABLES: &[&str] =
-    &["repo", "arch", "changed", "entries", "sha256", "size", "packed", "diffs", "databases", "upstream"];
+    &[
+    "repo", "arch", "changed", "entries", "sha256", "size", "packed", "diffs", "databases", "upstream", "lastupdate",
+];
 
 /// A manifest whose form was checked. `index::accept` checks its proof and its age.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +78,9 @@ pub struct Table {
     pub databases: Vec<Database>,
     /// The origin of the files: `Server` URLs.
     pub upstream: Vec<String>,
+    /// Upstream's own time of this state, Unix seconds: what its mirrors say in `lastupdate`. It is brought up to date
+    /// with each publication, and makes none by itself.
+    pub lastupdate: Option<u64>,
 }
 
 /// A table compressed with zstd.
@@ -292,8 +297,9 @@ impl Table {
             Ok(Database { name, size, sha256, cid, modified })
         });
         let databases = databases.collect::<Result<Vec<_>, ManifestError>>()?;
-        let WireTable { arch, changed, entries, sha256, size, diffs, upstream, .. } = wire;
-        Ok(Self { repo, arch, changed, entries, sha256, size, packed, diffs, databases, upstream })
+        within(wire.lastupdate.is_none_or(|at| at <= LAST), "time of the last update")?;
+        let WireTable { arch, changed, entries, sha256, size, diffs, upstream, lastupdate, .. } = wire;
+        Ok(Self { repo, arch, changed, entries, sha256, size, packed, diffs, databases, upstream, lastupdate })
     }
 
     fn to_wire(&self) -> WireTable {
@@ -319,6 +325,7 @@ impl Table {
             diffs: self.diffs.clone(),
             databases: databases.collect(),
             upstream: self.upstream.clone(),
+            lastupdate: self.lastupdate,
         }
     }
 }
@@ -367,6 +374,8 @@ struct WireTable {
     databases: Vec<WireDatabase>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     upstream: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lastupdate: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]

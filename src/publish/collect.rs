@@ -11,6 +11,7 @@ use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
 use crate::base::name::{FileName, RepoName};
 use crate::index::manifest::is_arch;
+use crate::index::time;
 use crate::lists::pacman::names;
 use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
 
@@ -55,6 +56,8 @@ pub(super) struct CollectedRepo {
     pub(super) arch: String,
     /// Every file of the plain tree, by name.
     pub(super) files: BTreeMap<FileName, CollectedFile>,
+    /// Upstream's time of this state, Unix seconds.
+    pub(super) lastupdate: Option<u64>,
 }
 
 /// A file to be published.
@@ -94,8 +97,16 @@ pub(super) fn collect(dirs: &[PathBuf]) -> Result<Collection, PublishError> {
         if repos.len() == before {
             return Err(PublishError::NoRepo(dir.clone()));
         }
+        let lastupdate = lastupdate(dir);
+        repos[before..].iter_mut().for_each(|repo| repo.lastupdate = lastupdate);
     }
     Collection::of(repos)
+}
+
+/// Reads what upstream wrote at the top of a mirror that is kept by rsync: Unix seconds.
+fn lastupdate(dir: &Path) -> Option<u64> {
+    let text = fsx::read_followed(&dir.join("lastupdate"), 64).ok()??;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok().filter(|at| *at <= time::LAST)
 }
 
 /// True for names that the index needs for itself.
@@ -178,7 +189,7 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
     archs.sort();
     archs.dedup();
     let arch = arch(dir, archs)?;
-    Ok(CollectedRepo { name, arch, files })
+    Ok(CollectedRepo { name, arch, files, lastupdate: None })
 }
 
 /// Returns the architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.
@@ -234,6 +245,11 @@ mod tests {
         let made = RepoFixture::at("mirror/core/os/aarch64", "core", &[package("a-1-1-any", 10)]);
         let repos = collect(&[made.root().join("mirror")]).unwrap().repos;
         assert_eq!((repos.len(), repos[0].path()), (1, "core/os/aarch64".to_owned()));
+        assert_eq!(repos[0].lastupdate, None);
+        for (text, expected) in [("1790000000\n", Some(1_790_000_000)), ("<html>", None), ("99999999999999", None)] {
+            fs::write(made.root().join("mirror/lastupdate"), text).unwrap();
+            assert_eq!(collect(&[made.root().join("mirror")]).unwrap().repos[0].lastupdate, expected, "{text}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! error tests
+//! error record tests
 //! chain hash
 //! collect
 //! kept
@@ -52,6 +52,7 @@ mod follow;
 mod hash;
 mod kept;
 mod last;
+mod record;
 mod seal;
 mod targets;
 mod tree;
@@ -61,6 +62,7 @@ pub use error::{FollowError, PublishError};
 pub use follow::FollowOptions;
 pub(crate) use follow::machine_in;
 use last::PublisherMemory;
+pub(crate) use record::{PublicationRecord, RepoRecord, RunOutcome, RunRecord, RunWord};
 use targets::PublishTarget;
 pub use targets::TargetFailure;
 use targets::kubo::KuboTarget;
@@ -148,7 +150,13 @@ pub struct PublishReport {
     /// Sequence of manifest and record.
     pub sequence: u64,
     /// Unix seconds.
+    pub(crate) created: u64,
+    /// Unix seconds.
     pub(crate) expires: u64,
+    /// The repositories in it.
+    pub(crate) repos: Vec<RepoRecord>,
+    /// The targets, in their order, by the names that messages give them.
+    pub(crate) targets: Vec<String>,
     /// The name to give to users; `None` offline.
     pub name: Option<Name>,
     /// Packages, signatures and databases that it is about.
@@ -162,7 +170,7 @@ pub struct PublishReport {
     /// Warnings for the user.
     pub warnings: Vec<String>,
     /// The reason why this is what was published before, where a mirror is followed.
-    pub(crate) late: Option<FollowError>,
+    pub(crate) late: Option<PublishError>,
     /// Targets that did not get it, or not all of it; the next run continues.
     pub(crate) failed: Vec<TargetFailure>,
 }
@@ -227,7 +235,7 @@ pub async fn run(
     }
     if let Some(mut followed) = followed {
         report.warnings.splice(..0, followed.warnings.drain(..));
-        report.late = followed.published(&tree, report.failed.is_empty())?;
+        report.late = followed.published(&tree, report.failed.is_empty())?.map(PublishError::Follow);
     }
     Ok(report)
 }

@@ -43,7 +43,8 @@ pub(super) fn seal<'t>(
     let mut top = tree.top.clone();
     let mut blocks = tree.blocks.clone();
     let mut dirs = Vec::new();
-    for (table, plain) in manifest.tables.iter_mut().zip(&tree.plain) {
+    for ((table, plain), state) in manifest.tables.iter_mut().zip(&tree.plain).zip(&tree.states) {
+        table.lastupdate = state.lastupdate;
         let before = before.get(&table_key(table));
         let (link, bytes) = Chain::at(&options.state_dir).next(before, plain, table.packed.size, sequence);
         (table.changed, table.diffs) = (link.changed, link.diffs.clone());
@@ -106,6 +107,21 @@ mod tests {
         let again = seal(&options, &tree, 9, &first.links).unwrap();
         assert_eq!((again.manifest.tables[0].changed, again.diffs.len()), (7, 0));
         assert_eq!(files(), before);
+    }
+
+    #[test]
+    fn the_time_of_upstream_is_in_the_manifest_and_makes_no_publication_by_itself() {
+        let made = RepoFixture::at("mirror/core/os/x86_64", "core", &[package("a-1-1-any", 10)]);
+        let dirs = vec![made.root().join("mirror")];
+        let options = PublishOptions { out: None, dirs, ..made.options(NOW) };
+        let tree = |lastupdate: &str| {
+            std::fs::write(made.root().join("mirror/lastupdate"), lastupdate).unwrap();
+            Tree::of(&options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap()
+        };
+        let (first, second) = (tree("1790000000"), tree("1790000600"));
+        assert_eq!(first.fingerprint, second.fingerprint);
+        let sealed = seal(&options, &second, 7, &BTreeMap::new()).unwrap();
+        assert_eq!(Manifest::decode(&sealed.bytes).unwrap().tables[0].lastupdate, Some(1_790_000_600));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(super) struct Tree {
     pub(super) packed: Vec<(String, Vec<u8>)>,
     /// The uncompressed tables, in the order of `tables`.
     pub(super) plain: Vec<Vec<u8>>,
+    /// What no client needs for a proof, in the order of `tables`; no part of the fingerprint.
+    pub(super) states: Vec<RepoState>,
     /// Every file of the plain tree, and the root blocks of packages that are not in it.
     pub(super) files: Vec<TreeFile>,
     /// Packages and databases, in the plain tree or not.
@@ -39,6 +41,15 @@ pub(super) struct Tree {
     pub(super) top: Vec<DirEntry>,
     /// Blocks of tables and directories.
     pub(super) blocks: Vec<Block>,
+}
+
+/// The state of one repository, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RepoState {
+    /// Bytes of its packages.
+    pub(super) size: u64,
+    /// Upstream's time of it, Unix seconds.
+    pub(super) lastupdate: Option<u64>,
 }
 
 /// A file of the plain tree, or a root block by itself.
@@ -80,6 +91,7 @@ impl Tree {
             tables: Vec::new(),
             packed: Vec::new(),
             plain: Vec::new(),
+            states: Vec::new(),
             files: Vec::new(),
             listed: Vec::new(),
             count: 0,
@@ -155,7 +167,7 @@ impl Tree {
     ) -> Result<DirEntry, PublishError> {
         let local = |error| PublishError::Io { path: repo.path().into(), error };
         let mut writer = TableWriter::new(Vec::new());
-        let (mut entries, mut databases) = (0, Vec::new());
+        let (mut entries, mut bytes, mut databases) = (0, 0, Vec::new());
         for (name, found) in &repo.files {
             let hashed = files[name];
             match found.role {
@@ -172,6 +184,7 @@ impl Tree {
                     let Hashed { cid, sha256, size, .. } = hashed;
                     writer.add(&Entry { name: name.clone(), size, sha256, cid, signature }).map_err(local)?;
                     entries += 1;
+                    bytes += size;
                 }
             }
         }
@@ -196,12 +209,15 @@ impl Tree {
             diffs: Vec::new(),
             databases,
             upstream: options.upstream.get(&repo.name).cloned().unwrap_or_default(),
+            // As well.
+            lastupdate: None,
         };
         let path = table.path();
         let name = path.trim_start_matches("tables/").to_owned();
         self.tables.push(table);
         self.packed.push((path, packed));
         self.plain.push(plain);
+        self.states.push(RepoState { size: bytes, lastupdate: repo.lastupdate });
         Ok(DirEntry { name, cid: built.root, dag_size: built.dag_size })
     }
 

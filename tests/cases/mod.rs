@@ -49,6 +49,7 @@ mod publish_file;
 mod publish_follow;
 mod publish_kept;
 mod publish_witness;
+mod publish_status;
 mod root;
 mod screens;
 mod screens_index;

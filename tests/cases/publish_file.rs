@@ -8,7 +8,7 @@ use crate::support::world::listing;
 use crate::support::{Compression, World};
 
 /// A world with the repository `custom` in `repo/`, and a key that only its owner may read.
-fn world() -> World {
+pub(super) fn world() -> World {
     let world = World::new();
     let package = Package::new("a", 100);
     fs::create_dir_all(world.path("repo")).unwrap();
@@ -22,7 +22,7 @@ fn world() -> World {
 }
 
 /// Describes the publication `arch`, without Kubo, and returns its text.
-fn describe(world: &World, more: &str) {
+pub(super) fn describe(world: &World, more: &str) {
     let at = world.base();
     let text = format!(
         "[keys]\nminisign = \"{at}/secret\"\n[sources]\ndirectories = [\"{at}/repo\"]\n[targets]\nkubo = false\n\

@@ -256,7 +256,7 @@ def verify(name, key, now, directory, repos):
     index = json.loads(manifest)
     need(index["pkgswarm"] == 1, "another format")
     known = ["pkgswarm", "critical", "publisher", "sequence", "created", "expires", "profile", "tables"]
-    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream".split()]
+    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate".split()]
     need(all(field in known for field in index.get("critical", [])), "something critical is not known")
     need(index["profile"] == "unixfs-v1-2025", "another profile")
     for word in comment.split():
@@ -269,6 +269,7 @@ def verify(name, key, now, directory, repos):
     for table in index["tables"]:
         if table["repo"] not in repos:
             continue
+        need(0 <= table.get("lastupdate", 0) <= 253402300799, "upstream's time is none")
         packed = part(f"tables/{table['repo']}-{table['arch']}.ndjson.zst")
         need(hashlib.sha256(packed).hexdigest() == table["packed"]["sha256"], "the compressed table is another one")
         rows = rows_of(unpacked(packed), table)

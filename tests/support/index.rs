@@ -97,6 +97,7 @@ impl FakeIndex {
             diffs: Vec::new(),
             databases: self.databases.clone(),
             upstream: Vec::new(),
+            lastupdate: None,
         };
         let (created, expires) = (now - self.age, now.saturating_add_signed(self.expires_in));
         let manifest = Manifest {

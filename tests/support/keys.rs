@@ -81,6 +81,7 @@ impl Keys {
             diffs: Vec::new(),
             databases: Vec::new(),
             upstream: Vec::new(),
+            lastupdate: None,
         };
         let (publisher, created, expires) = ("tests".to_owned(), sequence, sequence + life);
         let manifest = Manifest { publisher, sequence, created, expires, tables: vec![listed] };

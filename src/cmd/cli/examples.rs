@@ -161,6 +161,13 @@ pub(crate) const EXAMPLES: &[Examples] = &[
             ("pkgswarm publish --offline --out tree --minisign-key key core", "For a plain HTTP server, without Kubo."),
         ],
     ),
+    (
+        "pkgswarm-publish-status",
+        &[
+            ("pkgswarm publish status", "Whether all publications of this machine are well."),
+            ("pkgswarm publish status arch || mail -s arch root", "For a monitor of your own."),
+        ],
+    ),
     ("pkgswarm-cid", &[("pkgswarm cid *.pkg.tar.zst", "As sha256sum prints digests.")]),
     (
         "pkgswarm-xfer",

@@ -146,6 +146,7 @@ fn statuses(page: &mut Roff, name: &str) {
             ("2", "No updates are pending, or it is not the time to look."),
             ("130", "Interrupted; the next run goes on."),
         ],
+        "pkgswarm-publish-status" => &[("0", "All is well."), ("1", "Something is not well, or an error.")],
         "pkgswarm-index-audit" => {
             &[("0", "No disagreement."), ("3", "A disagreement."), ("4", "A file could not be read.")]
         }

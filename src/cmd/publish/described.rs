@@ -1,15 +1,12 @@
-//! A publication that a file describes: which words mean one, and the alarm when its run fails.
+//! A publication that a file describes: which words mean one, and what its file says of keys and mirrors.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use crate::base::env::Env;
-use crate::base::error::{self, Error};
+use crate::base::error::Error;
 use crate::base::name::RepoName;
-use crate::base::program;
 use crate::base::public::is_public_url;
 use crate::base::users;
 use crate::cmd::cli::PublishArgs;
@@ -19,12 +16,6 @@ use crate::config::template::MirrorTemplate;
 use crate::index::minisign::SecretKey;
 use crate::publish;
 use crate::publish::FollowOptions;
-use crate::report;
-
-/// Time that an alarm command has.
-const ALARM: Duration = Duration::from_secs(60);
-/// Most bytes of its output, which is not shown.
-const ALARM_OUTPUT: u64 = 1 << 20;
 
 /// Returns the publication that the words name: one NAME without a slash, with a file that describes it. `None` for
 /// directories.
@@ -83,17 +74,6 @@ pub(super) fn refuse_for_root(env: &Env, publication: &PublicationFile, dir: &Pa
     Err(Error::usage(name, format!("its state in {} belongs to {user}", dir.display())).hint(format!(
         "sudo systemctl start pkgswarm-publish@{name}; or as that user: sudo -u {user} pkgswarm publish {name}"
     )))
-}
-
-/// Runs the alarm command of a publication whose run failed with `why`. Its own failure is a warning.
-pub(super) fn alarm(publication: &PublicationFile, why: &anyhow::Error) {
-    let Some(line) = &publication.alarm else { return };
-    let told = why.downcast_ref::<Error>().map_or_else(|| format!("error: {why}\n"), error::report);
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).env("PKGSWARM_PUBLICATION", &publication.name);
-    if let Err(e) = program::hear(command, told.as_bytes(), ALARM, ALARM_OUTPUT) {
-        report::say(&format!("warning: alarm.command of {}: {e}", publication.name));
-    }
 }
 
 /// Reads the key that signs the manifest, if the file names one.

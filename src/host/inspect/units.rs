@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::base::env;
 use crate::base::program::{self, SilentError};
 
@@ -137,6 +139,18 @@ fn user_in_files(root: &Path, service: &str) -> Option<String> {
         lines.map(str::trim).find_map(|line| line.strip_prefix("User=").map(str::to_owned))
     });
     users.next_back().filter(|user| !user.is_empty())
+}
+
+/// Returns when a timer runs next, in Unix seconds; `None` where systemd does not tell, or knows of no next time.
+pub(crate) fn next_run(timer: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Wire {
+        /// Microseconds since 1970, of timers that count from the boot as well.
+        next: Option<u64>,
+    }
+    let said = asked(&["list-timers", "--all", "--no-pager", "--output=json", timer], GLANCE).ok()?;
+    let timers: Vec<Wire> = serde_json::from_str(&said).ok()?;
+    timers.first()?.next.filter(|next| *next > 0).map(|next| next / 1_000_000)
 }
 
 /// Returns the program that the unit of the daemon needs below `root`, where the unit is installed and it is not.

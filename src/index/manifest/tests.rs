@@ -23,6 +23,7 @@ pub(crate) fn sample() -> Manifest {
         diffs: Vec::new(),
         databases: vec![database],
         upstream: vec!["https://mirror.example/core/os/x86_64".to_owned()],
+        lastupdate: Some(1_789_999_100),
     };
     let publisher = "example".to_owned();
     Manifest { publisher, sequence, created: sequence, expires: sequence + 172_800, tables: vec![table] }
@@ -75,6 +76,7 @@ fn values_outside_their_limits_are_refused() {
         ("/tables/0/databases/0/name", json!("extra.db")),
         ("/tables/0/upstream", json!(vec!["x"; 65])),
         ("/tables/0/upstream", json!(["x".repeat(2049)])),
+        ("/tables/0/lastupdate", json!(LAST + 1)),
     ] {
         let refused = changed(|m| *m.pointer_mut(path).unwrap() = value.clone());
         assert!(matches!(refused, Err(ManifestError::Limit(_))), "{path} {value}: {refused:?}");

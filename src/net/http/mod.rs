@@ -132,6 +132,14 @@ impl Http {
         self.make.proxied(self.make.trusting()?, |builder| builder.redirect(redirect::Policy::limited(MOST_REDIRECTS)))
     }
 
+    /// Makes a client that follows no redirect, for what is sent: only the host that the user named gets it.
+    ///
+    /// # Errors
+    /// As of [`Http::ask`], where no client can be made.
+    pub(crate) fn sending(&self) -> Result<Client, Miss> {
+        self.make.proxied(self.make.trusting()?, |builder| builder.redirect(redirect::Policy::none()))
+    }
+
     fn client(&self, url: &Url, direct: bool) -> Result<&Client, Miss> {
         let client = match (direct, url.scheme()) {
             (true, "http") => return Ok(self.loopback()),

@@ -299,7 +299,8 @@ impl Followed {
                     files.insert(name, CollectedFile { path, role, key: None, held: None });
                 }
             }
-            repos.push(CollectedRepo { name: listed.repo.clone(), arch: listed.arch.clone(), files });
+            let lastupdate = self.read.snapshot.lastupdate;
+            repos.push(CollectedRepo { name: listed.repo.clone(), arch: listed.arch.clone(), files, lastupdate });
         }
         Ok(repos)
     }

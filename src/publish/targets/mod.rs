@@ -13,7 +13,7 @@ use super::chain::Chain;
 use super::last::{PublishedIndex, PublisherMemory};
 use super::seal::{Sealed, seal};
 use super::tree::Tree;
-use super::{Did, Phase, PublishError, PublishOptions, PublishReport};
+use super::{Did, Phase, PublishError, PublishOptions, PublishReport, RepoRecord};
 use crate::index::ipns::Name;
 
 mod check;
@@ -119,6 +119,7 @@ pub(super) async fn publish(
     memory: &mut PublisherMemory,
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<PublishReport, PublishError> {
+    let labels: Vec<String> = targets.iter().map(|target| target.label()).collect();
     let (mut views, mut failed) = (Vec::new(), Vec::new());
     let mut due = Vec::new();
     for target in targets {
@@ -133,7 +134,7 @@ pub(super) async fn publish(
     let name = views.iter().find_map(|view| view.name);
     let same = views.first().and_then(|view| view.same.as_ref());
     if let (Some(index), true, true) = (same, failed.is_empty(), views.iter().all(|view| view.is_current)) {
-        return Ok(report(Did::Unchanged, index, tree, name));
+        return Ok(report(Did::Unchanged, index, tree, name, labels));
     }
     let did = if same.is_some() { Did::Renewed } else { Did::Published };
     let floor = views.iter().map(|view| view.floor).max().unwrap_or(0);
@@ -151,7 +152,7 @@ pub(super) async fn publish(
     if !ready.is_empty() {
         give_out(options, &sealed, memory)?;
     }
-    let mut done = report(did, &PublishedIndex::of(&sealed, name.as_ref()), tree, name);
+    let mut done = report(did, &PublishedIndex::of(&sealed, name.as_ref()), tree, name, labels);
     let (mut signed, mut placed) = (None, 0);
     for target in ready {
         let offer = TargetOffer { sealed: &sealed, memory, progress, signed: signed.as_ref() };
@@ -183,12 +184,22 @@ fn give_out(options: &PublishOptions, sealed: &Sealed<'_>, memory: &mut Publishe
     Ok(())
 }
 
-fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>) -> PublishReport {
+fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>, targets: Vec<String>) -> PublishReport {
+    let repos = tree.tables.iter().zip(&tree.states).map(|(table, state)| RepoRecord {
+        repo: table.repo.to_string(),
+        arch: table.arch.clone(),
+        packages: table.entries,
+        size: state.size,
+        lastupdate: state.lastupdate,
+    });
     PublishReport {
         did,
         root: index.root,
         sequence: index.sequence,
+        created: index.created,
         expires: index.expires,
+        repos: repos.collect(),
+        targets,
         name,
         files: tree.count,
         bare: tree.bare,

@@ -60,6 +60,7 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
         diffs: diffs.into_iter().collect(),
         databases: Vec::new(),
         upstream: Vec::new(),
+        lastupdate: None,
     };
     let (publisher, created, expires) = ("bench".to_owned(), sequence, sequence + 172_800);
     (Manifest { publisher, sequence, created, expires, tables: vec![table] }, packed, diff)
