@@ -151,6 +151,9 @@ _pkgswarm() {
             pkgswarm__subcmd__help__subcmd__lan,trust)
                 cmd="pkgswarm__subcmd__help__subcmd__lan__subcmd__trust"
                 ;;
+            pkgswarm__subcmd__help__subcmd__publish,status)
+                cmd="pkgswarm__subcmd__help__subcmd__publish__subcmd__status"
+                ;;
             pkgswarm__subcmd__help__subcmd__store,clean)
                 cmd="pkgswarm__subcmd__help__subcmd__store__subcmd__clean"
                 ;;
@@ -228,6 +231,18 @@ _pkgswarm() {
                 ;;
             pkgswarm__subcmd__lan__subcmd__help,trust)
                 cmd="pkgswarm__subcmd__lan__subcmd__help__subcmd__trust"
+                ;;
+            pkgswarm__subcmd__publish,help)
+                cmd="pkgswarm__subcmd__publish__subcmd__help"
+                ;;
+            pkgswarm__subcmd__publish,status)
+                cmd="pkgswarm__subcmd__publish__subcmd__status"
+                ;;
+            pkgswarm__subcmd__publish__subcmd__help,help)
+                cmd="pkgswarm__subcmd__publish__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__publish__subcmd__help,status)
+                cmd="pkgswarm__subcmd__publish__subcmd__help__subcmd__status"
                 ;;
             pkgswarm__subcmd__store,clean)
                 cmd="pkgswarm__subcmd__store__subcmd__clean"
@@ -683,8 +698,22 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__help__subcmd__publish)
-            opts=""
+            opts="status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__publish__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1237,7 +1266,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__publish)
-            opts="-q -v -h --key --publisher --minisign-key --drop --content --lifetime --offline --out --json --set --quiet --verbose --help"
+            opts="-q -v -h --key --publisher --minisign-key --drop --lifetime --offline --out --json --set --quiet --verbose --help status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1259,10 +1288,6 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --content)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --lifetime)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1271,6 +1296,66 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__publish__subcmd__help)
+            opts="status help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__publish__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__publish__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__publish__subcmd__status)
+            opts="-q -v -h --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -126,19 +126,27 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from help" -f -a "audit" -d 'Compare packages on this machine with indexes and sync databases'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Stop using an index'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Name of the Kubo key to publish under; made when there is none [default: pkgswarm]' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'Name of the publisher in the index [default: pkgswarm]' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l drop -d 'Leave out this repository, which the last publication has; may be repeated' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l content -d 'What is kept of the packages: all, or none but their entries and root blocks [default: all]' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid [default: 48 h]' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Set one setting for this run, above every other layer' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l json -d 'Print JSON'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s q -l quiet -d 'Print data, errors and warnings alone'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s v -l verbose -d 'Name every source that failed, also when another one delivered'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s h -l help -d 'Print help: in short with -h, in full with --help'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l key -d 'Name of the Kubo key to publish under; made when there is none [default: pkgswarm]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l publisher -d 'Name of the publisher in the index [default: pkgswarm]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l drop -d 'Leave out this repository, which the last publication has; may be repeated' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l lifetime -d 'How long the index is valid [default: 48 h]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l offline -d 'Build and sign into --out without a daemon'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -s q -l quiet -d 'Print data, errors and warnings alone'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -s v -l verbose -d 'Name every source that failed, also when another one delivered'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -s h -l help -d 'Print help: in short with -h, in full with --help'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -a "status" -d 'Show how the publications of this machine are'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and __fish_seen_subcommand_from status" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and __fish_seen_subcommand_from status" -l json -d 'Print one JSON object a publication'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Print data, errors and warnings alone'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and __fish_seen_subcommand_from status" -s v -l verbose -d 'Name every source that failed, also when another one delivered'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help: in short with -h, in full with --help'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show how the publications of this machine are'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l only -d 'Only these packages [default: all that are pending]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -s n -l dry-run -d 'Look for updates and fetch none'
@@ -294,6 +302,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_subcommand_from index" -f -a "show" -d 'Show the content of an index'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_subcommand_from index" -f -a "audit" -d 'Compare packages on this machine with indexes and sync databases'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_subcommand_from index" -f -a "rm" -d 'Stop using an index'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_subcommand_from publish" -f -a "status" -d 'Show how the publications of this machine are'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_subcommand_from lan" -f -a "trust" -d 'Trust the networks that this machine is in, or those that are named'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_subcommand_from lan" -f -a "ls" -d 'List the networks that this machine is in, and those that are trusted'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and __fish_seen_subcommand_from lan" -f -a "forget" -d 'Do not trust a network any more: one that is named, or those that this machine is in'

@@ -13,6 +13,8 @@ use crate::machine::lists::Lists;
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::report::{self, ProgressLine, counted};
 
+mod against;
+
 /// Runs the command.
 pub(crate) fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
     // Packages are untrusted bytes, and the indexes belong to the unprivileged user.
@@ -20,6 +22,9 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::R
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
+    if let Some(against) = &args.against {
+        return Ok(against::run(settings, against, &args.what, args.json)?);
+    }
     let lists = Lists::of(&Machine::open(env, settings, Path::new("/var/tmp"))?);
     let is_index = |word: &PathBuf| settings.indexes.iter().any(|index| Path::new(&index.name) == word);
     let (names, paths): (Vec<PathBuf>, Vec<PathBuf>) = args.what.iter().cloned().partition(is_index);

@@ -79,6 +79,15 @@ pub(crate) fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) 
     age >= settings.index_refresh || seen.expires < clock::unix(now)
 }
 
+/// Returns when a source last confirmed that an index is the newest one, and when any was last asked, in Unix seconds; 0
+/// for never.
+pub(crate) fn asked(settings: &Settings, index: &IndexConfig) -> (u64, u64) {
+    let state = state(settings);
+    let seen = grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
+    let tried = state.asked(&copy_name(index)).iter().map(|route| route.at).max();
+    (seen.map_or(0, |seen| seen.fetched), tried.unwrap_or(0))
+}
+
 /// True if any index is due.
 pub(crate) fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
     settings.indexes.iter().any(|index| is_due(settings, index, now))

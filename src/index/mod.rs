@@ -10,6 +10,7 @@
 //! | `accept` | decides whether an offered index counts |
 //! | `state` | on disk: the highest sequence of each key, the last good copy of each index |
 //! | `in_use` | from the configuration to a copy: its name, its keys, its tables, whether a refresh is due |
+//! | `stale` | whether the publisher of an index goes on |
 //! | `passed` | the message about an index that neighbours send |
 //! | `time` | points in time as texts |
 //!
@@ -24,7 +25,7 @@
 //! ```text
 //! minisign table time
 //! ipns manifest passed
-//! diff
+//! diff stale
 //! state
 //! accept
 //! in_use manual
@@ -41,6 +42,7 @@ pub mod manifest;
 mod manual;
 pub mod minisign;
 pub mod passed;
+pub(crate) mod stale;
 pub mod state;
 pub mod table;
 pub mod time;

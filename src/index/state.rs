@@ -273,10 +273,16 @@ impl IndexState {
         replace(&path, &json).map_err(at(&path))
     }
 
+    /// Returns the path of what is remembered of mirrors that are ahead of it (`index::stale`).
+    pub(crate) fn lag_path(&self, name: &FileName) -> PathBuf {
+        self.dir.join("lag").join(name.as_str())
+    }
+
     /// Removes the copy of `name`; the memory of its keys stays.
     pub(crate) fn forget_copy(&self, name: &FileName) -> Result<(), StateError> {
         let dir = self.copy_dir(name);
         let _ = fs::remove_file(self.asked_path(name));
+        let _ = fs::remove_file(self.lag_path(name));
         match fs::remove_dir_all(&dir) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at(&dir)(e)),
             _ => Ok(()),

@@ -96,3 +96,27 @@ fn what_cannot_be_read_is_an_error_of_this_machine() {
     assert_eq!(run.code(), 4, "{}", run.stderr);
     assert!(run.stderr.contains("2 files, 2 of them listed, 0 with disagreements, 1 not read"), "{}", run.stderr);
 }
+
+#[test]
+fn two_publishers_of_the_same_repository_are_compared_file_by_file() {
+    let (packages, _mirror, world) = scene();
+    let [a, b, c] = &packages;
+    let one = FakeIndex::called("one").listing(a).listing(b).listing(c);
+    let two = FakeIndex::called("two").listing(a).saying(&b.file_name(), b"something else");
+    let world = two.in_use(one.in_use(world));
+    let run = world.run(&["index", "audit", "--against", "two"]);
+    assert_eq!(run.code(), 3, "{run:?}");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{run:?}");
+    let said = format!("core x86_64: {}: one says sha256 {}, two says sha256 ", b.file_name(), b.sha256());
+    assert!(lines[0].starts_with(&said), "{run:?}");
+    assert_eq!(lines[1], format!("core x86_64: {}: only in one", c.file_name()));
+    assert!(run.stderr.ends_with(": 1 file alike, 1 differ, 1 only in one, 0 only in two\n"), "{run:?}");
+    super::json::documented(&world, "pkgswarm-index-audit", &["index", "audit", "one", "--against", "two"]);
+    // A file that only one of them lists is a matter of their ages.
+    let world = honest("two", &packages[..2]).in_use(world);
+    let run = world.run(&["index", "audit", "--against", "one", "two"]);
+    assert_eq!((run.code(), run.stdout.lines().count()), (0, 1), "{run:?}");
+    let run = world.run(&["index", "audit", "--against", "three"]);
+    assert_eq!((run.code(), &*run.stderr), (2, "error: three: no index of that name is in use\nhint: pkgswarm index ls\n"));
+}

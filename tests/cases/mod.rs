@@ -32,6 +32,7 @@ mod index_attacks;
 mod index_audit;
 mod index_lan;
 mod index_refresh;
+mod index_stale;
 mod installed;
 mod interrupted;
 mod json;

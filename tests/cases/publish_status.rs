@@ -32,7 +32,7 @@ fn a_run_is_one_line_and_status_tells_that_all_is_well() {
     assert_eq!((run.code(), &*run.stdout), (0, ""), "{}", run.stderr);
     let line = "arch: published: 2 files, 0 new, 0 B sent; sequence ";
     assert!(run.stderr.starts_with(line) && run.stderr.lines().count() == 1, "{}", run.stderr);
-    assert!(run.stderr.contains(", expires in 48 h; "), "{}", run.stderr);
+    assert!(run.stderr.contains(", expires in 2 d; "), "{}", run.stderr);
     let again = world.run(&["publish", "arch"]);
     assert!(again.stderr.starts_with("arch: unchanged: 2 files, ") && again.stderr.lines().count() == 1, "{again:?}");
 

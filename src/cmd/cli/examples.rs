@@ -150,6 +150,7 @@ pub(crate) const EXAMPLES: &[Examples] = &[
         &[
             ("pkgswarm index audit", "pacman's caches against every list."),
             ("pkgswarm index audit arch ./built", "One directory against one index."),
+            ("pkgswarm index audit --against arch other", "Two publishers of the same repositories."),
         ],
     ),
     ("pkgswarm-index-rm", &[("sudo pkgswarm index rm arch", "Stop using it.")]),

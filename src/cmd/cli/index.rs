@@ -30,6 +30,8 @@ pub(crate) enum IndexCommand {
     ///
     /// Reads every package and signature, computes its sha256 and CID, and lists the disagreements: the file, the entry of each list, and the file's own values. A disagreement does not show which side is wrong: a damaged file, a package that was rebuilt under the same name, or a wrong index look alike.
     ///
+    /// With --against, two indexes are compared instead: two publishers of the same repositories say the same of each file. Those of which they do not are an alarm; a file that only one of them lists is a matter of their ages, which the last line has.
+    ///
     /// Exit status 3 when there is any disagreement, 4 when a file could not be read, else 0.
     Audit(AuditArgs),
     /// Stop using an index
@@ -94,6 +96,11 @@ pub(crate) struct AuditArgs {
     /// A word that is the name of an index in use is that index; write ./NAME for a file or directory of that name. Sync databases are always compared with. Directories are not searched below.
     #[arg(value_name = "NAME|DIR|FILE")]
     pub(crate) what: Vec<PathBuf>,
+    /// Compare indexes with this one, entry by entry, and read no packages
+    ///
+    /// Those that are named, or all others. Their copies on this machine are read; no network is asked.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) against: Option<String>,
     /// Print one JSON object a file: name, path, size, sha256, cid, the lists that name it, and disagreements
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Check, Finding};
 use crate::host::inspect::index::IndexFacts;
+use crate::index::stale::Staleness;
 use crate::index::time;
 
 /// Tolerated difference between clocks, in seconds.
@@ -26,6 +27,19 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "index-held",
         about: "Every index was fetched, has not expired, and is refreshed in time.",
         look: |facts| facts.indexes.iter().filter_map(|index| held(index, facts.now)).collect(),
+    },
+    Check {
+        name: "index-publisher",
+        about: "The publisher of every index goes on: the index is renewed, and is not half a day behind the mirrors.",
+        look: |facts| {
+            let say = |index: &IndexFacts| {
+                let stale = index.stale.as_ref().filter(|stale| !matches!(stale, Staleness::Expired { .. }))?;
+                let name = &index.config.name;
+                let mend = format!("ask its publisher; sudo pkgswarm index rm {name} goes on without it");
+                Some(Finding::warning(format!("index {name}: {stale}"), mend))
+            };
+            facts.indexes.iter().filter_map(say).collect()
+        },
     },
     Check {
         name: "clock",

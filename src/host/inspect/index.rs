@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::base::clock;
 use crate::config::{IndexConfig, Settings};
 use crate::index::in_use;
 use crate::index::manifest::Manifest;
+use crate::index::stale::{self, LagMemory, Staleness};
 use crate::index::state::{RouteRecord, SeenSequence};
 
 /// One index, as it is on this machine.
@@ -24,6 +26,8 @@ pub(crate) struct IndexFacts {
     pub(crate) is_due: bool,
     /// The routes of the last refresh.
     pub(crate) routes: Vec<RouteRecord>,
+    /// The reason to think that its publisher has stopped.
+    pub(crate) stale: Option<Staleness>,
 }
 
 impl IndexFacts {
@@ -31,10 +35,18 @@ impl IndexFacts {
     pub(crate) fn of(settings: &Settings, index: &IndexConfig, now: SystemTime) -> Self {
         let (state, name, grant) = (in_use::state(settings), in_use::copy_name(index), in_use::grant(index));
         let seen = grant.as_ref().map_or(Ok(None), |grant| state.seen(&grant.keys()));
+        let copy = state.held(&name).map(|held| held.map(|held| held.manifest)).map_err(|e| e.to_string());
+        let (confirmed, tried) = in_use::asked(settings, index);
+        let kept = settings.store_dir.as_ref().map(|dir| dir.join("cache").join(format!("{name}.lag")));
+        let lag = [Some(state.lag_path(&name)), kept].iter().flatten().find_map(|path| LagMemory::read(path));
+        let lag = lag.unwrap_or_default();
+        let manifest = copy.as_ref().ok().and_then(Option::as_ref);
+        let stale = manifest.and_then(|it| stale::staleness(it, &lag, confirmed, tried, clock::unix(now)));
         Self {
             config: index.clone(),
             bad_key: grant.as_ref().err().map(ToString::to_string),
-            copy: state.held(&name).map(|held| held.map(|held| held.manifest)).map_err(|e| e.to_string()),
+            copy,
+            stale,
             seen: seen.map_err(|e| e.to_string()),
             refresh: settings.index_refresh,
             is_due: in_use::is_due(settings, index, now),

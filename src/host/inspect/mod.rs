@@ -13,6 +13,7 @@ use crate::config::{AskPolicy, Settings};
 use crate::pacman::prefetch::state::PrefetchState;
 
 pub(crate) mod audit;
+pub(crate) mod compare;
 pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod file;

@@ -93,6 +93,7 @@ pub(crate) fn status(glance: &Glance<'_>) -> Value {
             "name": index.config.name, "repos": index.config.repos,
             "sequence": manifest.map(|manifest| manifest.sequence),
             "created": manifest.map(|manifest| manifest.created), "expires": expires, "due": index.is_due,
+            "stale": index.stale.as_ref().map(ToString::to_string),
             "expired": expires.is_some_and(|expires| expires < *now),
         })
     });

@@ -9,6 +9,7 @@ use crate::host::inspect::index::IndexFacts;
 use crate::host::inspect::kubo::KuboView;
 use crate::host::inspect::pacman::Downloader;
 use crate::host::inspect::store::StoreUse;
+use crate::index::stale::Staleness;
 use crate::index::time;
 use crate::pacman::prefetch::choose::LeftOut;
 use crate::pacman::prefetch::state::UpdateStanding;
@@ -159,6 +160,10 @@ impl Glance<'_> {
                     Cell::from(format!("{start}{} old, expires in {left}", ago(manifest.created)))
                 }
                 None => Cell::from(start).and("never fetched", Tone::Poor),
+            };
+            let cell = match index.stale.as_ref().filter(|stale| !matches!(stale, Staleness::Expired { .. })) {
+                Some(stale) => cell.and(format!("; {stale}"), Tone::Poor),
+                None => cell,
             };
             if index.is_due { cell.then(", due for a refresh") } else { cell }
         };

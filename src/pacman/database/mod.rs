@@ -26,6 +26,7 @@ use crate::trust::verify::Waiver;
 
 mod batch;
 mod in_use;
+mod lag;
 mod listed;
 mod question;
 mod signature;
@@ -50,7 +51,12 @@ pub(crate) fn is_forced(call: &Call) -> bool {
 /// Fetches a database, or hands out the one in use when the mirror has nothing newer; the mirror's in any case where the
 /// request is `forced`.
 pub(crate) async fn database(call: &mut Call, want: &Want, url: &str, forced: bool) -> Delivery<Obtained> {
-    Delivery::of(async |receipt: &mut Receipt| updated(call, want, url, forced, receipt).await).await
+    Delivery::of(async |receipt: &mut Receipt| {
+        let obtained = updated(call, want, url, forced, receipt).await?;
+        receipt.warnings.extend(lag::noted(call, want, &obtained));
+        Ok(obtained)
+    })
+    .await
 }
 
 async fn updated(
