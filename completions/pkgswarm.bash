@@ -870,7 +870,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index__subcmd__add)
-            opts="-y -q -v -h --minisign --url --repo --yes --set --quiet --verbose --help"
+            opts="-y -q -v -h --minisign --url --peer --repo --yes --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -881,6 +881,10 @@ _pkgswarm() {
                     return 0
                     ;;
                 --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -900,12 +904,16 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index__subcmd__audit)
-            opts="-q -v -h --json --set --quiet --verbose --help"
+            opts="-q -v -h --against --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1266,7 +1274,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__publish)
-            opts="-q -v -h --key --publisher --minisign-key --drop --lifetime --offline --out --json --set --quiet --verbose --help status help"
+            opts="-q -v -h --key --publisher --minisign-key --drop --content --lifetime --offline --out --json --set --quiet --verbose --help status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1285,6 +1293,10 @@ _pkgswarm() {
                     return 0
                     ;;
                 --drop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --content)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1619,7 +1631,7 @@ _pkgswarm_more() {
     case $prev in
     --set)
         compopt -o nospace 2>/dev/null
-        _pkgswarm_offer "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.log= daemon.socket= endpoint.enabled= endpoint.listen= endpoint.mirrors= endpoint.wait= endpoint.allow= endpoint.names= endpoint.peers= endpoint.page= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress="
+        _pkgswarm_offer "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= kubo.peering= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.log= daemon.socket= endpoint.enabled= endpoint.listen= endpoint.mirrors= endpoint.wait= endpoint.allow= endpoint.names= endpoint.peers= endpoint.page= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress="
         return
         ;;
     --only)
@@ -1631,7 +1643,7 @@ _pkgswarm_more() {
     esac
     if [[ $cur != -* ]]; then
         case "${said[*]}" in
-        config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.log daemon.socket endpoint.enabled endpoint.listen endpoint.mirrors endpoint.wait endpoint.allow endpoint.names endpoint.peers endpoint.page share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
+        config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep kubo.peering lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.log daemon.socket endpoint.enabled endpoint.listen endpoint.mirrors endpoint.wait endpoint.allow endpoint.names endpoint.peers endpoint.page share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
         "index rm" | "index show" | "index refresh"*) words=$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p') ;;
         "index audit"*)
             compopt -o filenames 2>/dev/null

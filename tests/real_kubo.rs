@@ -163,6 +163,43 @@ fn a_published_file_is_fetched_by_its_name_without_any_mirror() {
 }
 
 #[test]
+fn a_first_look_up_needs_no_dht_but_one_copy_and_one_peer() {
+    let parts = Parts::demand();
+    // Two nodes without routing and without multicast: neither finds anything by itself.
+    let (theirs, ours) = (Kubo::start(&parts), Kubo::start(&parts));
+    let (publisher, reader) = (Swarm::install().with_kubo(&theirs), Swarm::install().with_kubo(&ours));
+    let (tree, keys, copy, into) = (scratch("tree"), scratch("keys"), scratch("copy"), scratch("fetched"));
+    let package = Pkgbuild::new("big", "1-1").size(3 * MIB);
+    let repo = Repo::new(&parts, tree.path(), "core");
+    repo.add(std::slice::from_ref(&package));
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
+    let (secret, key) = (keys.path().join("secret"), pair.pk.to_base64());
+    fs::write(&secret, pair.sk.to_box(None).expect("a key").to_string()).expect("a file of ours");
+    let text = |path: &std::path::Path| path.display().to_string();
+    let words = [&text(repo.dir()), "--minisign-key", &text(&secret), "--out", &text(copy.path())];
+    publisher.run(&[&["publish"][..], &words].concat()).ok();
+    let addresses = theirs.ipfs(&["id", "--format=<addrs>"]).ok().stdout;
+    let address = addresses.lines().find(|line| line.contains("/tcp/")).expect("an address");
+    assert_eq!(ours.peers(), [""; 0]);
+
+    let plain = Mirror::serve(copy.path());
+    let words = ["tests", &key, "--url", &plain.url(), "--peer", address, "--repo", "core", "--yes"];
+    reader.run(&[&["index", "add"][..], &words].concat()).ok();
+    until("Kubo is connected to the peer", Duration::from_secs(30), || (ours.peers() == [theirs.id()]).then_some(()));
+    let before = theirs.bytes_sent();
+    let file = package.file_name();
+    let ran = reader.run(&["fetch", &file, "-d", &text(into.path())]).ok();
+    let got = fs::read(into.path().join(&file)).expect("the package");
+    assert!(got == fs::read(repo.dir().join(&file)).expect("the package"), "other bytes than those published");
+    let sent = theirs.bytes_sent() - before;
+    assert!(sent >= 3 * MIB, "the peer that was named sent {sent} bytes: {ran}");
+    assert_eq!(ours.peers(), [theirs.id()], "and no other was needed");
+    reader.run(&["index", "rm", "tests"]).ok();
+    let kept = ours.ipfs(&["swarm", "peering", "ls"]).ok().stdout;
+    assert!(!kept.contains(&theirs.id()), "{kept}");
+}
+
+#[test]
 fn content_ids_are_those_that_kubo_gives() {
     let parts = Parts::demand();
     let (kubo, swarm, dir) = (Kubo::start(&parts), Swarm::install(), scratch("files"));

@@ -110,6 +110,7 @@ impl Publisher {
             lifetime: Duration::from_secs(LIFE),
             ttl: Duration::from_secs(300),
             upstream: BTreeMap::new(),
+            find: Default::default(),
             out: Some(self.tree.path().join("out")),
             now,
         }
@@ -142,7 +143,7 @@ impl Reader {
         let repos = vec![RepoName::new("core").unwrap()];
         let grant = Grant { ipns: report.name, minisign: None, repos };
         let name = FileName::new("tests").unwrap();
-        let source = RefreshTarget { name, grant, url: None, gateways: Vec::new(), lan: None };
+        let source = RefreshTarget { name, grant, urls: Vec::new(), gateways: Vec::new(), lan: None };
         Self { state: IndexState::at(dir.path().join("state")), source, dir }
     }
 

@@ -11,6 +11,7 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::name::RepoName;
 use crate::base::runtime::block_on;
 use crate::cmd::cli::{Cli, IndexAddArgs, IndexCommand, NameArgs, RefreshArgs};
+use crate::config::peer_address::PeerAddress;
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings, declared, layers, value};
@@ -81,18 +82,22 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
 
 /// Returns the index that the words of the command declare.
 fn of_arguments(args: &IndexAddArgs) -> Result<IndexConfig, Error> {
-    let url = args.url.as_ref().map(|url| {
+    let urls = args.urls.iter().map(|url| {
         let found = without_secret(url);
         let bad = || Error::usage("--url", format!("expected an http or https URL, found {found:?}"));
         BaseUrl::parse(url).ok_or_else(bad)
     });
+    let mut urls = urls.collect::<Result<Vec<_>, Error>>()?.into_iter();
+    let peers = args.peers.iter().map(|peer| peer.parse::<PeerAddress>().map_err(|why| Error::usage("--peer", why)));
     let key = Written::read(args.key.as_str());
     let is_ipns = key.value().is_ok();
     let index = IndexConfig {
         name: args.name.clone(),
         key: is_ipns.then_some(key),
         minisign: args.minisign.as_deref().or((!is_ipns).then_some(args.key.as_str())).map(Written::read),
-        url: url.transpose()?,
+        url: urls.next(),
+        more_urls: urls.collect(),
+        peers: peers.collect::<Result<_, _>>()?,
         repos: args.repos.iter().map(|repo| value::repo(repo)).collect(),
     };
     if !is_ipns && args.minisign.is_some() {
@@ -188,7 +193,7 @@ fn rm(env: &Env, settings: &Settings, args: &NameArgs) -> anyhow::Result<u8> {
     // The state belongs to the download user; root does not touch it.
     let forgotten = match env.is_root() {
         true => by_child(env, settings, &["upkeep", "--forget-index", copy.as_str()]).map(drop),
-        false => in_use::state(settings).forget_copy(&copy).map_err(|e| Error::local(&args.name, e)),
+        false => super::upkeep::forget(env, settings, &copy).map_err(|e| Error::local(&args.name, e)),
     };
     if let Err(e) = forgotten {
         report::say(&format!("warning: its copy on this disk stays: {}", e.message));

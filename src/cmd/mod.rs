@@ -13,8 +13,8 @@
 //! cli endpoint json notify screen
 //! daemon small
 //! ahead audit cid config doctor generate publish setup sharing stats status store why xfer
-//! fetch index prefetch
 //! upkeep
+//! fetch index prefetch
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]

@@ -18,9 +18,7 @@ use crate::config::{ContentRule, ProgressMode, Settings, own_state_dir, value};
 use crate::index::minisign::SecretKey;
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
-use crate::publish::{
-    self, Did, FollowError, Phase, PublishError, PublishOptions, PublishReport, RunOutcome, RunWord,
-};
+use crate::publish::{self, Did, FollowError, Phase, PublishError, PublishOptions, PublishReport, RunOutcome, RunWord};
 use crate::report::{self, counted};
 
 mod described;
@@ -137,6 +135,7 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
         minisign: args.minisign_key.as_ref().map(|path| secret_key(env, path)).transpose()?,
         ttl: TTL,
         upstream: Default::default(),
+        find: Default::default(),
         out: args.out.clone(),
         now: clock::now(),
     })
@@ -172,6 +171,7 @@ fn by_file(
         minisign: described::signing_key(env, publication)?,
         ttl: TTL,
         upstream: described::upstream(publication),
+        find: described::find(publication),
         out: publication.out.clone(),
         now: clock::now(),
     })

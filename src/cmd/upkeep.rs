@@ -8,14 +8,16 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::name::FileName;
 use crate::base::runtime::block_on;
 use crate::cmd::cli::UpkeepArgs;
-use crate::config::Settings;
+use crate::config::{IndexConfig, Settings};
 use crate::index::in_use;
+use crate::index::state::StateError;
 use crate::machine::Machine;
 use crate::machine::lists::Lists;
 use crate::pacman::background;
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::pins::keep::Ledger;
 use crate::refresh::all::refresh_all;
+use crate::refresh::peering;
 use crate::store::health::Health;
 
 /// Longest time for removing blocks from Kubo; the rest follows next time.
@@ -28,7 +30,7 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::
     }
     if let Some(copy) = args.forget_index.as_ref().filter(|_| !env.is_root()) {
         let copy = FileName::new(copy).map_err(|e| Error::usage("--forget-index", e))?;
-        in_use::state(settings).forget_copy(&copy)?;
+        forget(env, settings, &copy)?;
         return Ok(0);
     }
     // A store that is gone is not made anew: there is nothing to clean.
@@ -36,6 +38,21 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::
         return Ok(0);
     }
     handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings))
+}
+
+/// Removes the copy of an index that is in use no more, and Kubo's connections to its peers.
+///
+/// # Errors
+/// Those of the state; a Kubo that does not answer is asked again with the next refresh.
+pub(super) fn forget(env: &Env, settings: &Settings, copy: &FileName) -> Result<(), StateError> {
+    in_use::state(settings).forget_copy(copy)?;
+    let is_gone = |index: &IndexConfig| in_use::copy_name(index) != *copy;
+    let indexes = settings.indexes.iter().filter(|index| is_gone(index)).cloned().collect();
+    let settings = Settings { indexes, ..settings.clone() };
+    if let Ok(machine) = Machine::open(env, &settings, std::path::Path::new("/var/tmp")) {
+        block_on(peering::keep(&machine));
+    }
+    Ok(())
 }
 
 fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {

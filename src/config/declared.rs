@@ -72,11 +72,20 @@ fn to_toml(index: &IndexConfig) -> String {
     let mut out = format!("[index.{}]\n", index.name);
     let key = index.key.as_ref().map(ToString::to_string);
     let minisign = index.minisign.as_ref().map(ToString::to_string);
-    let url = index.url.as_ref().map(ToString::to_string);
-    for (field, value) in [("key", key), ("minisign", minisign), ("url", url)] {
+    for (field, value) in [("key", key), ("minisign", minisign)] {
         if let Some(value) = value {
             out += &format!("{field} = {}\n", text(&value));
         }
+    }
+    let urls: Vec<String> = index.urls().map(|url| text(&url.to_string())).collect();
+    let peers: Vec<String> = index.peers.iter().map(|peer| text(&peer.to_string())).collect();
+    match &urls[..] {
+        [] => {}
+        [url] => out += &format!("url = {url}\n"),
+        several => out += &format!("url = [{}]\n", several.join(", ")),
+    }
+    if !peers.is_empty() {
+        out += &format!("peers = [{}]\n", peers.join(", "));
     }
     let repos: Vec<String> = index.repos.iter().map(|repo| text(repo.text())).collect();
     out + &format!("repos = [{}]\n", repos.join(", "))

@@ -160,6 +160,13 @@ pub(crate) const KEYS: &[SettingKey] = &[
               that a pin or MFS (ipfs files) keeps. Files that were in Kubo before are never removed.",
     },
     SettingKey {
+        name: "kubo.peering",
+        shape: Shape::YesNo(|it| &mut it.kubo_peering),
+        default: "true",
+        doc: "Whether Kubo keeps connections (swarm/peering) to the peers that indexes in use name: at most 4 of one \
+              index, 16 in all. Its own peerings stay as they are.",
+    },
+    SettingKey {
         name: "lan.enabled",
         shape: Shape::Choice(&["auto", "true", "false"], |it| &mut it.lan_enabled),
         default: "auto",
@@ -411,7 +418,12 @@ pub(crate) const INDEX_FIELDS: &[(&str, &str)] = &[
         "minisign public key. When it is given, every version of the index must carry its signature as well. One of \
          key and minisign is required; each one given is required of the index.",
     ),
-    ("url", "http or https URL of a plain copy of the index. It is proven like one that comes over IPFS."),
+    (
+        "url",
+        "http or https URL of a plain copy of the index, or a list of them: all are asked. It is proven like one that comes \
+         over IPFS.",
+    ),
+    ("peers", "Addresses of peers that have it, /ip4/…/tcp/4001/p2p/12D3…, to which Kubo keeps connections."),
     ("repos", "Repositories that the index may speak for. Its entries about others are ignored."),
 ];
 

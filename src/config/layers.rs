@@ -17,6 +17,7 @@ use crate::base::fsx::FileKey;
 use crate::base::name::RepoName;
 use crate::config::key::{PREFIX, SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
+use crate::config::peer_address::PeerAddress;
 use crate::config::publisher::{Name, PublicKey};
 use crate::config::typed::SettingValues;
 use crate::config::url::{BaseUrl, without_secret};
@@ -58,6 +59,10 @@ pub struct IndexConfig {
     pub minisign: Option<Written<PublicKey>>,
     /// Plain HTTP copy of the index.
     pub url: Option<BaseUrl>,
+    /// Further ones.
+    pub more_urls: Vec<BaseUrl>,
+    /// Peers that have it.
+    pub peers: Vec<PeerAddress>,
     /// Repositories that it may speak for.
     pub repos: Vec<Written<RepoName>>,
 }
@@ -66,6 +71,11 @@ impl IndexConfig {
     /// Returns true when the index may speak for `repo`.
     pub(crate) fn may_describe(&self, repo: &str) -> bool {
         self.repos.iter().any(|granted| granted.text() == repo)
+    }
+
+    /// Lists the URLs of its plain copies.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &BaseUrl> {
+        self.url.iter().chain(&self.more_urls)
     }
 
     /// Lists its repositories for people.
@@ -318,15 +328,22 @@ fn index_config(name: &str, table: &DeTable<'_>) -> Result<IndexConfig, String> 
             "key" => index.key = Some(Written::read(text)),
             "minisign" => index.minisign = Some(Written::read(text)),
             "url" => {
-                index.url = Some(
-                    BaseUrl::parse(&text)
-                        .ok_or_else(|| format!("url: expected an http URL, found {:?}", without_secret(&text)))?,
-                )
+                let read = |text: &str| {
+                    let wrong = || format!("url: expected an http URL, found {:?}", without_secret(text));
+                    BaseUrl::parse(text).ok_or_else(wrong)
+                };
+                let mut urls = value::list(&text).map(read).collect::<Result<Vec<_>, _>>()?.into_iter();
+                index.url = urls.next();
+                index.more_urls = urls.collect();
+            }
+            "peers" => {
+                let read = |text: &str| text.parse::<PeerAddress>().map_err(|why| format!("peers: {why}"));
+                index.peers = value::list(&text).map(read).collect::<Result<_, _>>()?;
             }
             "repos" => index.repos = value::list(&text).map(value::repo).collect(),
             other => {
                 let near = nearest(other, INDEX_FIELDS.iter().map(|(field, _)| *field))
-                    .unwrap_or("key, minisign, url or repos");
+                    .unwrap_or("key, minisign, url, peers or repos");
                 return Err(format!("unknown setting \"index.{name}.{other}\"; did you mean {near:?}?"));
             }
         }

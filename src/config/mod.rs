@@ -9,7 +9,7 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! network publisher time_window url written
+//! network peer_address publisher secret time_window url written
 //! template typed
 //! key
 //! keys value
@@ -42,8 +42,10 @@ pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub mod network;
+pub mod peer_address;
 pub(crate) mod publication;
 pub(crate) mod publisher;
+pub(crate) mod secret;
 pub(crate) mod template;
 pub(crate) mod time_window;
 pub(crate) mod typed;
@@ -182,6 +184,7 @@ pub struct Settings {
     pub head_start: Duration,
     pub(crate) kubo_search: SearchPolicy,
     pub(crate) kubo_keep: u64,
+    pub(crate) kubo_peering: bool,
     pub(crate) lan: AskPolicy,
     pub(crate) lan_networks: Vec<Written<Network>>,
     pub(crate) lan_interfaces: Vec<Written<Pattern>>,
@@ -292,6 +295,7 @@ impl Settings {
                 _ => SearchPolicy::Last,
             },
             kubo_keep: typed.kubo_keep,
+            kubo_peering: typed.kubo_peering,
             lan: ask(typed.lan_enabled),
             lan_networks: typed.lan_networks,
             lan_interfaces: typed.lan_interfaces,

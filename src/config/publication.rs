@@ -3,9 +3,6 @@
 //! The file of a publication is no layer of the settings: it belongs to one publisher, and what it says holds for
 //! `publish` alone.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,9 +12,12 @@ use toml::de::{DeTable, DeValue};
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::name::RepoName;
+use crate::base::public::is_public_url;
 use crate::config::content::{ContentRule, ContentWords};
 use crate::config::key::nearest;
 use crate::config::layers;
+use crate::config::peer_address::PeerAddress;
+use crate::config::secret::{Secret, Webhook};
 use crate::config::template::MirrorTemplate;
 use crate::config::value;
 
@@ -80,6 +80,12 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
         "Absolute path of a directory for manifest, signature, tables and root blocks: a plain copy for any HTTP server.",
     ),
     (
+        "find.peers",
+        "Addresses of the publisher's own IPFS nodes, /ip4/…/tcp/4001/p2p/12D3…: Kubo of each user keeps a connection to \
+         them. Private ones are refused.",
+    ),
+    ("find.gateways", "https URLs of trustless gateways that have the index."),
+    (
         "alarm.command",
         "A shell command to run when runs begin to fail, when they fail in another way, and once a day while they do: with \
          the reason on its standard input and the name of the publication in $PKGSWARM_PUBLICATION. Besides it, the exit \
@@ -115,26 +121,10 @@ pub(crate) struct PublicationFile {
     pub(crate) files: bool,
     pub(crate) uses_kubo: bool,
     pub(crate) out: Option<PathBuf>,
+    pub(crate) peers: Vec<PeerAddress>,
+    pub(crate) gateways: Vec<String>,
     pub(crate) alarm: Option<String>,
     pub(crate) webhook: Option<Webhook>,
-}
-
-/// Where an alarm is posted.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Webhook {
-    /// The URL itself.
-    Url(String),
-    /// The secret that holds it.
-    Secret(Secret),
-}
-
-/// A secret, by its place.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Secret {
-    /// A credential that systemd passes to the service.
-    Credential(String),
-    /// A file that only its owner may read.
-    File(PathBuf),
 }
 
 /// Returns true for the name of a publication: 1 to 64 letters, digits, dots, `-` and `_`, no dot first.
@@ -190,6 +180,8 @@ impl PublicationFile {
             files: false,
             uses_kubo: true,
             out: None,
+            peers: Vec::new(),
+            gateways: Vec::new(),
             alarm: None,
             webhook: None,
         };
@@ -227,8 +219,8 @@ impl PublicationFile {
             "recent.age" => content.age(&text(value).map_err(told)?).map_err(told)?,
             "recent.size" => content.bytes(&text(value).map_err(told)?).map_err(told)?,
             "keys.kubo" => self.kubo_key = text(value).map_err(told)?,
-            "keys.minisign" => self.minisign = Some(secret(&text(value).map_err(told)?).map_err(told)?),
-            "keys.password" => self.password = Some(secret(&text(value).map_err(told)?).map_err(told)?),
+            "keys.minisign" => self.minisign = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
+            "keys.password" => self.password = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
             "sources.directories" => self.directories = each(value, absolute).map_err(told)?,
             "sources.mirrors" => self.mirrors = each(value, MirrorTemplate::parse).map_err(told)?,
             "sources.repos" => self.repos = each(value, repo).map_err(told)?,
@@ -237,8 +229,10 @@ impl PublicationFile {
             "sources.files" => self.files = yes_or_no(value).map_err(told)?,
             "targets.kubo" => self.uses_kubo = yes_or_no(value).map_err(told)?,
             "targets.out" => self.out = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
+            "find.peers" => self.peers = each(value, peer).map_err(told)?,
+            "find.gateways" => self.gateways = each(value, gateway).map_err(told)?,
             "alarm.command" => self.alarm = Some(text(value).map_err(told)?),
-            "alarm.webhook" => self.webhook = Some(webhook(&text(value).map_err(told)?).map_err(told)?),
+            "alarm.webhook" => self.webhook = Some(Webhook::parse(&text(value).map_err(told)?).map_err(told)?),
             _ => return Err(unknown(key)),
         }
         Ok(())
@@ -271,37 +265,6 @@ impl PublicationFile {
     }
 }
 
-impl Secret {
-    /// Reads the secret.
-    ///
-    /// # Errors
-    /// Usage errors: a credential that this process was not given, and a file that others may read.
-    pub(crate) fn read(&self, env: &Env) -> Result<String, Error> {
-        let path = match self {
-            Self::File(path) => path.clone(),
-            Self::Credential(name) => match env.var("CREDENTIALS_DIRECTORY") {
-                Some(dir) => Path::new(dir).join(name),
-                None => {
-                    return Err(Error::usage(name, "is a systemd credential, and this process was given none").hint(
-                        "start the service, pkgswarm-publish@NAME.service, or name the absolute path of a file",
-                    ));
-                }
-            },
-        };
-        let failed = |e: std::io::Error| Error::usage(path.display(), format!("the secret cannot be read: {e}"));
-        let mut file = File::open(&path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-        // systemd shows an access list as the group's rights, so a credential's mode tells nothing.
-        if matches!(self, Self::File(_)) && mode & 0o077 != 0 {
-            return Err(Error::usage(path.display(), format!("others than its owner may open it (mode {mode:04o})"))
-                .hint(format!("chmod 600 {}", path.display())));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
-        Ok(text)
-    }
-}
-
 fn unknown(key: &str) -> String {
     match nearest(key, PUBLICATION_KEYS.iter().map(|(known, _)| *known)) {
         Some(near) => format!("unknown key {key:?}; did you mean {near:?}?"),
@@ -331,6 +294,16 @@ fn each<T>(value: &Spanned<DeValue<'_>>, read: impl Fn(&str) -> Result<T, String
     }
 }
 
+fn peer(text: &str) -> Result<PeerAddress, String> {
+    let address = text.parse::<PeerAddress>().map_err(|why| why.to_string())?;
+    if address.is_public() { Ok(address) } else { Err(format!("expected a public address, found {text:?}")) }
+}
+
+fn gateway(text: &str) -> Result<String, String> {
+    let is_one = text.starts_with("https://") && is_public_url(text);
+    if is_one { Ok(text.to_owned()) } else { Err(format!("expected a public https URL, found {text:?}")) }
+}
+
 fn absolute(text: &str) -> Result<PathBuf, String> {
     match text.starts_with('/') {
         true => Ok(PathBuf::from(text)),
@@ -347,21 +320,6 @@ fn arch(text: &str) -> Result<String, String> {
     if is_plain { Ok(text.to_owned()) } else { Err(format!("expected an architecture like x86_64, found {text:?}")) }
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
-    match text.contains('/') {
-        true => Ok(Secret::File(absolute(text)?)),
-        false => Ok(Secret::Credential(text.to_owned())),
-    }
-}
-
-fn webhook(text: &str) -> Result<Webhook, String> {
-    match text.contains("://") {
-        true if text.starts_with("https://") || text.starts_with("http://") => Ok(Webhook::Url(text.to_owned())),
-        true => Err("expected an http or https URL".to_owned()),
-        false => secret(text).map(Webhook::Secret),
-    }
-}
-
 /// Reads the validity of an index.
 ///
 /// # Errors
@@ -373,9 +331,6 @@ pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn parse(text: &str) -> Result<PublicationFile, String> {
@@ -434,6 +389,11 @@ mod tests {
             ),
             ("[sources]\ndirectories = [\"a\"]\n", "expected an absolute path, found \"a\""),
             ("lifetime = \"5 s\"\n", "at least 10 min"),
+            (
+                "[find]\npeers = \"/ip4/10.0.0.1/tcp/4001/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5\"\n",
+                "a public address",
+            ),
+            ("[find]\ngateways = \"http://a.example.org\"\n", "a public https URL"),
             ("[alarm]\nwebhook = \"ftp://host\"\n", "alarm.webhook: expected an http or https URL"),
             ("publisher = \"a b\"\n[sources]\ndirectories = [\"/a\"]\n", "1 to 64 letters"),
             ("[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\n", "there is no target"),
@@ -441,23 +401,5 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn a_secret_that_others_may_read_is_refused_and_a_credential_comes_from_systemd() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        std::fs::write(&path, "secret").unwrap();
-        let mut env = Env::from_process();
-        env.vars = BTreeMap::new();
-        for (mode, is_read) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o644, false)] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let read = Secret::File(path.clone()).read(&env);
-            assert_eq!(read.is_ok(), is_read, "{mode:o}: {read:?}");
-        }
-        let credential = Secret::Credential("key".to_owned());
-        assert!(credential.read(&env).unwrap_err().to_string().contains("this process was given none"));
-        env.vars.insert("CREDENTIALS_DIRECTORY".to_owned(), dir.path().display().to_string());
-        assert_eq!(credential.read(&env).unwrap(), "secret");
     }
 }

@@ -9,7 +9,9 @@ use super::time::{LAST, span};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName, shown};
+use crate::base::public::is_public_url;
 use crate::base::size::{self, OWN_BLOCK_MOST, PROFILE};
+use crate::config::peer_address::PeerAddress;
 use crate::lists::pacman::names;
 
 /// The written format, and the only one that is read.
@@ -24,6 +26,8 @@ pub(super) const DATABASES_MOST: usize = 16;
 pub(super) const UPSTREAM_MOST: usize = 64;
 pub(super) const URL_MOST: usize = 2048;
 pub(super) const PUBLISHER_MOST: usize = 64;
+pub(super) const PEERS_MOST: usize = 16;
+pub(super) const GATEWAYS_MOST: usize = 8;
 const CRITICAL_MOST: usize = 64;
 /// Most bytes of a compressed table.
 pub const TABLE_MOST: u64 = 64 << 20;
@@ -33,11 +37,9 @@ pub(crate) const DIFFS_MOST: usize = 64;
 pub const DIFF_MOST: u64 = OWN_BLOCK_MOST;
 
 /// Fields that may be named as critical because this reader supports them.
-const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables"];
+const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables", "peers", "gateways"];
 const KNOWN_IN_TABLES: &[&str] =
-    &[
-    "repo", "arch", "changed", "entries", "sha256", "size", "packed", "diffs", "databases", "upstream", "lastupdate",
-];
+    &["repo", "arch", "changed", "entries", "sha256", "size", "packed", "diffs", "databases", "upstream", "lastupdate"];
 
 /// A manifest whose form was checked. `index::accept` checks its proof and its age.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,6 +54,10 @@ pub struct Manifest {
     pub expires: u64,
     /// One for each repo and architecture.
     pub tables: Vec<Table>,
+    /// Peers of the publisher, which have what it publishes; public addresses alone.
+    pub peers: Vec<PeerAddress>,
+    /// Trustless gateways that have it; public https URLs.
+    pub gateways: Vec<String>,
 }
 
 /// The entries of one repo, and the databases that they were made from.
@@ -208,8 +214,14 @@ impl Manifest {
         let mut keys: Vec<_> = tables.iter().map(|t| (&t.repo, &t.arch)).collect();
         keys.sort();
         within(keys.windows(2).all(|two| two[0] != two[1]), "list of tables (one repo is there twice)")?;
-        let WireManifest { publisher, sequence, created, expires, .. } = wire;
-        Ok(Self { publisher, sequence, created, expires, tables })
+        within(wire.peers.len() <= PEERS_MOST, "number of peers")?;
+        within(wire.gateways.len() <= GATEWAYS_MOST, "number of gateways")?;
+        let peers = wire.peers.iter().map(|peer| peer.parse::<PeerAddress>().ok().filter(PeerAddress::is_public));
+        let peers = peers.collect::<Option<Vec<_>>>().ok_or(ManifestError::Limit("peer's address"))?;
+        let is_gateway = |url: &String| url.len() <= URL_MOST && url.starts_with("https://") && is_public_url(url);
+        within(wire.gateways.iter().all(is_gateway), "gateway")?;
+        let WireManifest { publisher, sequence, created, expires, gateways, .. } = wire;
+        Ok(Self { publisher, sequence, created, expires, tables, peers, gateways })
     }
 
     /// Writes the manifest; the same manifest always gives the same bytes.
@@ -223,6 +235,8 @@ impl Manifest {
             expires: self.expires,
             profile: PROFILE.to_owned(),
             tables: self.tables.iter().map(Table::to_wire).collect(),
+            peers: self.peers.iter().map(ToString::to_string).collect(),
+            gateways: self.gateways.clone(),
         };
         // Without blanks: every refresh after a change transfers it.
         let mut bytes = serde_json::to_vec(&wire).expect("numbers and texts always make JSON");
@@ -357,6 +371,10 @@ struct WireManifest {
     expires: u64,
     profile: String,
     tables: Vec<WireTable>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    peers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gateways: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use super::{ipns, minisign};
 use crate::base::digest::Sha256;
 use crate::base::name::RepoName;
 use crate::base::size::{BLOCK_MOST, RECORD_MOST};
+use crate::config::peer_address::PEER_ADDRESS_MOST;
 
 const PAGE: &str = include_str!("../../man/pkgswarm-index.5");
 
@@ -57,7 +58,7 @@ fn the_limits_are_those_of_the_program() {
     for line in limits() {
         assert!(PAGE.contains(&format!(".br\n{line}\n")), "the page lacks {line:?}");
     }
-    assert_eq!(PAGE.split(".SH ").find(|part| part.starts_with("LIMITS")).unwrap().matches(".br\n").count(), 18);
+    assert_eq!(PAGE.split(".SH ").find(|part| part.starts_with("LIMITS")).unwrap().matches(".br\n").count(), 20);
 }
 
 /// Returns the lines of the section on limits.
@@ -81,6 +82,8 @@ fn limits() -> Vec<String> {
         format!("name of the publisher: {PUBLISHER_MOST} bytes"),
         format!("databases of a table: {DATABASES_MOST}"),
         format!("upstream servers of a table: {UPSTREAM_MOST}, of {URL_MOST} bytes each"),
+        format!("peers: {PEERS_MOST}, of {PEER_ADDRESS_MOST} bytes each"),
+        format!("gateways: {GATEWAYS_MOST}, of {URL_MOST} bytes each"),
         format!("sequence and created: {FUTURE_MOST} seconds ahead of the clock"),
     ]
 }

@@ -167,7 +167,7 @@ impl Machine {
                 index.repos.iter().all(|repo| repo.value().is_ok_and(|repo| names.contains(repo)))
             }
         };
-        is_named || index.url.as_ref().is_none_or(|url| is_public_url(&url.to_string()))
+        is_named || index.urls().all(|url| is_public_url(&url.to_string()))
     }
 }
 

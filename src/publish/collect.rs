@@ -111,7 +111,7 @@ fn lastupdate(dir: &Path) -> Option<u64> {
 
 /// True for names that the index needs for itself.
 fn is_reserved(name: &RepoName) -> bool {
-    matches!(name.as_str(), "tables" | "diffs") || name.as_str().starts_with("pkgswarm")
+    matches!(name.as_str(), "tables" | "diffs" | "index.html" | "status.json") || name.as_str().starts_with("pkgswarm")
 }
 
 fn find(dir: &Path, depth: usize, repos: &mut Vec<CollectedRepo>) -> Result<(), PublishError> {

@@ -26,7 +26,8 @@
 //! collect
 //! kept
 //! tree
-//! follow seal
+//! follow page
+//! seal
 //! last
 //! targets
 //! ```
@@ -40,6 +41,7 @@ use std::time::Duration;
 use crate::base::cid::Cid;
 use crate::base::name::RepoName;
 use crate::config::ContentRule;
+use crate::config::peer_address::PeerAddress;
 use crate::index::ipns::Name;
 use crate::index::manifest::FUTURE_MOST;
 use crate::index::minisign::SecretKey;
@@ -52,6 +54,7 @@ mod follow;
 mod hash;
 mod kept;
 mod last;
+mod page;
 mod record;
 mod seal;
 mod targets;
@@ -96,6 +99,8 @@ pub struct PublishOptions {
     pub ttl: Duration,
     /// `Server` URLs named in the manifest, by repo.
     pub upstream: BTreeMap<RepoName, Vec<String>>,
+    /// Where clients may begin to look for what is published.
+    pub find: FindHints,
     /// The directory for a plain copy of manifest, signature, tables, root blocks and record, to be served over
     /// HTTP.
     pub out: Option<PathBuf>,
@@ -110,6 +115,15 @@ impl PublishOptions {
         let own = (self.content != ContentRule::All).then_some(&self.state_dir);
         self.out.as_ref().or(own).map(|dir| dir.join(hash::ROOTS))
     }
+}
+
+/// Addresses that the manifest names: with them a first look-up needs no search of the network.
+#[derive(Clone, Default, Debug)]
+pub struct FindHints {
+    /// The publisher's own peers; public ones alone.
+    pub(crate) peers: Vec<PeerAddress>,
+    /// Trustless gateways; public https URLs.
+    pub(crate) gateways: Vec<String>,
 }
 
 /// A step of the work, for progress. Units are bytes, except in [`Phase::Scan`].

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::chain::{Chain, ChainLink};
+use super::page::{IndexPage, PAGE};
 use super::tree::{Tree, directory, entry};
 use super::{PublishError, PublishOptions};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::dag::Block;
 use crate::dag::dir::{self, DirectoryEntry as DirEntry};
+use crate::index::ipns::Name;
 use crate::index::manifest::{Manifest, Table};
 
 /// A publication, ready to be placed.
@@ -22,6 +24,8 @@ pub(super) struct Sealed<'t> {
     pub(super) root: Cid,
     /// The root's own block.
     pub(super) root_block: Vec<u8>,
+    /// The page for people in a copy without the packages.
+    pub(super) page: String,
     /// All blocks except those of files.
     pub(super) blocks: Vec<Block>,
     /// The state of each table, by [`table_key`].
@@ -31,12 +35,13 @@ pub(super) struct Sealed<'t> {
 }
 
 /// Makes the manifest of `tree` for `sequence`, with the diffs since `before`, signs it, and builds the root. Reads
-/// the diffs that are kept in the state directory, and writes nothing.
+/// the diffs that are kept in the state directory, and writes nothing. The page shows `name`.
 pub(super) fn seal<'t>(
     options: &PublishOptions,
     tree: &'t Tree,
     sequence: u64,
     before: &BTreeMap<String, ChainLink>,
+    name: Option<&Name>,
 ) -> Result<Sealed<'t>, PublishError> {
     let mut manifest = tree.manifest(options, sequence, options.now, options.now + options.lifetime.as_secs());
     let (mut links, mut diffs) = (BTreeMap::new(), BTreeMap::new());
@@ -69,7 +74,11 @@ pub(super) fn seal<'t>(
     Manifest::decode(&bytes)?;
     let minisig = options.minisign.as_ref().map(|key| key.sign(&bytes, sequence, manifest.expires));
     let signature = minisig.as_ref().map(|text| ("pkgswarm.json.minisig", text.as_bytes()));
-    for (name, bytes) in [Some(("pkgswarm.json", &bytes[..])), signature].into_iter().flatten() {
+    let signer = options.minisign.as_ref().map(|key| key.public().to_string());
+    let page = |has_files| IndexPage { manifest: &manifest, tree, name, signer: signer.as_deref(), has_files }.html();
+    let (shown, page) = (page(true), page(false));
+    let files = [Some(("pkgswarm.json", &bytes[..])), signature, Some((PAGE, shown.as_bytes()))];
+    for (name, bytes) in files.into_iter().flatten() {
         let cid = Cid::raw(Sha256::of(bytes));
         top.push(DirEntry { name: name.to_owned(), cid, dag_size: bytes.len() as u64 });
         blocks.push(Block { cid, bytes: bytes.to_vec() });
@@ -77,7 +86,7 @@ pub(super) fn seal<'t>(
     top.sort_by(|a, b| a.name.cmp(&b.name));
     let root = dir::build(&top, |block| blocks.push(block))?.root;
     let root_block = blocks.last().map(|block| block.bytes.clone()).unwrap_or_default();
-    Ok(Sealed { tree, manifest, bytes, minisig, root, root_block, blocks, links, diffs })
+    Ok(Sealed { tree, manifest, bytes, minisig, root, root_block, page, blocks, links, diffs })
 }
 
 /// Returns a table's key: `<repo>-<arch>`.
@@ -98,13 +107,13 @@ mod tests {
         let tree = Tree::of(&options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap();
         let files = || std::fs::read_dir(&options.state_dir).unwrap().count();
         let before = files();
-        let [first, same, later] = [7, 7, 8].map(|n| seal(&options, &tree, n, &BTreeMap::new()).unwrap());
+        let [first, same, later] = [7, 7, 8].map(|n| seal(&options, &tree, n, &BTreeMap::new(), None).unwrap());
         assert_eq!((first.root, &first.bytes), (same.root, &same.bytes));
         assert_ne!(first.root, later.root);
         assert_eq!((first.manifest.sequence, first.manifest.expires), (7, NOW + options.lifetime.as_secs()));
         assert!(first.root.proves(&first.root_block));
         // The table changed with the sequence under which it was first published.
-        let again = seal(&options, &tree, 9, &first.links).unwrap();
+        let again = seal(&options, &tree, 9, &first.links, None).unwrap();
         assert_eq!((again.manifest.tables[0].changed, again.diffs.len()), (7, 0));
         assert_eq!(files(), before);
     }
@@ -120,7 +129,7 @@ mod tests {
         };
         let (first, second) = (tree("1790000000"), tree("1790000600"));
         assert_eq!(first.fingerprint, second.fingerprint);
-        let sealed = seal(&options, &second, 7, &BTreeMap::new()).unwrap();
+        let sealed = seal(&options, &second, 7, &BTreeMap::new(), None).unwrap();
         assert_eq!(Manifest::decode(&sealed.bytes).unwrap().tables[0].lastupdate, Some(1_790_000_600));
     }
 
@@ -129,6 +138,6 @@ mod tests {
         let made = RepoFixture::repo("custom", &[]);
         let options = PublishOptions { publisher: "x".repeat(65), ..made.options(NOW) };
         let tree = Tree::of(&options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap();
-        assert!(matches!(seal(&options, &tree, 7, &BTreeMap::new()), Err(PublishError::Manifest(_))));
+        assert!(matches!(seal(&options, &tree, 7, &BTreeMap::new(), None), Err(PublishError::Manifest(_))));
     }
 }

@@ -43,7 +43,7 @@ impl RepoFixture {
             let file_name = crate::base::name::FileName::new(file.as_str()).unwrap();
             let parts = crate::lists::pacman::names::package(&file_name).unwrap();
             let desc = format!(
-                "%FILENAME%\n{file}\n\n%NAME%\n{}\n\n%VERSION%\n{}\n\n%CSIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%ARCH%\n{}\n\n",
+                "%BUILDDATE%\n{NOW}\n\n%FILENAME%\n{file}\n\n%NAME%\n{}\n\n%VERSION%\n{}\n\n%CSIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%ARCH%\n{}\n\n",
                 parts.name,
                 parts.version,
                 bytes.len(),
@@ -88,6 +88,7 @@ impl RepoFixture {
             lifetime: Duration::from_secs(172_800),
             ttl: Duration::from_secs(300),
             upstream: BTreeMap::new(),
+            find: FindHints::default(),
             out: Some(self.root().join("out")),
             now,
         }

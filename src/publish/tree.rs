@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::collect::{CollectedRepo, Collection, Role};
 use super::hash::{HashMemory, Hashed, ROOTS, has_leaves};
 use super::kept::{Keepable, KeptContent};
-use super::{Phase, PublishError, PublishOptions};
+use super::{FindHints, Phase, PublishError, PublishOptions};
 use crate::base::cid::Cid;
 use crate::base::digest::{Hasher, Sha256};
 use crate::base::fsx::FileKey;
@@ -17,6 +17,9 @@ use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
 use crate::dag::{Block, build};
 use crate::index::manifest::{Database, Manifest, Packed, Table};
 use crate::index::table::{self, Entry, TableWriter};
+
+/// Most packages that the page lists as new.
+const NEWEST_MOST: usize = 30;
 
 /// The parts of a publication that do not depend on its time.
 pub(super) struct Tree {
@@ -29,6 +32,8 @@ pub(super) struct Tree {
     pub(super) plain: Vec<Vec<u8>>,
     /// What no client needs for a proof, in the order of `tables`; no part of the fingerprint.
     pub(super) states: Vec<RepoState>,
+    /// The packages that were built last, newest first, for people.
+    pub(super) newest: Vec<NewestFile>,
     /// Every file of the plain tree, and the root blocks of packages that are not in it.
     pub(super) files: Vec<TreeFile>,
     /// Packages and databases, in the plain tree or not.
@@ -52,7 +57,20 @@ pub(super) struct RepoState {
     pub(super) lastupdate: Option<u64>,
 }
 
-/// A file of the plain tree, or a root block by itself.
+/// A package that was built lately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NewestFile {
+    /// Its path below the root.
+    pub(super) path: String,
+    /// Bytes.
+    pub(super) size: u64,
+    /// When it was built, Unix seconds.
+    pub(super) built: u64,
+    /// True when its bytes are in the tree.
+    pub(super) is_kept: bool,
+}
+
+/// A file of the plain tree.
 #[derive(Clone, Debug)]
 pub(super) struct TreeFile {
     /// Its path below the root.
@@ -86,12 +104,15 @@ impl Tree {
 
     /// Builds tables and directories; `hashed` matches `Collection::files`, in that order.
     fn build(options: &PublishOptions, collection: &Collection, hashed: &[Hashed]) -> Result<Self, PublishError> {
+        let packages = collection.files().filter_map(Keepable::collected);
+        let kept = KeptContent::of(options.content, packages, options.now);
         let mut out = Self {
             fingerprint: Sha256::of(b""),
             tables: Vec::new(),
             packed: Vec::new(),
             plain: Vec::new(),
             states: Vec::new(),
+            newest: newest(collection, &kept),
             files: Vec::new(),
             listed: Vec::new(),
             count: 0,
@@ -99,8 +120,6 @@ impl Tree {
             top: Vec::new(),
             blocks: Vec::new(),
         };
-        let packages = collection.files().filter_map(Keepable::collected);
-        let kept = KeptContent::of(options.content, packages, options.now);
         let mut hashed = hashed.iter();
         let mut roots: BTreeMap<String, DirEntry> = BTreeMap::new();
         // repo -> arch -> its directory
@@ -240,8 +259,34 @@ impl Tree {
 
     /// Makes the manifest of this tree, without diffs.
     pub(super) fn manifest(&self, options: &PublishOptions, sequence: u64, created: u64, expires: u64) -> Manifest {
-        Manifest { publisher: options.publisher.clone(), sequence, created, expires, tables: self.tables.clone() }
+        let FindHints { peers, gateways } = options.find.clone();
+        Manifest {
+            publisher: options.publisher.clone(),
+            sequence,
+            created,
+            expires,
+            tables: self.tables.clone(),
+            peers,
+            gateways,
+        }
     }
+}
+
+/// Lists the packages that were built last.
+fn newest(collection: &Collection, kept: &KeptContent) -> Vec<NewestFile> {
+    let files = collection.repos.iter().flat_map(|repo| repo.files.iter().map(move |(name, file)| (repo, name, file)));
+    let mut newest: Vec<NewestFile> = files
+        .filter_map(|(repo, name, file)| match file.role {
+            Role::Package { size, sha256, built: Some(built) } => {
+                let path = format!("{}/{name}", repo.path());
+                Some(NewestFile { path, size, built, is_kept: kept.has(sha256) })
+            }
+            _ => None,
+        })
+        .collect();
+    newest.sort_by(|a, b| (b.built, &a.path).cmp(&(a.built, &b.path)));
+    newest.truncate(NEWEST_MOST);
+    newest
 }
 
 /// Builds a directory of `entries` in any order, and adds its blocks.

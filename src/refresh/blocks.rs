@@ -63,12 +63,12 @@ pub(super) fn sources<'a>(
     let lan = target.lan.as_ref().map(|socket| by_cid("lan".to_owned(), ContentSource::Lan(LanClient::at(socket))));
     let kubo = machine.asks_kubo().then(|| ContentSource::Kubo(http(), machine.settings.gateway_url()));
     let kubo = kubo.map(|kubo| by_cid("kubo".to_owned(), kubo));
-    let copy = target.url.as_ref().map(|url| {
+    let copies = target.urls.iter().map(|url| {
         let copy = PlainCopy::at(url, &means.client, tally);
         source("url".to_owned(), IndexTransport::Copy(copy, Rc::clone(paths)))
     });
     let gateways = target.gateways.iter().map(|url| by_cid(host(url), ContentSource::Gateway(http(), url.clone())));
-    let list = lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect();
+    let list = lan.into_iter().chain(kubo).chain(copies).chain(gateways).collect();
     BlockSources::new(list, Clocks { stall: HEDGE, patience: deadline, floor: 0 })
 }
 

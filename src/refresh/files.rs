@@ -47,10 +47,10 @@ impl Work<'_> {
         let lan = self.target.lan.as_ref().map(|_| Candidate::Lan(file.sha256));
         // An index is public, and what a publisher's own nodes have is found nowhere else.
         let kubo = by_cid(&|cid| Candidate::Kubo(cid, KuboReach::Anywhere)).filter(|_| self.means.machine.asks_kubo());
-        let copy = self.target.url.as_ref().map(|url| Candidate::Mirror(below(url, file.path)));
+        let copies = self.target.urls.iter().map(|url| Candidate::Mirror(below(url, file.path)));
         let gateways = self.target.gateways.iter();
         let gateways = gateways.filter_map(|url| by_cid(&|cid| Candidate::Gateway(url.clone(), cid)));
-        let candidates: Vec<_> = lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect();
+        let candidates: Vec<_> = lan.into_iter().chain(kubo).chain(copies).chain(gateways).collect();
         self.file_from(file, &candidates).await
     }
 

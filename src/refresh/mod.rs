@@ -19,7 +19,7 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! lan tally tests
+//! lan peering tally tests
 //! copy
 //! blocks files routes
 //! tables
@@ -55,6 +55,7 @@ mod blocks;
 mod copy;
 mod files;
 mod lan;
+pub(crate) mod peering;
 mod routes;
 mod tables;
 mod tally;
@@ -74,8 +75,8 @@ pub struct RefreshTarget {
     pub name: FileName,
     /// Its keys and its repos.
     pub grant: Grant,
-    /// A plain HTTP copy of its root, for example `https://example.org/index/`.
-    pub url: Option<Url>,
+    /// Plain HTTP copies of its root, for example `https://example.org/index/`.
+    pub urls: Vec<Url>,
     /// Trustless gateways to ask as well.
     pub gateways: Vec<Url>,
     /// The socket of the daemon, if neighbours may be asked for it.

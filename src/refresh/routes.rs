@@ -61,13 +61,14 @@ pub(super) fn of<'a>(target: &'a RefreshTarget, means: &RefreshMeans, tally: &Rc
             routes.push(IndexRoute { via: format!("{} routing", host(url)), ask: RouteKind::Routing(gateway, name) });
         }
     }
-    if let Some(url) = &target.url {
+    for (at, url) in target.urls.iter().enumerate() {
         let copy = PlainCopy::at(url, client, tally);
         let ask = match target.grant.ipns {
             Some(name) => RouteKind::Copy(copy, name),
             None => RouteKind::Whole(copy),
         };
-        routes.push(IndexRoute { via: "url".to_owned(), ask });
+        let via = if at == 0 { "url".to_owned() } else { format!("url {}", host(url)) };
+        routes.push(IndexRoute { via, ask });
     }
     routes
 }

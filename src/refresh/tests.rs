@@ -74,9 +74,9 @@ impl RefreshScene {
     }
 
     fn source(&self, mirror: Option<&Script>) -> RefreshTarget {
-        let url = mirror.map(|script| script.url.join("/x").unwrap());
+        let urls = mirror.iter().map(|script| script.url.join("/x").unwrap()).collect();
         let (name, grant) = (FileName::new("arch").unwrap(), self.publisher.grant());
-        RefreshTarget { name, grant, url, gateways: Vec::new(), lan: None }
+        RefreshTarget { name, grant, urls, gateways: Vec::new(), lan: None }
     }
 
     fn refresh(&self, mirror: Option<&Script>, daemon: Option<&Script>, now: u64) -> Refreshed {

@@ -118,5 +118,8 @@ fn two_publishers_of_the_same_repository_are_compared_file_by_file() {
     let run = world.run(&["index", "audit", "--against", "one", "two"]);
     assert_eq!((run.code(), run.stdout.lines().count()), (0, 1), "{run:?}");
     let run = world.run(&["index", "audit", "--against", "three"]);
-    assert_eq!((run.code(), &*run.stderr), (2, "error: three: no index of that name is in use\nhint: pkgswarm index ls\n"));
+    assert_eq!(
+        (run.code(), &*run.stderr),
+        (2, "error: three: no index of that name is in use\nhint: pkgswarm index ls\n")
+    );
 }

@@ -110,7 +110,13 @@ fn two_refreshes_and_a_fetch_of_the_same_table_receive_it_once() {
             minisign: Some(key.clone()),
             repos: vec![RepoName::new("core").unwrap()],
         };
-        RefreshTarget { name: FileName::new(name).unwrap(), grant, url: Some(url("")), gateways: Vec::new(), lan: None }
+        RefreshTarget {
+            name: FileName::new(name).unwrap(),
+            grant,
+            urls: vec![url("")],
+            gateways: Vec::new(),
+            lan: None,
+        }
     });
     let table = &index.manifest.tables[0];
     let Packed { cid, sha256, size } = table.packed;

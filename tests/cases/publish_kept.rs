@@ -142,7 +142,7 @@ fn directories_are_published_without_content_and_the_words_are_those_of_the_file
     let all = publish(&[]);
     assert!(all.stdout.contains("\"without_bytes\":0"), "{}", all.stdout);
     let whole = links(&world.path("plain/pkgswarm.root"));
-    assert_eq!(whole, ["custom", "pkgswarm.json", "tables"]);
+    assert_eq!(whole, ["custom", "index.html", "pkgswarm.json", "tables"]);
     let none = publish(&["--content", "none"]);
     assert_ne!(root(&all), root(&none));
     assert!(
@@ -150,7 +150,7 @@ fn directories_are_published_without_content_and_the_words_are_those_of_the_file
         "{}",
         none.stdout
     );
-    assert_eq!(links(&world.path("plain/pkgswarm.root")), ["custom", "ipfs", "pkgswarm.json", "tables"]);
+    assert_eq!(links(&world.path("plain/pkgswarm.root")), ["custom", "index.html", "ipfs", "pkgswarm.json", "tables"]);
     assert_eq!(listing(&world.path("plain/ipfs")), [root_of(&big)]);
     assert!(publish(&["--content", "none"]).stdout.contains("\"did\":\"unchanged\""));
     publish(&["--content", "recent"])
@@ -162,7 +162,7 @@ fn directories_are_published_without_content_and_the_words_are_those_of_the_file
 fn links(block: &Path) -> Vec<String> {
     let block = fs::read(block).unwrap();
     let text = String::from_utf8_lossy(&block).into_owned();
-    let names = ["custom", "diffs", "ipfs", "pkgswarm.json", "tables"];
+    let names = ["custom", "diffs", "index.html", "ipfs", "pkgswarm.json", "tables"];
     names.iter().filter(|name| text.contains(&format!("{name}\u{18}"))).map(|name| (*name).to_owned()).collect()
 }
 

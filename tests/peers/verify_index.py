@@ -12,6 +12,7 @@ Only Python's own library and zstd(1) are used: it is slow, and it shares no lin
 import base64
 import datetime
 import hashlib
+import ipaddress
 import json
 import pathlib
 import re
@@ -242,6 +243,15 @@ def unpacked(packed):
     return done.stdout
 
 
+def is_public(peer):
+    kind, host = peer.split("/")[1:3]
+    need(re.search("/p2p/[A-Za-z0-9]+$", peer), "an address without a peer")
+    if kind in ("ip4", "ip6"):
+        address = ipaddress.ip_address(host)
+        return address.is_global and not address.is_multicast
+    return kind in ("dns", "dns4", "dns6", "dnsaddr") and "." in host
+
+
 def verify(name, key, now, directory, repos):
     part = lambda path: (directory / path).read_bytes()
     manifest = part("pkgswarm.json")
@@ -255,7 +265,7 @@ def verify(name, key, now, directory, repos):
     need(len(manifest) <= 1048576, "the manifest is too long")
     index = json.loads(manifest)
     need(index["pkgswarm"] == 1, "another format")
-    known = ["pkgswarm", "critical", "publisher", "sequence", "created", "expires", "profile", "tables"]
+    known = ["pkgswarm", "critical", "publisher", "sequence", "created", "expires", "profile", "tables", "peers", "gateways"]
     known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate".split()]
     need(all(field in known for field in index.get("critical", [])), "something critical is not known")
     need(index["profile"] == "unixfs-v1-2025", "another profile")
@@ -264,6 +274,11 @@ def verify(name, key, now, directory, repos):
         need(field not in ("sequence", "expires") or value == str(index[field]), "the trusted comment contradicts")
     need(max(index["sequence"], index["created"]) <= now + 86400, "it is dated ahead")
     need(index["created"] <= index["expires"] and now <= index["expires"], "it is expired")
+    need(len(index.get("peers", [])) <= 16 and len(index.get("gateways", [])) <= 8, "too many places to begin at")
+    for peer in index.get("peers", []):
+        need(len(peer) <= 256 and is_public(peer), f"the peer {peer} is not public")
+    for gateway in index.get("gateways", []):
+        need(len(gateway) <= 2048 and gateway.startswith("https://"), f"the gateway {gateway} is none")
     print(index["sequence"])
 
     for table in index["tables"]:

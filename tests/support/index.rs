@@ -106,6 +106,8 @@ impl FakeIndex {
             created: created.min(expires),
             expires,
             tables: vec![table],
+            peers: Vec::new(),
+            gateways: Vec::new(),
         };
         let key = Name::from_key(Sha256::of(self.name.as_bytes()).to_string().as_bytes()[..32].try_into().unwrap());
         let key = key.to_string();

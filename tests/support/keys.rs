@@ -84,7 +84,15 @@ impl Keys {
             lastupdate: None,
         };
         let (publisher, created, expires) = ("tests".to_owned(), sequence, sequence + life);
-        let manifest = Manifest { publisher, sequence, created, expires, tables: vec![listed] };
+        let manifest = Manifest {
+            publisher,
+            sequence,
+            created,
+            expires,
+            tables: vec![listed],
+            peers: Vec::new(),
+            gateways: Vec::new(),
+        };
         self.sign(Index {
             manifest,
             plain,

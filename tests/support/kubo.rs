@@ -15,6 +15,7 @@ use pkgswarm::dag::dir::{self, DirectoryEntry};
 
 use super::json_tree::put;
 use super::mirror::file_reply;
+use super::peering::FakePeering;
 use super::script::{Misbehaves, Script, Scripts};
 use super::server::{Ending, Reply, Request, Server};
 
@@ -50,6 +51,7 @@ struct State {
     version: Option<&'static str>,
     used: Option<u64>,
     peers: usize,
+    peering: FakePeering,
     /// True if searches for names never end, as with an unreachable DHT.
     lost: bool,
     scripts: Scripts,
@@ -194,6 +196,11 @@ impl FakeKubo {
     pub fn alone(self) -> Self {
         self.state.lock().unwrap().peers = 0;
         self
+    }
+
+    /// Returns its list of peers to which it keeps connections.
+    pub fn peering(&self) -> FakePeering {
+        self.state.lock().unwrap().peering.clone()
     }
 
     /// Returns its present configuration.
@@ -348,6 +355,7 @@ impl State {
             "key/ls" => json(r#"{"Keys":[{"Name":"self","Id":"k51self"}]}"#),
             "swarm/peers" if self.peers == 0 => json(r#"{"Peers":null}"#),
             "swarm/peers" => json(r#"{"Peers":[{"Addr":"/ip4/192.0.2.1/tcp/4001","Peer":"12D3"}]}"#),
+            "swarm/peering/ls" | "swarm/peering/add" | "swarm/peering/rm" => json(&self.peering.answer(call, &arg)),
             "block/get" => match self.blocks.get(&arg) {
                 Some(block) => Reply::new(200, block.as_slice()).with("X-Stream-Output", "1"),
                 None if arg == EMPTY => Reply::new(200, &b"\n\x02\x08\x01"[..]).with("X-Stream-Output", "1"),

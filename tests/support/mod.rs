@@ -12,6 +12,7 @@ pub mod keys;
 pub mod kubo;
 pub mod mirror;
 pub mod mount;
+pub mod peering;
 pub mod pins;
 pub mod proxy;
 pub mod publisher;

@@ -51,9 +51,16 @@ pub(crate) struct IndexAddArgs {
     /// minisign public key that must have signed it as well
     #[arg(long, value_name = "PUBKEY")]
     pub(crate) minisign: Option<String>,
-    /// Plain HTTP copy of the index
-    #[arg(long)]
-    pub(crate) url: Option<String>,
+    /// Plain HTTP copy of the index; may be repeated
+    ///
+    /// Where no DHT is reached, this is what brings the name's record: Kubo finds none without it.
+    #[arg(long = "url", value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    /// Address of a peer that has the index: /ip4/…/tcp/4001/p2p/12D3…; may be repeated
+    ///
+    /// Kubo keeps a connection to it, so that a first look-up finds it at once, without a search of the network.
+    #[arg(long = "peer", value_name = "MULTIADDR")]
+    pub(crate) peers: Vec<String>,
     /// Repository that the index may speak for; may be repeated [default: pacman's repositories]
     #[arg(long = "repo", value_name = "REPO")]
     pub(crate) repos: Vec<String>,

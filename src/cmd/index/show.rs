@@ -40,6 +40,8 @@ fn page(mut screen: Screen, index: &IndexConfig, manifest: &Manifest, keys: &[St
     row("created", &time::to_rfc3339(manifest.created));
     row("expires", &time::to_rfc3339(manifest.expires));
     keys.iter().for_each(|key| row("key", key));
+    manifest.peers.iter().for_each(|peer| row("peer", &peer.to_string()));
+    manifest.gateways.iter().for_each(|gateway| row("gateway", gateway));
     for table in &manifest.tables {
         let granted = if index.may_describe(table.repo.as_str()) { "" } else { " (not granted)" };
         let entries = if table.entries == 1 { "entry" } else { "entries" };

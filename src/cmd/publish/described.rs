@@ -15,7 +15,7 @@ use crate::config::publication::{PublicationFile, is_publication_name, publicati
 use crate::config::template::MirrorTemplate;
 use crate::index::minisign::SecretKey;
 use crate::publish;
-use crate::publish::FollowOptions;
+use crate::publish::{FindHints, FollowOptions};
 
 /// Returns the publication that the words name: one NAME without a slash, with a file that describes it. `None` for
 /// directories.
@@ -79,7 +79,7 @@ pub(super) fn refuse_for_root(env: &Env, publication: &PublicationFile, dir: &Pa
 /// Reads the key that signs the manifest, if the file names one.
 ///
 /// # Errors
-/// Usage errors, as of [`Secret::read`](crate::config::publication::Secret::read); and where it is no key, or its
+/// Usage errors, as of [`Secret::read`](crate::config::secret::Secret::read); and where it is no key, or its
 /// password is missing.
 pub(super) fn signing_key(env: &Env, publication: &PublicationFile) -> Result<Option<SecretKey>, Error> {
     let Some(secret) = &publication.minisign else { return Ok(None) };
@@ -117,4 +117,9 @@ pub(super) fn upstream(publication: &PublicationFile) -> BTreeMap<RepoName, Vec<
         publication.mirrors.iter().filter(public).map(|mirror| mirror.server(repo.as_str(), arch)).collect()
     };
     publication.repos.iter().map(|repo| (repo.clone(), of(repo))).collect()
+}
+
+/// Returns the addresses at which its users may begin to look.
+pub(super) fn find(publication: &PublicationFile) -> FindHints {
+    FindHints { peers: publication.peers.clone(), gateways: publication.gateways.clone() }
 }

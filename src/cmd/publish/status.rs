@@ -111,20 +111,23 @@ fn problems(looked: &Looked, unread: Option<String>, now: u64) -> Vec<(String, S
         return vec![(why.clone(), format!("correct {}", looked.file.display()))];
     }
     let Some(record) = &looked.record else {
-        let what = unread.map_or_else(|| "it has never run".to_owned(), |why| format!("its record cannot be read: {why}"));
+        let what =
+            unread.map_or_else(|| "it has never run".to_owned(), |why| format!("its record cannot be read: {why}"));
         return vec![(what, start)];
     };
     let mut problems = Vec::new();
     let journal = format!("journalctl -u pkgswarm-publish@{name}");
     if !record.result.is_well() {
-        let since = record.alarm.map(|alarm| format!(" since {}", span(now.saturating_sub(alarm.since)))).unwrap_or_default();
+        let since =
+            record.alarm.map(|alarm| format!(" since {}", span(now.saturating_sub(alarm.since)))).unwrap_or_default();
         let why = record.why.as_deref().unwrap_or("for an unknown reason");
         problems.push((format!("{}{since}: {why}", record.result.word()), journal));
     }
     let Some(index) = &record.index else { return problems };
     let life = index.expires.saturating_sub(index.created);
     if index.expires < now {
-        problems.push((format!("the index expired {} ago: users do not use it", span(now - index.expires)), start.clone()));
+        problems
+            .push((format!("the index expired {} ago: users do not use it", span(now - index.expires)), start.clone()));
     } else if now > index.created.saturating_add(life / 4 * 3) {
         let left = span(index.expires - now);
         problems.push((format!("the index was not renewed in time: it expires in {left}"), start.clone()));

@@ -11,7 +11,8 @@ use crate::base::env::Env;
 use crate::base::error::{self, Error};
 use crate::base::program;
 use crate::base::runtime::block_on;
-use crate::config::publication::{PublicationFile, Webhook};
+use crate::config::publication::PublicationFile;
+use crate::config::secret::Webhook;
 use crate::config::{Settings, value};
 use crate::index::time::span;
 use crate::net::http::{self, Http};
@@ -117,7 +118,8 @@ fn webhook(
         let client = http.sending().map_err(|miss| miss.to_string())?;
         let post = client.post(url).header("Content-Type", "application/json").header("User-Agent", http::USER_AGENT);
         // The URL may be a secret, so it is left out.
-        let answer = post.timeout(WEBHOOK).body(body.to_string()).send().await.map_err(|e| e.without_url().to_string())?;
+        let answer =
+            post.timeout(WEBHOOK).body(body.to_string()).send().await.map_err(|e| e.without_url().to_string())?;
         match answer.status().is_success() {
             true => Ok(()),
             false => Err(format!("answered {}", answer.status().as_u16())),

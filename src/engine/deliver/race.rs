@@ -298,7 +298,7 @@ fn root_block<'a>(
     });
     // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
     let naming = machine.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
-    let copies = naming.filter_map(|index| Some((index.url.as_ref()?.below(&format!("/ipfs/{cid}")), false)));
+    let copies = naming.flat_map(|index| index.urls()).map(|url| (url.below(&format!("/ipfs/{cid}")), false));
     let mut all: Vec<(Url, bool)> = urls.chain(copies).collect();
     all.dedup();
     (!all.is_empty()).then(|| Box::new(RootBlock::new(http, all, cid, size)) as Box<dyn Roots>)

@@ -68,7 +68,8 @@ impl<'s> ComparedIndex<'s> {
     }
 
     fn entries(&self, table: &Table) -> Result<BTreeMap<FileName, SaidEntry>, Error> {
-        let path = in_use::state(self.settings).catalogue_path(&in_use::copy_name(self.index), &table.repo, &table.arch);
+        let path =
+            in_use::state(self.settings).catalogue_path(&in_use::copy_name(self.index), &table.repo, &table.arch);
         let wrong = |e: &dyn std::fmt::Display| Error::local(path.display(), e).hint("pkgswarm index refresh");
         let catalogue = Catalogue::open(&path).map_err(|e| wrong(&e))?;
         let Some(catalogue) = catalogue else { return Err(wrong(&"the table is missing")) };

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::size::OWN_BLOCK_MOST;
+use crate::index::minisign::PublicKey;
 
 /// Makes an index of the repo `core` with sequence 1_790_000_000 that is valid for two days.
 pub(crate) fn sample() -> Manifest {
@@ -26,7 +27,15 @@ pub(crate) fn sample() -> Manifest {
         lastupdate: Some(1_789_999_100),
     };
     let publisher = "example".to_owned();
-    Manifest { publisher, sequence, created: sequence, expires: sequence + 172_800, tables: vec![table] }
+    Manifest {
+        publisher,
+        sequence,
+        created: sequence,
+        expires: sequence + 172_800,
+        tables: vec![table],
+        peers: Vec::new(),
+        gateways: Vec::new(),
+    }
 }
 
 fn changed(change: impl FnOnce(&mut Value)) -> Result<Manifest, ManifestError> {
@@ -88,6 +97,42 @@ fn values_outside_their_limits_are_refused() {
     let wrong = changed(|m| m["tables"][0]["packed"]["cid"] = json!("bafk"));
     assert!(matches!(wrong, Err(ManifestError::Malformed(_))));
     assert_eq!(Manifest::decode(&vec![b' '; MANIFEST_MOST + 1]), Err(ManifestError::TooBig(MANIFEST_MOST + 1)));
+}
+
+#[test]
+fn peers_and_gateways_are_public_few_and_read_back() {
+    let peer = "/ip4/81.2.69.160/tcp/4001/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
+    let gateway = "https://gateway.example.org/";
+    let m = changed(|m| (m["peers"], m["gateways"]) = (json!([peer]), json!([gateway]))).unwrap();
+    assert_eq!(Manifest::decode(&m.encode()), Ok(m.clone()));
+    assert_eq!((m.peers[0].to_string(), &*m.gateways[0]), (peer.to_owned(), gateway));
+    for private in ["127.0.0.1", "10.0.0.1", "192.168.7.7", "169.254.0.1", "100.64.0.1"] {
+        let refused = changed(|m| m["peers"] = json!([peer.replace("81.2.69.160", private)]));
+        assert_eq!(refused, Err(ManifestError::Limit("peer's address")), "{private}");
+    }
+    for (field, value) in [
+        ("peers", json!([peer.replace("/ip4/81.2.69.160", "/ip6/fd00::1")])),
+        ("peers", json!(["/ip4/81.2.69.160/tcp/4001"])),
+        ("peers", json!(vec![peer; 17])),
+        ("gateways", json!(["http://gateway.example.org/"])),
+        ("gateways", json!(["https://192.168.1.1/"])),
+        ("gateways", json!(["https://user:secret@gateway.example.org/"])),
+        ("gateways", json!(vec![gateway; 9])),
+    ] {
+        let refused = changed(|m| m[field] = value.clone());
+        assert!(matches!(refused, Err(ManifestError::Limit(_))), "{field} {value}: {refused:?}");
+    }
+}
+
+#[test]
+fn the_frozen_index_with_upstreams_time_peers_and_gateways_is_read_and_written_alike() {
+    let bytes: &[u8] = include_bytes!("../../../tests/data/index-of-0.2/pkgswarm.json");
+    let m = Manifest::decode(bytes).unwrap();
+    assert_eq!(m.encode(), bytes);
+    assert_eq!((m.tables[0].lastupdate, m.peers.len(), m.gateways.len()), (Some(1_796_053_562), 1, 1));
+    let key: PublicKey = include_str!("../../../tests/data/index-of-0.2/key").parse().unwrap();
+    let text = include_bytes!("../../../tests/data/index-of-0.2/pkgswarm.json.minisig");
+    key.verify(bytes, text).unwrap();
 }
 
 #[test]

@@ -26,4 +26,30 @@ impl Kubo {
         let address = format!("/p2p/{peer}");
         self.call("swarm/disconnect", &[("arg", &address)], None, QUICK, super::ANSWER_MOST).await.map(drop)
     }
+
+    /// Lists the ids of the peers to which it keeps connections.
+    pub(crate) async fn peering(&self) -> Result<Vec<String>, KuboError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            peers: Option<Vec<WirePeer>>,
+        }
+        #[derive(Deserialize)]
+        struct WirePeer {
+            #[serde(rename = "ID")]
+            id: String,
+        }
+        let wire: Wire = self.json("swarm/peering/ls", &[], QUICK).await?;
+        Ok(wire.peers.unwrap_or_default().into_iter().map(|peer| peer.id).collect())
+    }
+
+    /// Keeps a connection to the peer at this multiaddress, until it ends; the connection is made in the background.
+    pub(crate) async fn add_peering(&self, address: &str) -> Result<(), KuboError> {
+        self.call("swarm/peering/add", &[("arg", address)], None, QUICK, super::ANSWER_MOST).await.map(drop)
+    }
+
+    /// Keeps no connection to the peer of this id any more; one that there is stays for now.
+    pub(crate) async fn remove_peering(&self, id: &str) -> Result<(), KuboError> {
+        self.call("swarm/peering/rm", &[("arg", id)], None, QUICK, super::ANSWER_MOST).await.map(drop)
+    }
 }

@@ -21,7 +21,8 @@ pub(super) fn noted(call: &Call, want: &Want, obtained: &Obtained) -> Option<Str
     for index in settings.indexes.iter().filter(|index| index.may_describe(repo.name.as_str())) {
         let (state, own) = (in_use::state(settings), in_use::copy_name(index));
         let Ok(Some(held)) = state.held(&own) else { continue };
-        let Some(table) = held.manifest.tables.iter().find(|table| table.repo == repo.name && table.arch == arch) else {
+        let Some(table) = held.manifest.tables.iter().find(|table| table.repo == repo.name && table.arch == arch)
+        else {
             continue;
         };
         let kept = call.machine.store.cache_dir().join(format!("{own}.lag"));

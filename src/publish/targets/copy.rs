@@ -9,6 +9,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::super::hash::{ROOTS, sweep_roots};
 use super::super::last::{PublishedIndex, PublisherMemory};
+use super::super::page::PAGE;
 use super::super::seal::Sealed;
 use super::super::tree::Tree;
 use super::super::{Phase, PublishError, PublishOptions};
@@ -113,7 +114,7 @@ fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), P
     let minisig = sealed.minisig.as_ref().map(|minisig| minisig.as_bytes());
     let proofs = [("pkgswarm.ipns-record", record), ("pkgswarm.json.minisig", minisig)];
     let files: Vec<(PathBuf, &[u8])> = lists
-        .chain([("pkgswarm.root", sealed.root_block.as_slice())])
+        .chain([("pkgswarm.root", sealed.root_block.as_slice()), (PAGE, sealed.page.as_bytes())])
         .chain(proofs.iter().filter_map(|(name, bytes)| Some((*name, (*bytes)?))))
         .chain([("pkgswarm.json", sealed.bytes.as_slice())])
         .map(|(name, bytes)| (out.join(name), bytes))

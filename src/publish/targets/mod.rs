@@ -138,7 +138,8 @@ pub(super) async fn publish(
     }
     let did = if same.is_some() { Did::Renewed } else { Did::Published };
     let floor = views.iter().map(|view| view.floor).max().unwrap_or(0);
-    let sealed = seal(options, tree, options.now.max(memory.sequence.max(floor) + 1), &memory.tables)?;
+    let sequence = options.now.max(memory.sequence.max(floor) + 1);
+    let sealed = seal(options, tree, sequence, &memory.tables, name.as_ref())?;
     let (mut ready, mut is_signed) = (Vec::new(), false);
     for (target, signs) in due {
         match target.check(&sealed, is_signed, progress).await {

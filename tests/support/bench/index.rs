@@ -63,7 +63,19 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
         lastupdate: None,
     };
     let (publisher, created, expires) = ("bench".to_owned(), sequence, sequence + 172_800);
-    (Manifest { publisher, sequence, created, expires, tables: vec![table] }, packed, diff)
+    (
+        Manifest {
+            publisher,
+            sequence,
+            created,
+            expires,
+            tables: vec![table],
+            peers: Vec::new(),
+            gateways: Vec::new(),
+        },
+        packed,
+        diff,
+    )
 }
 
 /// Measures milliseconds to find one of 20,000 names in a fresh process, against grep in the uncompressed table.
