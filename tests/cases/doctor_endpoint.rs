@@ -111,6 +111,28 @@ fn lines_without_a_socket_and_a_socket_without_lines_are_found() {
 }
 
 #[test]
+fn a_socket_that_listens_elsewhere_than_pacman_is_told_is_found() {
+    let at = answering(OURS);
+    let says = |listens: &str| {
+        asking(at, "7.1.0", "enabled").script(
+            "systemctl",
+            &format!(
+                "case $* in 'is-enabled pkgswarm-endpoint.socket') echo enabled ;; *Listen*) echo '{listens}' ;; esac"
+            ),
+        )
+    };
+    let elsewhere = says("127.0.0.1:4999 (Stream)");
+    finds(&elsewhere, "endpoint-socket", "warning");
+    let said = findings(&elsewhere.run(&["doctor"]));
+    assert!(
+        said.contains(&format!("listens at 127.0.0.1:4999, and endpoint.listen, which pacman is told, is {at}")),
+        "{said}"
+    );
+    nothing(&says(&format!("{at} (Stream)")));
+    nothing(&says(&format!("0.0.0.0:{} (Stream)", at.port())));
+}
+
+#[test]
 fn an_endpoint_that_is_not_enabled_and_a_pacman_that_does_not_know_it_are_found() {
     let world = asking(answering(OURS), "7.1.0", "enabled").set("PKGSWARM_ENDPOINT_ENABLED", "false");
     finds(&world, "endpoint-enabled", "warning");

@@ -26,7 +26,8 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "endpoint-socket",
-        about: "Where pacman.conf names the endpoint, its socket is enabled and open; and the reverse.",
+        about: "Where pacman.conf names the endpoint, its socket is enabled and open, at the address in endpoint.listen; and \
+                the reverse.",
         look: socket,
     },
     Check {
@@ -74,6 +75,12 @@ fn socket(facts: &Inspection) -> Vec<Finding> {
         _ => "missing",
     };
     let is_open = matches!(endpoint.answer, EndpointAnswer::Ours);
+    if let (true, Some(at)) = (is_named(endpoint), endpoint.elsewhere()) {
+        let says =
+            format!("{SOCKET} listens at {at}, and endpoint.listen, which pacman is told, is {}", endpoint.address);
+        let mend = format!("write {at} into endpoint.listen, then sudo pkgswarm setup; or systemctl edit {SOCKET}");
+        return vec![Finding::warning(says, mend)];
+    }
     match (is_named(endpoint), unit) {
         (true, "enabled") if endpoint.answer == EndpointAnswer::Refused => {
             let says = format!(

@@ -35,6 +35,8 @@ pub(crate) struct EndpointFacts {
     pub(crate) lines: usize,
     /// What systemd says about its socket; `None` where that was not asked.
     pub(crate) socket: Option<UnitState>,
+    /// Where its socket listens; none where systemd does not tell.
+    pub(crate) listens: Vec<SocketAddr>,
     /// What answers at its address.
     pub(crate) answer: EndpointAnswer,
     /// Proxies that keep pacman from it.
@@ -100,11 +102,21 @@ pub(crate) fn is_ours(settings: &Settings, url: &str) -> bool {
 }
 
 impl EndpointFacts {
+    /// Returns the address at which its socket listens, where that is another one than pacman is told.
+    pub(crate) fn elsewhere(&self) -> Option<SocketAddr> {
+        let told: SocketAddr = self.address.parse().ok()?;
+        let is_it = |at: &SocketAddr| at.port() == told.port() && (at.ip() == told.ip() || at.ip().is_unspecified());
+        self.listens.first().filter(|_| !self.listens.iter().any(is_it)).copied()
+    }
+
     /// Examines all of it.
     pub(super) fn examine(env: &Env, settings: &Settings, conf: Option<&PacmanConf>, patience: Duration) -> Self {
         let mut facts = Self::of(settings, conf);
         facts.socket = Some(units::glance(SOCKET));
         let is_on = matches!(&facts.socket, Some(UnitState::Is(state)) if state == "enabled");
+        if is_on {
+            facts.listens = units::listens(SOCKET).iter().filter_map(|at| at.parse().ok()).collect();
+        }
         if facts.lines > 0 || facts.is_enabled || is_on {
             facts.answer = ask(address(settings), patience);
             facts.proxies = proxies(env, Path::new("/"));

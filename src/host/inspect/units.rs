@@ -59,6 +59,13 @@ pub(super) fn glance(unit: &str) -> UnitState {
     state_within(&[], unit, GLANCE)
 }
 
+/// Returns the addresses at which a socket of the system listens, as `systemctl show` writes them; none where that is not
+/// told.
+pub(super) fn listens(socket: &str) -> Vec<String> {
+    let said = asked(&["show", "--property=Listen", "--value", socket], GLANCE).unwrap_or_default();
+    said.lines().filter_map(|line| line.trim().strip_suffix(" (Stream)")).map(str::to_owned).collect()
+}
+
 fn state_within(scope: &[&str], unit: &str, patience: Duration) -> UnitState {
     let (said, message) = match asked(&[scope, &["is-enabled", unit]].concat(), patience) {
         Ok(said) => (said, String::new()),
