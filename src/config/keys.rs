@@ -266,6 +266,14 @@ pub(crate) const KEYS: &[SettingKey] = &[
               pacman, which asks its next server.",
     },
     SettingKey {
+        name: "endpoint.ahead",
+        shape: Shape::YesNo(|it| &mut it.endpoint_ahead),
+        default: "true",
+        doc: "Whether the endpoint fetches pending updates before pacman asks for them: after `pacman -Sy` through it, and \
+              from the first of them on that is asked for. As much as prefetch.max and store.max allow, and not over a \
+              metered line (prefetch.metered). What pacman does not ask for in the end stays in the store for a while.",
+    },
+    SettingKey {
         name: "endpoint.wait",
         shape: Shape::Span(|it| &mut it.endpoint_wait),
         default: "300 ms",
@@ -433,15 +441,4 @@ pub(crate) fn find(name: &str) -> Option<&'static SettingKey> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_key_is_documented_and_named_once() {
-        for (i, key) in KEYS.iter().enumerate() {
-            assert_eq!(key.name.split('.').count(), 2, "{}", key.name);
-            assert!(key.doc.ends_with('.'), "{}", key.name);
-            assert!(!KEYS[..i].iter().any(|other| other.variable() == key.variable()), "{}", key.name);
-        }
-    }
-}
+mod tests;

@@ -53,6 +53,7 @@ pub(crate) struct SettingValues {
     pub(crate) endpoint_enabled: bool,
     pub(crate) endpoint_listen: Vec<Written<SocketAddr>>,
     pub(crate) endpoint_mirrors: bool,
+    pub(crate) endpoint_ahead: bool,
     pub(crate) endpoint_wait: Duration,
     pub(crate) endpoint_allow: Vec<Written<Network>>,
     pub(crate) endpoint_names: Vec<String>,

@@ -17,6 +17,7 @@ mod doctor;
 mod doctor_endpoint;
 mod doctor_machine;
 mod endpoint;
+mod endpoint_ahead;
 mod endpoint_hostile;
 mod endpoint_house;
 mod endpoint_page;

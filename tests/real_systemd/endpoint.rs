@@ -66,6 +66,9 @@ fn the_first_request_starts_the_endpoint_and_is_answered() {
     assert_eq!(field("Uid:").split_whitespace().next(), Some(own.trim()));
     assert_eq!([field("CapEff:"), field("CapBnd:")], ["0000000000000000"; 2]);
     assert_eq!((field("NoNewPrivs:"), field("Seccomp:")), ("1".to_owned(), "2".to_owned()));
+    for dir in ["/var/cache/pkgswarm-endpoint", "/var/lib/pkgswarm-endpoint"] {
+        assert_eq!(machine.ok(&["stat", "--format", "%U", dir]).trim(), "pkgswarm-endpoint", "{dir}");
+    }
     // Killed, it is there again for the next request.
     machine.ok(&["kill", "-KILL", &first]);
     until("it is gone", Duration::from_secs(20), || (machine.property(SERVICE, "MainPID") != first).then_some(()));

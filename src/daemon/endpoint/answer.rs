@@ -24,6 +24,7 @@ use super::part::is_current;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
 use super::signature::SignatureLook;
+use super::threads::Urgency;
 use super::transfer::{PATIENCE, Waited};
 use super::{database, page, signature, stream, transfer};
 use crate::base::digest::Sha256;
@@ -185,7 +186,10 @@ async fn package(
     let Prepared::Body(builder, part) = prepared else { return Some(prepared.bare()) };
     // Another machine's endpoint asks the others by itself.
     let asks_house = !is_foreign && !asked.is_relayed && *may_share;
-    let ticket = transfer::join(endpoint, &package, is_foreign, asks_house)?;
+    let ticket = transfer::join(endpoint, &package, (is_foreign, asks_house), Urgency::Client)?;
+    if !is_foreign && !asked.is_relayed {
+        endpoint.transfers.ahead.package(&package);
+    }
     match transfer::wait(ticket, (part.0, size), machine.settings.endpoint.wait, asked.begun.into()).await {
         Waited::Over(ticket) => {
             let Delivery { result, receipt } = ticket.result().await?;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hyper::Response;
+use hyper::{Response, StatusCode};
 use tokio::time::timeout;
 
 use super::HttpEndpoint;
@@ -80,7 +80,11 @@ pub(super) async fn answered(
             // An empty one stands for none.
             let size = Some(accepted.size()).filter(|size| *size > 0)?;
             let content = FileContent::File(Arc::new(file));
-            Some(whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), content)))
+            let answer = whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), content));
+            if !is_foreign && !is_signature && answer.status() == StatusCode::OK {
+                endpoint.transfers.ahead.database();
+            }
+            Some(answer)
         }
         Ok(None) if !is_signature && is_foreign => last_known(endpoint, asked, name, repo).await,
         // A mirror that is slow, and sends: the client waits for it by itself.

@@ -80,7 +80,8 @@ fn work(next: &Mutex<mpsc::Receiver<DeskQuestion>>, means: &Arc<EndpointMeans>) 
 }
 
 impl Desk {
-    fn new(means: &Arc<EndpointMeans>) -> Self {
+    /// Makes one, also for another thread than those of the desks.
+    pub(super) fn new(means: &Arc<EndpointMeans>) -> Self {
         let (number, settings) = means.settings();
         let machine = means.machine(&settings);
         let lists = means.new_lists(&machine);

@@ -30,7 +30,7 @@ const RUN: Duration = Duration::from_secs(30);
 /// Warnings that are remembered, so that each is written once.
 const SAID: usize = 200;
 
-/// Least time between two processes that trim what Kubo has cached.
+/// Least time between two processes that trim what Kubo has cached, and refresh indexes.
 const TRIMMING: Duration = Duration::from_secs(60);
 
 /// The means of all threads.
@@ -43,7 +43,7 @@ pub(super) struct EndpointMeans {
     run: Mutex<RunNow>,
     /// Held by the thread that asks `pacman-conf`, or compiles a list: the others find the result.
     pub(super) renewing: Mutex<()>,
-    /// The last process that trims what Kubo cached for us, and when it was started.
+    /// The last process that keeps house, and when it was started.
     trimming: Mutex<Option<(Instant, Child)>>,
     pub(super) memory: EndpointMemory,
 }
@@ -140,14 +140,15 @@ impl EndpointMeans {
         new.iter().for_each(|warning| log::warn(warning));
     }
 
-    /// Starts what is due after a transfer: one process at a time, and one a minute at most.
-    pub(super) fn tidy_up(&self, call: &Call, receipt: &Receipt) {
+    /// Starts what is due after a transfer, or after a `-Sy`, which `is_refresh`: one process at a time, and one a minute
+    /// at most.
+    pub(super) fn tidy_up(&self, call: &Call, receipt: &Receipt, is_refresh: bool) {
         let mut last = locked(&self.trimming);
         let is_at_work = last.as_mut().is_some_and(|(since, child)| {
             // Waited for, so that it leaves no zombie.
             !matches!(child.try_wait(), Ok(Some(_))) || since.elapsed() < TRIMMING
         });
-        if !is_at_work && let Some(child) = background::after(call, receipt, false) {
+        if !is_at_work && let Some(child) = background::after(call, receipt, is_refresh) {
             *last = Some((Instant::now(), child));
         }
     }

@@ -17,6 +17,7 @@
 //! | `piece`, `held` | bytes of files for the thread of the connections, so many at a time |
 //! | `states`, `in_hand` | files that were proven; signatures that were fetched |
 //! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
+//! | `ahead`, `causes` | pending updates, before pacman asks for them |
 //! | `house` | the endpoints of other machines of the house |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
 //! | `running` | the answers that are being sent, for the page and the journal |
@@ -27,8 +28,10 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 mod access;
+mod ahead;
 mod answer;
 mod body;
+mod causes;
 mod connections;
 mod database;
 mod desk;

@@ -71,6 +71,13 @@ impl RunningAnswers {
         let _ = self.records.set(records);
     }
 
+    /// Has a line written for what sources sent of a file for which no answer is given yet.
+    pub(super) fn received(&self, (repo, name): (RepoName, FileName), begun: Instant, receipt: Receipt) {
+        if let Some(records) = self.records.get() {
+            let _ = records.tell.try_send(AnswerRecord { name, repo, delivered: None, begun, receipt });
+        }
+    }
+
     /// Counts the answers that are running.
     pub(super) fn count(&self) -> usize {
         self.running.borrow().len()

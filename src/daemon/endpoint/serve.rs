@@ -90,6 +90,8 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: View
             tokio::task::spawn_local(accept(Rc::clone(&endpoint), listener));
         }
         tokio::task::spawn_local(super::house::follow(Rc::clone(&endpoint)));
+        tokio::task::spawn_local(super::tidy::keep_indexes(Rc::clone(&endpoint)));
+        tokio::task::spawn_local(super::ahead::follow(Rc::clone(&endpoint)));
         tokio::task::spawn_local(super::transfer::follow_mirrors(Rc::clone(&endpoint)));
         notify("READY=1");
         tokio::select! {

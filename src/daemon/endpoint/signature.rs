@@ -44,6 +44,7 @@ pub(super) fn is_awaited(package: &KnownPackage, client: IpAddr) -> bool {
 }
 
 /// What a desk knows of a signature.
+#[derive(Clone)]
 pub(super) enum SignatureLook {
     Held(HeldSignature),
     /// To be fetched.

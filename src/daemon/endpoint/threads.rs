@@ -12,6 +12,7 @@ use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
 use super::means::{EndpointMeans, connections_of, locked};
+use crate::base::digest::Sha256;
 use crate::machine::Machine;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
@@ -30,11 +31,15 @@ pub(super) enum Urgency {
     First,
     /// A client waits for it.
     Client,
+    /// It will be asked for.
+    Ahead,
 }
 
 /// A transfer to be made.
 pub(super) struct TransferJob {
     pub(super) urgency: Urgency,
+    /// The key of its file in the hub.
+    pub(super) key: Option<Sha256>,
     /// The mirror that is asked, where nothing nearer is.
     pub(super) mirror: Option<Url>,
     /// Cancelled when no client waits for it any more.
@@ -105,6 +110,16 @@ impl TransferThreads {
         self.0.wake(&mut state);
     }
 
+    /// Has the transfer of `key` take its turn among those that clients wait for.
+    pub(super) fn promote(&self, key: Sha256) {
+        let mut state = locked(&self.0.state);
+        let job = state.waiting.iter_mut().find(|job| job.key == Some(key));
+        if let Some(job) = job.filter(|job| job.urgency == Urgency::Ahead) {
+            job.urgency = Urgency::Client;
+            self.0.wake(&mut state);
+        }
+    }
+
     /// Looks whether more may begin, since a mirror turned out to carry more at a time.
     pub(super) fn look(&self) {
         self.0.wake(&mut locked(&self.0.state));
@@ -137,11 +152,16 @@ impl ThreadsInner {
             let at_once = connections.map_or(connections_of(u32::MAX), |shared| {
                 *limits.entry(http::host(mirror)).or_insert_with(|| shared.at_once(mirror))
             });
-            // The last place is for what packages wait for.
-            under_way < if job.urgency == Urgency::First { at_once } else { (at_once - 1).max(1) }
+            // The last place is for what packages wait for, the one before for a client that asks for another file.
+            let left_free = match job.urgency {
+                Urgency::First => 0,
+                Urgency::Client => 1,
+                Urgency::Ahead => 2,
+            };
+            under_way < at_once.saturating_sub(left_free).max(1)
         };
         let of = |urgency: Urgency| move |(_, job): &(usize, &TransferJob)| job.urgency == urgency;
-        [Urgency::First, Urgency::Client].into_iter().find_map(|urgency| {
+        [Urgency::First, Urgency::Client, Urgency::Ahead].into_iter().find_map(|urgency| {
             let mut jobs = state.waiting.iter().enumerate().filter(of(urgency));
             jobs.find(|(_, job)| may_begin(job)).map(|(place, _)| place)
         })

@@ -1,13 +1,33 @@
 //! Clears up after pacman: what has come to its package cache leaves the endpoint's store, as soon as no client is served
 //! and no file on its way.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::HttpEndpoint;
+use super::desk::Desk;
+use crate::engine::deliver::Receipt;
+use crate::machine::call::Call;
 use crate::store::Store;
 
 /// Interval between looks whether there is something to clear up.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Time until the first look whether an index is due, and between later ones.
+const INDEXES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(900));
+
+/// Has due indexes refreshed for ever: pacman asks a `CacheServer` for no database, so no `-Sy` shows when.
+pub(super) async fn keep_indexes(endpoint: Rc<HttpEndpoint>) {
+    let (mut wait, later) = INDEXES;
+    loop {
+        tokio::time::sleep(std::mem::replace(&mut wait, later)).await;
+        let look = |desk: &Desk| {
+            let call = Call::with(desk.lists.again(), desk.machine.store.dir());
+            desk.means.tidy_up(&call, &Receipt::default(), true);
+        };
+        endpoint.desks.ask(look).await;
+    }
+}
 
 /// Clears up for ever, on another thread: files are compared by their bytes.
 pub(super) async fn tidy(endpoint: &HttpEndpoint) {

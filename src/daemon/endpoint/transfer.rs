@@ -14,15 +14,18 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::HttpEndpoint;
+use super::causes::AheadCauses;
 use super::house::HousePeers;
 use super::known::KnownPackage;
 use super::means::EndpointMeans;
 use super::threads::{TransferJob, TransferThread, TransferThreads, Urgency};
+use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
 use crate::base::runtime;
 use crate::engine::deliver::{self, Candidate, Delivery, Obtained, Purpose};
 use crate::engine::hub::{self, Duty, Hub, HubProgress, Ticket};
 use crate::engine::want::Want;
+use crate::lists::system::NameKind;
 use crate::machine::call::Call;
 use crate::net::http;
 use crate::net::http::GetOptions;
@@ -63,6 +66,7 @@ pub(super) struct SharedTransfers {
     warming: RefCell<BTreeSet<String>>,
     /// The endpoints that are asked before mirrors.
     pub(super) house: HousePeers,
+    pub(super) ahead: AheadCauses,
 }
 
 impl SharedTransfers {
@@ -72,6 +76,7 @@ impl SharedTransfers {
             threads: TransferThreads::new(means),
             warming: RefCell::default(),
             house: HousePeers::default(),
+            ahead: AheadCauses::default(),
         }
     }
 }
@@ -93,15 +98,15 @@ pub(super) enum Waited {
 pub(super) fn join(
     endpoint: &Rc<HttpEndpoint>,
     package: &KnownPackage,
-    is_foreign: bool,
-    asks_house: bool,
+    (is_foreign, asks_house): (bool, bool),
+    urgency: Urgency,
 ) -> Option<Ticket> {
     let mut sources =
         if asks_house { endpoint.transfers.house.candidates(&package.repo, &package.want.name) } else { Vec::new() };
     sources.extend(candidates(endpoint, &package.want, is_foreign));
     let want = Want { candidates: sources, ..package.want.clone() };
     (!want.candidates.is_empty()).then_some(())?;
-    begin(endpoint, want, &package.repo).map(|(ticket, _)| ticket)
+    begin(endpoint, want, &package.repo, urgency).map(|(ticket, _)| ticket)
 }
 
 /// Returns true while the file is on its way.
@@ -110,14 +115,17 @@ pub(super) fn is_coming(endpoint: &HttpEndpoint, want: &Want) -> bool {
 }
 
 /// Returns the ticket, and true where the transfer begins with it.
-fn begin(endpoint: &HttpEndpoint, want: Want, repo: &RepoName) -> Option<(Ticket, bool)> {
-    let (ticket, duty) = endpoint.transfers.hub.join(hub::key(&want.order(), Purpose::Caller)).ok()?;
+fn begin(endpoint: &HttpEndpoint, want: Want, repo: &RepoName, urgency: Urgency) -> Option<(Ticket, bool)> {
+    let key = hub::key(&want.order(), Purpose::Caller);
+    let (ticket, duty) = endpoint.transfers.hub.join(key).ok()?;
     ticket.want_leaves();
     let is_new = duty.is_some();
     if let Some(duty) = duty {
-        let transfer = NewTransfer::of(&want, repo, Urgency::Client);
+        let transfer = NewTransfer { key, ..NewTransfer::of(&want, repo, urgency) };
         let steps = async move |call: &mut Call| deliver::fetch(call, want.order(), Purpose::Caller).await;
         transfer.start(endpoint, duty, steps);
+    } else if let Some(key) = key.filter(|_| urgency == Urgency::Client) {
+        endpoint.transfers.threads.promote(key);
     }
     Some((ticket, is_new))
 }
@@ -127,7 +135,9 @@ pub(super) struct NewTransfer {
     name: FileName,
     repo: RepoName,
     urgency: Urgency,
+    key: Option<Sha256>,
     mirror: Option<Url>,
+    is_database: bool,
 }
 
 impl NewTransfer {
@@ -141,7 +151,8 @@ impl NewTransfer {
         let sources = &want.candidates;
         // One that a neighbour may have waits for no mirror.
         let mirror = if sources.iter().any(is_near) { None } else { sources.iter().find_map(mirror) };
-        Self { name: want.name.clone(), repo: repo.clone(), urgency, mirror }
+        let is_database = want.shape.kind == NameKind::Database;
+        Self { name: want.name.clone(), repo: repo.clone(), urgency, key: None, mirror, is_database }
     }
 
     /// Has it made by `steps`, on a thread for transfers.
@@ -149,21 +160,21 @@ impl NewTransfer {
     where
         S: AsyncFnOnce(&mut Call) -> Delivery<Obtained> + Send + 'static,
     {
-        let Self { name, repo, urgency, mirror } = self;
+        let Self { name, repo, urgency, key, mirror, is_database } = self;
         let cancel = duty.cancel().clone();
         let work = move |thread: &mut TransferThread| {
             // Of a client that left while it waited for its turn.
             if !duty.cancel().is_cancelled() {
                 duty.begin();
-                made(thread, (&repo, &name), duty, steps);
+                made(thread, (&repo, &name, is_database), duty, steps);
             }
         };
-        endpoint.transfers.threads.push(TransferJob { urgency, mirror, cancel, work: Box::new(work) });
+        endpoint.transfers.threads.push(TransferJob { urgency, key, mirror, cancel, work: Box::new(work) });
     }
 }
 
 /// Makes a transfer on this thread.
-fn made<S>(thread: &mut TransferThread, (repo, name): (&RepoName, &FileName), duty: Duty, steps: S)
+fn made<S>(thread: &mut TransferThread, (repo, name, is_database): (&RepoName, &FileName, bool), duty: Duty, steps: S)
 where
     S: AsyncFnOnce(&mut Call) -> Delivery<Obtained>,
 {
@@ -180,7 +191,8 @@ where
     if let Err(error) = &made.result {
         log::info(|| format!("{name}: {error}"));
     }
-    means.tidy_up(&call, &made.receipt);
+    // A database is the sign of a `-Sy`.
+    means.tidy_up(&call, &made.receipt, is_database && made.result.is_ok());
     // The bytes came all the same where no client is left.
     if let Some(left) = duty.finish(made) {
         background::note(&thread.machine, By::Endpoint, (Some(repo), name), None, begun, &left.receipt);
@@ -265,7 +277,7 @@ pub(super) fn go_on(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage) {
     }
     let want = Want { candidates: lan, ..package.want.clone() };
     // One that another client still waits for asks mirrors as well, and is not kept alive by this.
-    if let Some((ticket, true)) = begin(endpoint, want, &package.repo) {
+    if let Some((ticket, true)) = begin(endpoint, want, &package.repo, Urgency::Client) {
         tokio::task::spawn_local(ticket.result());
     }
 }

@@ -46,10 +46,16 @@ impl Surroundings {
         Self { metered: metered(), on_battery: on_battery(sys), vpn: vpn(sys), minute }
     }
 
+    /// Returns the reason not to fetch what the user is about to ask for: the line alone counts.
+    pub(crate) fn metered_objection(&self, settings: &Settings) -> Option<String> {
+        let is_it = self.metered == Some(true) && !settings.prefetch.metered;
+        is_it.then(|| "the connection is metered (prefetch.metered)".to_owned())
+    }
+
     /// Returns the reason not to fetch now, with the setting that overrides it.
     pub(crate) fn objection(&self, settings: &Settings) -> Option<String> {
-        if self.metered == Some(true) && !settings.prefetch.metered {
-            return Some("the connection is metered (prefetch.metered)".to_owned());
+        if let Some(metered) = self.metered_objection(settings) {
+            return Some(metered);
         }
         if self.on_battery == Some(true) && !settings.prefetch.battery {
             return Some("on battery (prefetch.battery)".to_owned());

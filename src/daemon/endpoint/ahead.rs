@@ -1,0 +1,217 @@
+//! Pending updates, fetched before pacman asks for them: after a `-Sy` through this endpoint, while the user reads what
+//! pacman is about to do, or from the first of them on that it asks for. A later request finds the file here, or joins its
+//! transfer, so that nothing crosses the line twice. Clients come first, and what pacman does not ask for in the end stays
+//! in the store within its bounds.
+//!
+//! Only a client on this machine has it begin, and not on a metered line, as `prefetch.metered` says. It is bounded by
+//! `prefetch.max` and `store.max`, and leaves room on the disk.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::HttpEndpoint;
+use super::causes::AheadCause;
+use super::desk::Desk;
+use super::here::HereFile;
+use super::known::KnownPackage;
+use super::means::EndpointMeans;
+use super::route::RoutedFile;
+use super::signature::{self, SignatureLook};
+use super::threads::Urgency;
+use super::transfer;
+use crate::base::fsx;
+use crate::base::fsx::FileKey;
+use crate::base::name::FileName;
+use crate::engine::deliver::Delivery;
+use crate::pacman::prefetch::conditions::Surroundings;
+use crate::pacman::prefetch::pending;
+use crate::report::log;
+use crate::trust::plan::Expect;
+
+/// Files on their way or waiting for their turn.
+const AT_ONCE: u32 = 40;
+
+/// Interval between looks whether pacman has put its databases in place, and the number of looks.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOKS: usize = 40;
+
+/// Longest wait for a signature, for which no client waits yet.
+const SIGNATURE: Duration = Duration::from_secs(60);
+
+/// The states of the databases of all repositories.
+type DatabaseStates = Vec<Option<FileKey>>;
+
+/// The updates that are pending by the databases in a state.
+struct KnownUpdates {
+    states: DatabaseStates,
+    updates: AheadUpdates,
+    /// False once they are fetched, or were begun.
+    are_left: bool,
+}
+
+/// What pacman would fetch for an upgrade.
+#[derive(Default)]
+struct AheadUpdates {
+    /// All of it.
+    names: BTreeSet<FileName>,
+    /// What is not here, in the order in which pacman asks.
+    files: Vec<AheadFile>,
+}
+
+/// An update that is not here.
+#[derive(Clone)]
+struct AheadFile {
+    package: KnownPackage,
+    size: u64,
+    signature: Option<SignatureLook>,
+}
+
+/// Fetches them for ever.
+pub(super) async fn follow(endpoint: Rc<HttpEndpoint>) {
+    let mut known: Option<KnownUpdates> = None;
+    loop {
+        let cause = endpoint.transfers.ahead.next().await;
+        if !endpoint.machine().settings.endpoint.ahead {
+            continue;
+        }
+        if cause == AheadCause::Database {
+            settle(&endpoint).await;
+        }
+        let Some(states) = endpoint.desks.ask(Desk::database_states).await else { continue };
+        if known.as_ref().is_none_or(|known| known.states != states) {
+            let means = Arc::clone(&endpoint.means);
+            let Ok(updates) = tokio::task::spawn_blocking(move || updates(&means)).await else { continue };
+            known = Some(KnownUpdates { states, updates, are_left: true });
+        }
+        let Some(known) = known.as_mut().filter(|known| known.are_left) else { continue };
+        let is_asked_for = match &cause {
+            AheadCause::Database => true,
+            // Another package than an update is installed: the user may not want any.
+            AheadCause::Package(name) => known.updates.names.contains(name),
+        };
+        if is_asked_for && !known.updates.files.is_empty() {
+            known.are_left = false;
+            fetch(&endpoint, &known.updates.files).await;
+        }
+    }
+}
+
+/// Waits until pacman has put its databases in place: until they have not changed for a while, or it asks for a package.
+async fn settle(endpoint: &HttpEndpoint) {
+    let mut last = None;
+    for _ in 0..LOOKS {
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            () = endpoint.transfers.ahead.changed() => {
+                match endpoint.transfers.ahead.last() {
+                    Some(AheadCause::Package(_)) => return,
+                    Some(AheadCause::Database) => {
+                        endpoint.transfers.ahead.forget();
+                        last = None;
+                    }
+                    // Of the one that is looked at already.
+                    None => {}
+                }
+                continue;
+            }
+        }
+        let now = endpoint.desks.ask(Desk::database_states).await;
+        if now.is_some() && now == last {
+            return;
+        }
+        last = now;
+    }
+}
+
+impl Desk {
+    fn database_states(&self) -> DatabaseStates {
+        let state = |repo: &&crate::lists::system::Repository| {
+            let name = FileName::new(format!("{}.db", repo.name)).ok()?;
+            FileKey::at(&self.lists.database_path(&name)?).ok()
+        };
+        self.lists.repos().into_iter().flatten().map(|repo| state(&repo)).collect()
+    }
+}
+
+/// Asks pacman what it would upgrade. Its downloader asks for the largest first (`dload.c:825`, pacman 7.1.0). May take
+/// seconds.
+fn updates(means: &Arc<EndpointMeans>) -> AheadUpdates {
+    let desk = Desk::new(means);
+    let lists = &desk.lists;
+    if let Some(why) = Surroundings::now().metered_objection(&desk.machine.settings) {
+        log::info(|| format!("updates are not fetched before pacman asks: {why}"));
+        return AheadUpdates::default();
+    }
+    let Some(databases) = lists.conf().map(|conf| conf.db_path.clone()) else { return AheadUpdates::default() };
+    let updates = match pending::pending(lists, &databases) {
+        Ok(updates) => updates,
+        Err(e) => {
+            log::info(|| format!("updates are not fetched before pacman asks: {e}"));
+            return AheadUpdates::default();
+        }
+    };
+    let names = updates.iter().map(|update| update.file.clone()).collect();
+    let mut files: Vec<AheadFile> = updates
+        .into_iter()
+        .filter_map(|update| {
+            let routed = RoutedFile { name: update.file, hints: vec![update.repo.to_string()] };
+            let package = desk.package(&routed)?;
+            let Expect::Exact { sha256, size } = package.want.plan.expect else { return None };
+            if !matches!(desk.find(&routed.name, (sha256, size), false), HereFile::Absent) {
+                return None;
+            }
+            let is_awaited = package.want.repo.as_ref().is_some_and(|repo| repo.signatures_required);
+            let signature = if is_awaited { desk.signature(&package) } else { None };
+            Some(AheadFile { package, size, signature })
+        })
+        .collect();
+    files.sort_by_key(|file| std::cmp::Reverse(file.size));
+    AheadUpdates { names, files }
+}
+
+async fn fetch(endpoint: &Rc<HttpEndpoint>, files: &[AheadFile]) {
+    let settings = endpoint.means.settings().1;
+    let mut left = settings.prefetch.max.min(settings.store_max);
+    log::info(|| format!("{} pending updates are fetched before pacman asks for them", files.len()));
+    let places = Arc::new(Semaphore::new(AT_ONCE as usize));
+    for file in files {
+        // Another `-Sy`: other updates may be pending.
+        if endpoint.transfers.ahead.last() == Some(AheadCause::Database) {
+            break;
+        }
+        let room = endpoint.desks.ask(|desk| desk.machine.store.room()).await.unwrap_or(0);
+        if file.size > left || room < file.size.saturating_add(fsx::LITTLE_ROOM) {
+            continue;
+        }
+        left -= file.size;
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let (endpoint, file) = (Rc::clone(endpoint), file.clone());
+        tokio::task::spawn_local(async move {
+            one(&endpoint, &file).await;
+            drop(place);
+        });
+    }
+    // All of them have ended.
+    let _all = places.acquire_many(AT_ONCE).await;
+}
+
+/// Fetches one of them with its signature, on which the package would wait.
+async fn one(endpoint: &Rc<HttpEndpoint>, file: &AheadFile) {
+    let AheadFile { package, signature, .. } = file;
+    let begun = Instant::now();
+    let Some(ticket) = transfer::join(endpoint, package, (false, true), Urgency::Ahead) else { return };
+    let signed = async {
+        if let Some(look) = signature.clone() {
+            signature::obtained(endpoint, package, look, SIGNATURE).await;
+        }
+    };
+    let (made, ()) = tokio::join!(ticket.result(), signed);
+    if let Some(Delivery { receipt, .. }) = made {
+        endpoint.views.running.received((package.repo.clone(), package.want.name.clone()), begun, receipt);
+    }
+}
