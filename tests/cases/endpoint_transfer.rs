@@ -119,7 +119,7 @@ fn a_source_that_is_silent_is_not_waited_for() {
 
 #[test]
 fn a_file_that_will_not_be_whole_in_time_is_left_to_a_mirror_that_has_its_signature() {
-    let package = Package::new("it", 24 * MIB as usize);
+    let package = Package::new("it", 10 * MIB as usize);
     for (files, status) in [(vec![package.file(), package.signature()], 307), (vec![package.file()], 404)] {
         let mirror = FakeMirror::serving(&files).on(&package.file_name()).slow(MIB / 2);
         let (_world, endpoint) = Endpoint::of(scene(&[&package], &[&mirror], &[]));
@@ -127,7 +127,7 @@ fn a_file_that_will_not_be_whole_in_time_is_left_to_a_mirror_that_has_its_signat
         assert_eq!((answer.status, answer.body.len(), answer.header("content-length")), (status, 0, Some("0")));
         let target = mirror.url("core", &package.file_name());
         assert_eq!(answer.header("location"), Some(&*target).filter(|_| status == 307));
-        assert!(mirror.bytes() < 12 * MIB, "the client fetches it now");
+        assert!(mirror.bytes() < 7 * MIB, "the client fetches it now");
     }
 }
 
