@@ -13,7 +13,7 @@ use crate::base::error::Error;
 use crate::cmd::cli::PublishStatusArgs;
 use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::publication::{PublicationFile, is_publication_name, publication_dirs, publication_file};
-use crate::config::{Settings, own_state_dir, value};
+use crate::config::{SYSTEM_STATE, Settings, own_state_dir, value};
 use crate::host::inspect::units;
 use crate::index::time::span;
 use crate::publish::{PublicationRecord, RunRecord};
@@ -78,13 +78,13 @@ fn look(env: &Env, settings: &Settings, name: String) -> Result<Looked, Error> {
     let publication = PublicationFile::read(&file, &name).map_err(|e| e.to_string());
     let (mut record, mut waiting, mut unread) = (None, (0, 0), None);
     if let Ok(publication) = &publication {
-        // That of the service, else that of a user who publishes by hand.
-        let states = [Some(settings.state_dir.clone()), own_state_dir(env)];
-        for dir in states.iter().flatten().map(|state| super::beside(state, &publication.publisher)) {
+        for dir in states(env, settings).iter().map(|state| super::beside(state, &publication.publisher)) {
             match RunRecord::read(&dir) {
                 Ok(Some(found)) => {
-                    (record, waiting, unread) = (Some(found), held_back(&dir), None);
-                    break;
+                    let is_newer = record.as_ref().is_none_or(|known: &RunRecord| known.at < found.at);
+                    if is_newer {
+                        (record, waiting) = (Some(found), held_back(&dir));
+                    }
                 }
                 Ok(None) => {}
                 Err(e) => unread = Some(format!("{}: {e}", dir.display())),
@@ -95,6 +95,17 @@ fn look(env: &Env, settings: &Settings, name: String) -> Result<Looked, Error> {
     let mut looked = Looked { name, file, publication, record, waiting, next, problems: Vec::new() };
     looked.problems = problems(&looked, unread, clock::now());
     Ok(looked)
+}
+
+/// Lists the states beside which a record may be: that of the service, and that of a user who publishes by hand. The newest
+/// record counts.
+fn states(env: &Env, settings: &Settings) -> Vec<PathBuf> {
+    let own = own_state_dir(env);
+    let is_own = own.as_ref() == Some(&settings.state_dir);
+    let system = is_own.then(|| PathBuf::from(SYSTEM_STATE));
+    let mut states: Vec<PathBuf> = [Some(settings.state_dir.clone()), system, own].into_iter().flatten().collect();
+    states.dedup();
+    states
 }
 
 /// Counts the packages on their way, and their bytes.
