@@ -189,6 +189,12 @@ fn a_package_waits_for_its_signature_where_pacman_demands_one() {
     // A client that asks again did not like it.
     both.publish(&name, &crate::support::repo::signature("another"));
     assert!(endpoint.core(&name).body != signature && both.hits(&name) == asked + 1);
+    // One that came twice alike is not fetched a third time.
+    let was_in_hand = |_| {
+        let before = both.hits(&name);
+        endpoint.core(&name).status == 200 && both.hits(&name) == before
+    };
+    assert!((0..20).any(was_in_hand));
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::base::name::{FileName, RepoName};
 /// Time for which a signature stays in hand.
 const HELD: Duration = Duration::from_secs(600);
 
+/// Time for which one that came a second time, with the same bytes, is not asked for again.
+const BELIEVED: Duration = Duration::from_secs(60);
+
 /// Most clients that are remembered for one.
 const GIVEN_MOST: usize = 64;
 
@@ -35,12 +38,16 @@ struct SignatureInHand {
     since: Instant,
     /// Clients that have had it. One that asks again did not like it.
     given: Vec<IpAddr>,
+    /// Set from then on until it comes again.
+    is_disliked: bool,
+    /// The time at which it came again with the same bytes.
+    again: Option<Instant>,
 }
 
 impl SignaturesInHand {
     pub(super) fn get(&self, key: &(RepoName, FileName)) -> Option<HeldSignature> {
         let all = self.0.lock().expect("nothing panics while it is held");
-        all.get(key).filter(|one| one.since.elapsed() < HELD).map(|one| one.held.clone())
+        all.get(key).filter(|one| !one.is_disliked && one.since.elapsed() < HELD).map(|one| one.held.clone())
     }
 
     pub(super) fn put(&self, key: (RepoName, FileName), held: &HeldSignature) {
@@ -48,14 +55,21 @@ impl SignaturesInHand {
         if all.values().map(|one| one.held.bytes.len()).sum::<usize>() > HELD_MOST {
             all.clear();
         }
-        all.insert(key, SignatureInHand { held: held.clone(), since: Instant::now(), given: Vec::new() });
+        let now = Instant::now();
+        let is_same = all.get(&key).is_some_and(|one| one.is_disliked && one.held.bytes == held.bytes);
+        let (given, is_disliked, again) = (Vec::new(), false, is_same.then_some(now));
+        all.insert(key, SignatureInHand { held: held.clone(), since: now, given, is_disliked, again });
     }
 
-    /// Returns the one that `client` has had before, and lets go of it: the client did not like it.
+    /// Returns the one that `client` has had before, and lets go of it: the client did not like it. `None` for one that
+    /// has just come a second time: a third one would be the same, and a `-Sw` may be made again and again.
     pub(super) fn disliked(&self, key: &(RepoName, FileName), client: IpAddr) -> Option<HeldSignature> {
         let mut all = self.0.lock().expect("nothing panics while it is held");
-        all.get(key).filter(|one| one.given.contains(&client))?;
-        all.remove(key).map(|one| one.held)
+        let is_believed = |one: &SignatureInHand| one.again.is_some_and(|again| again.elapsed() < BELIEVED);
+        let one =
+            all.get_mut(key).filter(|one| !one.is_disliked && one.given.contains(&client) && !is_believed(one))?;
+        one.is_disliked = true;
+        Some(one.held.clone())
     }
 
     /// Records that `client` gets this one.
@@ -69,5 +83,33 @@ impl SignaturesInHand {
         {
             one.given.push(client);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_came_twice_alike_is_believed_for_a_minute() {
+        let signatures = SignaturesInHand::default();
+        let key = (RepoName::new("core").unwrap(), FileName::new("a-1-1-any.pkg.tar.zst.sig").unwrap());
+        let client = IpAddr::from([127, 0, 0, 1]);
+        let held = |bytes: &'static [u8]| HeldSignature { bytes: Bytes::from_static(bytes), modified: None };
+        let given = |bytes| {
+            signatures.put(key.clone(), &held(bytes));
+            signatures.give(&key, client);
+        };
+        given(b"one");
+        assert_eq!(signatures.disliked(&key, client).unwrap().bytes, "one");
+        assert!(signatures.get(&key).is_none() && signatures.disliked(&key, client).is_none());
+        // Another one is no better known than the first.
+        given(b"two");
+        assert_eq!(signatures.disliked(&key, client).unwrap().bytes, "two");
+        given(b"two");
+        assert!(signatures.disliked(&key, client).is_none());
+        assert_eq!(signatures.get(&key).unwrap().bytes, "two");
+        tokio::time::advance(BELIEVED).await;
+        assert!(signatures.disliked(&key, client).is_some() && signatures.get(&key).is_none());
     }
 }
