@@ -10,9 +10,11 @@ mod support {
     pub mod server;
 }
 
-use real::{Mirror, PacmanRoot, Parts, Pkgbuild, Process, Release, Repo, Signer, Swarm, bytes_below, scratch, until};
+use real::{
+    EndpointProcess, Mirror, PacmanRoot, Parts, Pkgbuild, Recorded, Release, Repo, Signer, Swarm, assert_recorded,
+    recorded, scratch, until,
+};
 use rustix::process::Signal;
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -73,62 +75,8 @@ impl House {
     }
 }
 
-/// The local database, the sync databases, and the installed files.
-type Recorded = [BTreeMap<PathBuf, Vec<u8>>; 3];
-
-fn recorded(pacman: &PacmanRoot) -> Recorded {
-    [pacman.local_db_snapshot(), pacman.sync_db_snapshot(), pacman.root_snapshot()]
-}
-
-#[track_caller]
-fn assert_recorded(what: &str, pacman: &PacmanRoot, reference: &Recorded) {
-    for (part, (ours, plain)) in ["local", "sync", "files"].iter().zip(recorded(pacman).iter().zip(reference)) {
-        let differing: Vec<_> =
-            ours.keys().chain(plain.keys()).filter(|path| ours.get(*path) != plain.get(*path)).collect();
-        assert!(differing.is_empty(), "{what}: {part} differs in {differing:?}");
-    }
-    assert_eq!(pacman.leftovers(), [""; 0], "{what}");
-}
-
 fn names(pacman: &PacmanRoot) -> Vec<String> {
     pacman.installed().into_iter().map(|(name, version)| format!("{name} {version}")).collect()
-}
-
-/// An endpoint with the configuration of this pacman.
-struct EndpointProcess {
-    swarm: Swarm,
-    process: Process,
-    url: String,
-}
-
-impl EndpointProcess {
-    fn of(pacman: &PacmanRoot) -> EndpointProcess {
-        EndpointProcess::with(pacman, Swarm::install())
-    }
-
-    fn with(pacman: &PacmanRoot, swarm: Swarm) -> EndpointProcess {
-        let path = format!("{}:{}", pacman.bin().display(), std::env::var("PATH").unwrap_or_default());
-        let mut start = swarm.command_as_user(&["endpoint"]);
-        start.env("PKGSWARM_PACMAN_CONF", pacman.config()).env("PATH", path);
-        start.env("PKGSWARM_ENDPOINT_ENABLED", "true").env("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:0");
-        // So that no miss is the machine's.
-        start.env("PKGSWARM_ENDPOINT_WAIT", "3 s");
-        start.env("PKGSWARM_DAEMON_LOG", "info");
-        let mut process = Process::start(&mut start);
-        let address = until("the endpoint listens", Duration::from_secs(30), || {
-            assert!(process.runs(), "the endpoint ended at its start:\n{}", process.said());
-            let said = process.said();
-            let (_, rest) = said.split_once("listens on http://")?;
-            let (address, _) = rest.split_once('\n')?;
-            Some(address.to_owned())
-        });
-        EndpointProcess { swarm, process, url: format!("http://{address}/$repo/os/$arch") }
-    }
-
-    /// Counts the bytes in its store.
-    fn store_bytes(&self) -> u64 {
-        bytes_below(&self.swarm.program().with_file_name("store"))
-    }
 }
 
 #[test]

@@ -23,9 +23,9 @@ use crate::node::mdns::{self, Announcement, FoundPeer, LIFE};
 use crate::node::networks::Vicinity;
 
 /// Groups and port (RFC 6762, section 3).
-const GROUP_4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-const PORT: u16 = 5353;
+pub(crate) const GROUP_4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+pub(crate) const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+pub(crate) const PORT: u16 = 5353;
 
 /// First and longest wait between two questions; each wait is twice the last (RFC 6762, section 5.2). An
 /// announcement is valid for three of the longest.
@@ -157,7 +157,7 @@ impl MdnsLink {
         active: ActiveInterface,
         tell: mpsc::Sender<FoundPeer>,
     ) -> io::Result<Self> {
-        let socket = Arc::new(UdpSocket::from_std(socket(key)?.into())?);
+        let socket = Arc::new(UdpSocket::from_std(socket(&key.interface, key.index, key.is_ipv6)?.into())?);
         let group = match key.is_ipv6 {
             false => SocketAddr::new(IpAddr::V4(GROUP_4), PORT),
             true => SocketAddrV6::new(GROUP_6, PORT, 0, key.index).into(),
@@ -185,24 +185,25 @@ impl Drop for MdnsLink {
     }
 }
 
-/// Opens a socket for multicast DNS on one interface alone. Without root, binding to an interface needs Linux 5.7.
-fn socket(key: &LinkKey) -> io::Result<Socket> {
-    let domain = if key.is_ipv6 { Domain::IPV6 } else { Domain::IPV4 };
+/// Opens a socket for multicast DNS on one interface alone, in one family. Without root, binding to an interface needs
+/// Linux 5.7.
+pub(crate) fn socket(interface: &str, index: u32, is_ipv6: bool) -> io::Result<Socket> {
+    let domain = if is_ipv6 { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     // Other programs of this machine use the port as well.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    socket.bind_device(Some(key.interface.as_bytes()))?;
-    if key.is_ipv6 {
+    socket.bind_device(Some(interface.as_bytes()))?;
+    if is_ipv6 {
         socket.set_only_v6(true)?;
-        socket.set_multicast_if_v6(key.index)?;
+        socket.set_multicast_if_v6(index)?;
         socket.set_multicast_hops_v6(255)?;
         socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)).into())?;
-        socket.join_multicast_v6(&GROUP_6, key.index)?;
+        socket.join_multicast_v6(&GROUP_6, index)?;
     } else {
         socket.set_multicast_ttl_v4(255)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)).into())?;
-        socket.join_multicast_v4_n(&GROUP_4, &InterfaceIndexOrAddress::Index(key.index))?;
+        socket.join_multicast_v4_n(&GROUP_4, &InterfaceIndexOrAddress::Index(index))?;
     }
     Ok(socket)
 }

@@ -23,9 +23,9 @@ use super::page::View;
 use super::part::is_current;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
-use super::signature::SignatureLook;
+use super::signature::{SignatureLook, SignatureQuest};
 use super::threads::Urgency;
-use super::transfer::{PATIENCE, Waited};
+use super::transfer::Waited;
 use super::{database, page, signature, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::engine::deliver::Delivery;
@@ -86,6 +86,7 @@ async fn routed(endpoint: &Rc<HttpEndpoint>, client: IpAddr, request: &Request<I
         Ok(Route::Page) => page::answered(endpoint, client, View::Page, asked.is_head).await,
         Ok(Route::Metrics) => page::answered(endpoint, client, View::Metrics, asked.is_head).await,
         Ok(Route::Status) => page::answered(endpoint, client, View::Document, asked.is_head).await,
+        Ok(Route::Own) => page::own(endpoint, client, asked.is_head).await,
         Err(RouteError::Long) => bare(StatusCode::URI_TOO_LONG),
         Err(RouteError::Malformed) => bare(StatusCode::BAD_REQUEST),
         Err(RouteError::Missing) => bare(StatusCode::NOT_FOUND),
@@ -149,13 +150,14 @@ async fn package(
     let question = move |desk: &Desk| desk.package_asked(client, &routed, since.as_deref(), wants_all);
     let PackageAsked { package, proof, signature, is_current, here } = endpoint.desks.ask(question).await??;
     let (package, (_, size)) = (Rc::new(package), proof);
-    let KnownPackage { want, repo, built, may_share } = &*package;
+    let KnownPackage { want, repo, built, .. } = &*package;
     let machine = endpoint.machine();
     let signed = match signature {
         // It comes side by side.
         Some(Some(look @ SignatureLook::Wanted { .. })) => {
             let (endpoint, package) = (Rc::clone(endpoint), Rc::clone(&package));
-            let obtaining = async move { signature::obtained(&endpoint, &package, look, SIGNATURE).await.is_some() };
+            let quest = SignatureQuest { asks_house: asked.asks_house(&package), patience: SIGNATURE };
+            let obtaining = async move { signature::obtained(&endpoint, &package, look, quest).await.is_some() };
             Some(tokio::task::spawn_local(obtaining))
         }
         Some(None) => return None,
@@ -184,9 +186,7 @@ async fn package(
     }
     let prepared = prepared(asked, size, *built);
     let Prepared::Body(builder, part) = prepared else { return Some(prepared.bare()) };
-    // Another machine's endpoint asks the others by itself.
-    let asks_house = !is_foreign && !asked.is_relayed && *may_share;
-    let ticket = transfer::join(endpoint, &package, (is_foreign, asks_house), Urgency::Client)?;
+    let ticket = transfer::join(endpoint, &package, (is_foreign, asked.asks_house(&package)), Urgency::Client)?;
     if !is_foreign && !asked.is_relayed {
         endpoint.transfers.ahead.package(&package);
     }
@@ -237,7 +237,7 @@ async fn package_signature(
     let signature = endpoint.desks.ask(question).await??;
     let (name, repo) = (signature::name_of(&signature.package)?, signature.package.repo.clone());
     // Its package may have come from here: there is no other server to ask.
-    let HeldSignature { bytes, modified } = signature::given(endpoint, signature, asked, PATIENCE).await?;
+    let HeldSignature { bytes, modified } = signature::given(endpoint, signature, asked).await?;
     let size = bytes.len() as u64;
     Some(whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), FileContent::Bytes(bytes))))
 }

@@ -3,6 +3,7 @@
 //! against its server, so there is an answer as soon as there can be one.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,7 @@ use crate::base::fsx;
 use crate::base::name::{FileName, RepoName};
 use crate::engine::deliver::{Candidate, Delivery, Obtained};
 use crate::engine::want::Want;
+use crate::index::time;
 use crate::lists::system::NameKind;
 use crate::machine::call::Call;
 use crate::pacman::database;
@@ -54,10 +56,11 @@ impl Desk {
     }
 
     /// Opens the database that this machine has.
-    fn last_database(&self, name: &FileName) -> Option<(File, u64, Option<SystemTime>)> {
-        let file = fsx::open_followed(&self.lists.database_path(name)?).ok()?;
+    fn last_database(&self, name: &FileName) -> Option<(PathBuf, File, u64, Option<SystemTime>)> {
+        let path = self.lists.database_path(name)?;
+        let file = fsx::open_followed(&path).ok()?;
         let meta = file.metadata().ok()?;
-        Some((file, meta.len(), meta.modified().ok()))
+        Some((path, file, meta.len(), meta.modified().ok()))
     }
 }
 
@@ -76,6 +79,9 @@ pub(super) async fn answered(
     let patience = if is_signature { SIGNATURE } else { PATIENCE };
     match timeout(patience, fetched(endpoint, &repo, want, asked)).await {
         Ok(Some(obtained)) => {
+            if !is_signature {
+                endpoint.aged.clear(&repo);
+            }
             let Obtained { file, accepted, modified, .. } = obtained;
             // An empty one stands for none.
             let size = Some(accepted.size()).filter(|size| *size > 0)?;
@@ -124,7 +130,7 @@ async fn fetched(endpoint: &HttpEndpoint, repo: &RepoName, want: Want, asked: &C
 }
 
 /// Answers another machine with the database that this one has, when no mirror delivers one: what it lists is served
-/// from here. The answer tells its age, and so does the log.
+/// from here. The answer tells its age, and so do the log, the doctor, the status and the page.
 async fn last_known(
     endpoint: &HttpEndpoint,
     asked: &ClientRequest,
@@ -132,10 +138,12 @@ async fn last_known(
     repo: RepoName,
 ) -> Option<Response<AnswerBody>> {
     let wanted = name.clone();
-    let (file, size, modified) = endpoint.desks.ask(move |desk| desk.last_database(&wanted)).await??;
+    let (path, file, size, modified) = endpoint.desks.ask(move |desk| desk.last_database(&wanted)).await??;
     let age = modified.and_then(|at| at.elapsed().ok()).unwrap_or_default().as_secs();
-    let minutes = age / 60;
-    log::warn(&format!("{name}: no mirror delivers it; {} gets the one of {minutes} min ago", asked.client));
+    if modified.is_some_and(|modified| endpoint.aged.note(&repo, path, modified)) {
+        let ago = time::span(age);
+        log::warn(&format!("{name}: no mirror delivers it; {} gets the one of {ago} ago", asked.client));
+    }
     let content = FileContent::File(Arc::new(file));
     let mut response = whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), content));
     response.headers_mut().insert(hyper::header::AGE, age.into());

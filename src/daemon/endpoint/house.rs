@@ -34,6 +34,12 @@ pub(super) struct HousePeers {
 }
 
 impl HousePeers {
+    /// Returns the sources of a package's signature at those that the user named, which are believed where no mirror
+    /// answers.
+    pub(super) fn named(&self, repo: &RepoName, name: &FileName) -> Vec<Candidate> {
+        self.candidates(repo, name)
+    }
+
     /// Returns the sources of a package at these endpoints.
     pub(super) fn candidates(&self, repo: &RepoName, name: &FileName) -> Vec<Candidate> {
         let here = self.here.borrow();

@@ -20,6 +20,7 @@
 //! | `ahead`, `causes` | pending updates, before pacman asks for them |
 //! | `house` | the endpoints of other machines of the house |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
+//! | `aged` | the databases that no mirror delivered |
 //! | `running` | the answers that are being sent, for the page and the journal |
 //! | `page` | the page, the figures and the document about this machine |
 //! | `tidy` | what leaves the store once pacman has it |
@@ -28,6 +29,7 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 mod access;
+mod aged;
 mod ahead;
 mod answer;
 mod body;
@@ -62,6 +64,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use access::AccessRules;
+use aged::AgedDatabases;
 use connections::ClientConnections;
 use desk::Desks;
 use here::FilesInProof;
@@ -88,6 +91,7 @@ pub(crate) struct HttpEndpoint {
     proving: FilesInProof,
     transfers: SharedTransfers,
     views: LatestViews,
+    aged: AgedDatabases,
 }
 
 impl HttpEndpoint {
@@ -108,6 +112,7 @@ impl HttpEndpoint {
             transfers: SharedTransfers::new(&means),
             means,
             views,
+            aged: AgedDatabases::default(),
         })
     }
 

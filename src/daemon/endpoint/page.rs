@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::header::{self, HeaderName};
 use hyper::{Response, StatusCode};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
 use super::running::{RunningAnswers, SentFile};
+use crate::base::clock;
 
 /// Age at which all of it is made anew.
 const FRESH: Duration = Duration::from_secs(1);
@@ -145,6 +147,17 @@ pub(super) async fn answered(
         View::Document => ("application/json", NO_POLICY, &seen.document),
     };
     text(StatusCode::OK, (kind, policy), body.clone(), is_head)
+}
+
+/// Answers a client that asks for what this process alone knows: a look at the whole machine asks for it as well.
+pub(super) async fn own(endpoint: &HttpEndpoint, client: IpAddr, is_head: bool) -> Response<AnswerBody> {
+    if !endpoint.access.borrow().may_look(client) {
+        return text(StatusCode::FORBIDDEN, ("text/plain; charset=utf-8", NO_POLICY), NOT_FOR_YOU, is_head);
+    }
+    let aged =
+        endpoint.aged.list().await.into_iter().map(|(repo, at)| json!({"repo": repo.as_str(), "at": clock::unix(at)}));
+    let document = json!({"aged": aged.collect::<Vec<_>>()});
+    text(StatusCode::OK, ("application/json", NO_POLICY), document.to_string(), is_head)
 }
 
 fn of_file(file: &SentFile) -> AnswerNow {

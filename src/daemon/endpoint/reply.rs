@@ -12,6 +12,7 @@ use reqwest::Url;
 use super::HttpEndpoint;
 use super::body::AnswerBody;
 use super::here::FileContent;
+use super::known::KnownPackage;
 use super::part::{FilePart, is_current, is_same};
 use super::running::{RunningAnswer, SentFile};
 use crate::base::name::{FileName, RepoName};
@@ -53,6 +54,14 @@ impl ClientRequest {
     /// Returns true where all bytes of the file are wanted.
     pub(super) fn wants_all(&self) -> bool {
         !self.is_head && self.range.is_none()
+    }
+}
+
+impl ClientRequest {
+    /// Returns true where the other endpoints of the house may be asked for this package: another machine's endpoint asks
+    /// them by itself.
+    pub(super) fn asks_house(&self, package: &KnownPackage) -> bool {
+        self.client.is_loopback() && !self.is_relayed && package.may_share
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Route {
     Metrics,
     /// The state, as JSON.
     Status,
+    /// What this process alone knows of its state, as JSON: for the other commands.
+    Own,
     /// A file of a repository.
     File(RoutedFile),
 }
@@ -65,6 +67,7 @@ pub fn route(path: &str) -> Result<Route, RouteError> {
         "" => return Ok(Route::Page),
         "metrics" => return Ok(Route::Metrics),
         "status.json" => return Ok(Route::Status),
+        "endpoint.json" => return Ok(Route::Own),
         _ => {}
     }
     // libalpm cuts one slash from the end of a server, and joins with another.

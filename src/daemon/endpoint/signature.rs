@@ -1,6 +1,8 @@
 //! Signatures of packages. Where pacman demands one, a package from here whose signature is answered with 404 ends the
 //! whole transaction, and no other server is asked: so the signature is in hand before the first byte of its package
-//! leaves. In hand means listed by an index, or delivered by a mirror, now or earlier; never a neighbour's word.
+//! leaves. In hand means listed by an index, or delivered by a mirror, now or earlier; never a neighbour's word. When no
+//! mirror delivers it, as without an uplink, the endpoint that the user named as the house's is believed, as pacman
+//! would believe it: else the package would not come at all.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use super::known::KnownPackage;
 use super::piece;
 use super::reply::ClientRequest;
 use super::threads::Urgency;
-use super::transfer::{NewTransfer, candidates};
+use super::transfer::{NewTransfer, PATIENCE, candidates};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::{FileName, RepoName};
@@ -28,6 +30,9 @@ use crate::machine::call::Call;
 use crate::pacman::prefetch::kept;
 use crate::trust::plan::Expect;
 use crate::trust::verify::{self, Waiver};
+
+/// Longest wait for an endpoint of the house.
+const OF_HOUSE: Duration = Duration::from_secs(3);
 
 /// Longest wait for another copy of one that a client has had.
 const ANOTHER: Duration = Duration::from_secs(1);
@@ -54,6 +59,15 @@ pub(super) enum SignatureLook {
         /// One that is here, for where no source has another.
         at_last: Option<HeldSignature>,
     },
+}
+
+/// How a signature is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SignatureQuest {
+    /// True where the other endpoints of the house may be asked, after the mirrors.
+    pub(super) asks_house: bool,
+    /// Longest wait for mirrors.
+    pub(super) patience: Duration,
 }
 
 /// A client's question for a signature, answered by a desk.
@@ -128,18 +142,18 @@ impl Desk {
     }
 }
 
-/// Returns the signature for a client that asked a desk for it, within `patience`.
+/// Returns the signature for a client that asked a desk for it, within pacman's patience.
 pub(super) async fn given(
     endpoint: &HttpEndpoint,
     asked: SignatureAsked,
     request: &ClientRequest,
-    patience: Duration,
 ) -> Option<HeldSignature> {
     let SignatureAsked { package, look, disliked } = asked;
     // It may be another user of that address, who had none yet.
-    let patience = if disliked.is_some() { patience.min(ANOTHER) } else { patience };
+    let patience = if disliked.is_some() { ANOTHER } else { PATIENCE - OF_HOUSE };
+    let quest = SignatureQuest { asks_house: request.asks_house(&package), patience };
     let held = match look {
-        Some(look) => obtained(endpoint, &package, look, patience).await,
+        Some(look) => obtained(endpoint, &package, look, quest).await,
         None => None,
     };
     let held = held.or(disliked)?;
@@ -149,30 +163,47 @@ pub(super) async fn given(
     Some(held)
 }
 
-/// Returns the signature of `package`, within `patience`.
+/// Returns the signature of `package`.
 pub(super) async fn obtained(
     endpoint: &HttpEndpoint,
     package: &KnownPackage,
     look: SignatureLook,
-    patience: Duration,
+    SignatureQuest { asks_house, patience }: SignatureQuest,
 ) -> Option<HeldSignature> {
     let (want, of_index, at_last) = match look {
         SignatureLook::Held(held) => return Some(held),
         SignatureLook::Wanted { want, of_index, at_last } => (want, of_index, at_last),
     };
     let key = (package.repo.clone(), want.name.clone());
-    let held = timeout(patience, fetched(endpoint, &package.repo, *want, of_index)).await.ok().flatten().or(at_last)?;
+    let (repo, name) = (&package.repo, &want.name);
+    let house = &endpoint.transfers.house;
+    let mut sources = candidates(endpoint, &want, true);
+    if !of_index {
+        sources.retain(|source| matches!(source, Candidate::Mirror(_) | Candidate::File(_)));
+    } else if asks_house {
+        // What an index lists is proven, whatever its source.
+        sources.splice(0..0, house.candidates(repo, name));
+    }
+    let mut held = timeout(patience, fetched(endpoint, repo, &want, sources)).await.ok().flatten().or(at_last);
+    if held.is_none() && asks_house && !of_index {
+        let sources = house.named(repo, name);
+        held = timeout(OF_HOUSE, fetched(endpoint, repo, &want, sources)).await.ok().flatten();
+    }
+    let held = held?;
     endpoint.means.memory.signatures.put(key, &held);
     Some(held)
 }
 
-/// Fetches it: one that an index lists from any source, another from mirrors alone. Shared by all who wait for it.
-async fn fetched(endpoint: &HttpEndpoint, repo: &RepoName, want: Want, of_index: bool) -> Option<HeldSignature> {
-    let mut sources = candidates(endpoint, &want, true);
-    sources.retain(|source| of_index || matches!(source, Candidate::Mirror(_) | Candidate::File(_)));
-    (!sources.is_empty()).then_some(())?;
-    let want = Want { candidates: sources, ..want };
-    let key = Sha256::of(format!("signature {repo}/{}", want.name).as_bytes());
+/// Fetches it from these sources. Shared by all who wait for it.
+async fn fetched(
+    endpoint: &HttpEndpoint,
+    repo: &RepoName,
+    want: &Want,
+    sources: Vec<Candidate>,
+) -> Option<HeldSignature> {
+    let from = if matches!(sources.first()?, Candidate::House(_)) { "the house" } else { "mirrors" };
+    let want = Want { candidates: sources, ..want.clone() };
+    let key = Sha256::of(format!("signature {repo}/{} from {from}", want.name).as_bytes());
     let (ticket, duty) = endpoint.transfers.hub.join(Some(key)).ok()?;
     if let Some(duty) = duty {
         let transfer = NewTransfer::of(&want, repo, Urgency::First);

@@ -8,6 +8,7 @@ use crate::host::inspect::Inspection;
 use crate::host::inspect::endpoint::{EndpointAnswer, EndpointFacts, ProxyTrap, SOCKET};
 use crate::host::inspect::pacman::Downloader;
 use crate::host::inspect::units::UnitState;
+use crate::index::time;
 use crate::lists::pacman::version::Version;
 
 /// In the order in which they are reported.
@@ -53,6 +54,12 @@ pub(crate) const CHECKS: &[Check] = &[
             0 => vec![],
             _ => facts.endpoint.proxies.iter().map(through_proxy).collect(),
         },
+    },
+    Check {
+        name: "endpoint-database",
+        about: "The databases that other machines get from the endpoint are what its mirrors have, and not what this machine \
+                saw last, because no mirror answers.",
+        look: aged,
     },
     Check {
         name: "endpoint-doors",
@@ -147,6 +154,18 @@ fn through_proxy(trap: &ProxyTrap) -> Finding {
         format!("{says}, where sudo keeps the variable"),
         format!("add no_proxy=127.0.0.1 where {variable} is set; or let sudo drop it, as it does by default"),
     )
+}
+
+fn aged(facts: &Inspection) -> Vec<Finding> {
+    let of_one = |(repo, at): &(String, u64)| {
+        let ago = time::span(facts.now.saturating_sub(*at));
+        let says = format!(
+            "no mirror of {repo} delivers its database: other machines get the one of {ago} ago, which their pacman \
+             cannot tell"
+        );
+        Finding::warning(says, "sudo pacman -Sy, which tells how the mirrors fail")
+    };
+    facts.endpoint.aged.iter().map(of_one).collect()
 }
 
 fn doors(facts: &Inspection) -> Vec<Finding> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header;
+use serde::Deserialize;
 
 use super::units::{self, UnitState};
 use crate::base::env::{Env, HANDOVER};
@@ -16,6 +17,9 @@ use crate::net::http::Http;
 
 /// The unit that listens at its address.
 pub(crate) const SOCKET: &str = "pkgswarm-endpoint.socket";
+
+/// Most bytes of what it says of itself.
+const WORDS_MOST: usize = 64 << 10;
 
 /// Variables that name a proxy for http, in the order in which libcurl looks (curl 8, lib/url.c: `detect_proxy`).
 const PROXIES: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
@@ -39,6 +43,9 @@ pub(crate) struct EndpointFacts {
     pub(crate) listens: Vec<SocketAddr>,
     /// What answers at its address.
     pub(crate) answer: EndpointAnswer,
+    /// Databases that it gave to other machines because no mirror delivered them: the repository, and the date in Unix
+    /// seconds.
+    pub(crate) aged: Vec<(String, u64)>,
     /// Proxies that keep pacman from it.
     pub(crate) proxies: Vec<ProxyTrap>,
 }
@@ -118,7 +125,7 @@ impl EndpointFacts {
             facts.listens = units::listens(SOCKET).iter().filter_map(|at| at.parse().ok()).collect();
         }
         if facts.lines > 0 || facts.is_enabled || is_on {
-            facts.answer = ask(address(settings), patience);
+            facts.ask(settings, patience);
             facts.proxies = proxies(env, Path::new("/"));
         }
         facts
@@ -128,9 +135,15 @@ impl EndpointFacts {
     pub(super) fn glance(settings: &Settings, conf: Option<&PacmanConf>, patience: Duration) -> Self {
         let mut facts = Self::of(settings, conf);
         if facts.lines > 0 || facts.is_enabled {
-            facts.answer = ask(address(settings), patience);
+            facts.ask(settings, patience);
         }
         facts
+    }
+
+    fn ask(&mut self, settings: &Settings, patience: Duration) {
+        let (answer, own) = ask(address(settings), patience);
+        self.answer = answer;
+        self.aged = own.aged.into_iter().map(|one| (one.repo, one.at)).collect();
     }
 
     fn of(settings: &Settings, conf: Option<&PacmanConf>) -> Self {
@@ -159,20 +172,49 @@ fn lines(settings: &Settings, text: &str) -> usize {
     text.lines().filter_map(value).filter(|url| is_ours(settings, url)).count()
 }
 
-/// Asks what answers at an address, for no file: the endpoint's page is made from such a look.
-fn ask(address: SocketAddr, patience: Duration) -> EndpointAnswer {
+/// What the endpoint's process alone knows (`daemon/endpoint/page.rs`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OwnWords {
+    aged: Vec<AgedRepo>,
+}
+
+/// A database without a newer one from a mirror.
+#[derive(Debug, Deserialize)]
+struct AgedRepo {
+    repo: String,
+    at: u64,
+}
+
+/// Asks what answers at an address, for no file and not for the page, which is made from such a look.
+fn ask(address: SocketAddr, patience: Duration) -> (EndpointAnswer, OwnWords) {
     let http = Http::new(patience);
-    let asked = http.loopback().head(format!("http://{address}/pkgswarm")).timeout(patience);
-    match block_on(async { asked.send().await }) {
+    let asked = http.loopback().get(format!("http://{address}/endpoint.json")).timeout(patience);
+    let answer = match block_on(async { asked.send().await }) {
         None => EndpointAnswer::NotAsked,
         Some(Ok(answer)) => {
             let named = answer.headers().get(header::SERVER).and_then(|name| name.to_str().ok()).unwrap_or_default();
-            if named.starts_with("pkgswarm") { EndpointAnswer::Ours } else { EndpointAnswer::Another(named.to_owned()) }
+            if named.starts_with("pkgswarm") {
+                let own = block_on(own_words(answer));
+                return (EndpointAnswer::Ours, own.flatten().unwrap_or_default());
+            }
+            EndpointAnswer::Another(named.to_owned())
         }
         Some(Err(e)) if e.is_connect() && !e.is_timeout() => EndpointAnswer::Refused,
         Some(Err(e)) if e.is_timeout() => EndpointAnswer::Silent,
         Some(Err(_)) => EndpointAnswer::Another(String::new()),
+    };
+    (answer, OwnWords::default())
+}
+
+/// Reads what the endpoint says of itself; `None` for one of an earlier version.
+async fn own_words(mut answer: reqwest::Response) -> Option<OwnWords> {
+    let mut said = Vec::new();
+    while let Some(piece) = answer.chunk().await.ok()? {
+        said.extend_from_slice(&piece);
+        (said.len() <= WORDS_MOST).then_some(())?;
     }
+    serde_json::from_slice(&said).ok()
 }
 
 /// Lists the proxies that libcurl would use for an address of this machine, and where they are set below `root`.
@@ -263,9 +305,9 @@ mod tests {
         let patience = Duration::from_millis(300);
         // No other test listens at this address.
         let gone = TcpListener::bind("127.0.0.78:0").unwrap().local_addr().unwrap();
-        assert_eq!(ask(gone, Duration::from_secs(5)), EndpointAnswer::Refused);
+        assert_eq!(ask(gone, Duration::from_secs(5)).0, EndpointAnswer::Refused);
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(ask(silent.local_addr().unwrap(), patience), EndpointAnswer::Silent);
+        assert_eq!(ask(silent.local_addr().unwrap(), patience).0, EndpointAnswer::Silent);
         for (said, answer) in [
             ("HTTP/1.1 404 Not Found\r\nServer: pkgswarm/0.1.0\r\nContent-Length: 0\r\n\r\n", EndpointAnswer::Ours),
             ("HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n", EndpointAnswer::Another("nginx".into())),
@@ -279,7 +321,7 @@ mod tests {
                 let _ = std::io::Read::read(&mut stream, &mut request);
                 stream.write_all(said.as_bytes()).unwrap();
             });
-            assert_eq!(ask(at, Duration::from_secs(5)), answer, "{said}");
+            assert_eq!(ask(at, Duration::from_secs(5)).0, answer, "{said}");
             serving.join().unwrap();
         }
     }

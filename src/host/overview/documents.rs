@@ -148,7 +148,7 @@ fn of_endpoint(endpoint: &EndpointFacts) -> Value {
     };
     json!({
         "enabled": endpoint.is_enabled, "address": endpoint.address, "repos": endpoint.repos, "answers": answers,
-        "why": why,
+        "why": why, "aged": endpoint.aged.iter().map(|(repo, at)| json!({"repo": repo, "at": at})).collect::<Vec<_>>(),
     })
 }
 

@@ -67,7 +67,13 @@ impl Glance<'_> {
         let wrong = |what: String, tone| Cell::of(what, tone).then(format!("; {named}")).next("pkgswarm doctor");
         match &found.answer {
             EndpointAnswer::NotAsked => "off".into(),
-            EndpointAnswer::Ours => Cell::of("on", Tone::Good).then(format!(" at {}: {named}", found.address)),
+            EndpointAnswer::Ours => {
+                let on = Cell::of("on", Tone::Good).then(format!(" at {}: {named}", found.address));
+                found.aged.iter().fold(on, |on, (repo, at)| {
+                    let ago = time::span(self.found.now.saturating_sub(*at));
+                    on.then("; ").and(format!("{repo}.db is {ago} old, and no mirror delivers it"), Tone::Poor)
+                })
+            }
             EndpointAnswer::Refused => wrong(format!("off: nothing listens at {}", found.address), Tone::Poor),
             EndpointAnswer::Silent => wrong(format!("{} does not answer", found.address), Tone::Bad),
             EndpointAnswer::Another(_) => wrong(format!("another program has {}", found.address), Tone::Bad),

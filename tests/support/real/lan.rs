@@ -96,6 +96,12 @@ impl Host {
         inside
     }
 
+    /// Counts the bytes that have left it on its cable, headers and all.
+    pub fn bytes_sent(&self) -> u64 {
+        let counter = "/sys/class/net/eth0/statistics/tx_bytes";
+        run(self.command("cat").arg(counter)).ok().stdout.trim().parse().expect("a number")
+    }
+
     /// Returns the words to put before a command line.
     pub fn prefix(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.name]

@@ -1,7 +1,8 @@
 //! Machines on a network that share their files, and a mirror behind the uplink.
 
-use super::{DaemonProcess, Host, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Signer, Swarm, scratch};
-use std::path::Path;
+use super::{
+    DaemonProcess, Host, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, SignedIndex, Signer, Swarm, scratch,
+};
 use std::process::Command;
 use std::rc::Rc;
 use tempfile::TempDir;
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 /// The signer of packages, and the publisher of an index beside them on the mirror.
 struct Signed {
     packages: Rc<Signer>,
-    index: Option<minisign::KeyPair>,
+    index: Option<SignedIndex>,
 }
 
 /// One machine: a pacman, and a daemon that shares its cache.
@@ -50,7 +51,7 @@ impl Scene {
 
     /// Makes the same with signatures beside the packages, and an index that the first machine alone can fetch.
     pub fn indexed(packages: &[Pkgbuild], machines: usize) -> Scene {
-        let index = Some(minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair"));
+        let index = Some(SignedIndex::new());
         Scene::with(packages, machines, Some(Signed { packages: Rc::new(Signer::new()), index }))
     }
 
@@ -107,9 +108,7 @@ impl Scene {
         if let Some(index) = self.signed.as_ref().and_then(|signed| signed.index.as_ref()) {
             // For all but the first one, no host at that address has it.
             let place = if self.machines.is_empty() { self.mirror.url() } else { "http://10.77.0.250".to_owned() };
-            let key = index.pk.to_base64();
-            let text = format!("[index.tests]\nminisign = \"{key}\"\nurl = \"{place}/index\"\nrepos = [\"core\"]\n");
-            swarm.config_part("index-tests.toml", &text);
+            swarm.config_part("index-tests.toml", &index.config(&place));
         }
         let daemon = swarm.daemon(&pacman);
         self.machines.push(Machine { daemon, pacman, swarm, host });
@@ -117,15 +116,9 @@ impl Scene {
 
     /// Signs an index of the repository in its present state, if there is one, and puts it on the mirror.
     pub fn publish(&self) {
-        let Some(index) = self.signed.as_ref().and_then(|signed| signed.index.as_ref()) else { return };
-        let (key, out) = (self.tree.path().join("secret.key"), self.tree.path().join("index"));
-        let secret = index.sk.to_box(None).expect("a key file").into_string();
-        std::fs::write(&key, secret).expect("a key file");
-        let path = |path: &Path| path.display().to_string();
-        let mut swarm = Swarm::install();
-        swarm.set("PKGSWARM_STATE_DIR", &path(&self.tree.path().join("publisher")));
-        let (key, out, repo) = (path(&key), path(&out), path(self.repo.dir()));
-        swarm.run(&["publish", "--offline", "--minisign-key", &key, "--out", &out, &repo]).ok();
+        if let Some(index) = self.signed.as_ref().and_then(|signed| signed.index.as_ref()) {
+            index.publish(self.tree.path(), &self.repo);
+        }
     }
 
     /// Counts the mirror's successful answers for paths that contain this.
