@@ -12,10 +12,12 @@ use browser::{Browser, Reader, SeenPage};
 use pkgswarm::base::name::FileName;
 use pkgswarm::store::journal::{By, Contribution, Journal, JournalRecord};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::daemon::{Daemon, FakeDaemon};
-use support::endpoint::{Client, Endpoint};
+use support::endpoint::Endpoint;
 use support::*;
 
 /// On a desk, on a phone, on a phone at night, and there without scripts.
@@ -34,7 +36,6 @@ struct PageScene {
     endpoint: Endpoint,
     _world: World,
     _daemon: Option<FakeDaemon>,
-    _client: Option<Client>,
 }
 
 fn now() -> u64 {
@@ -58,7 +59,7 @@ fn world(packages: &[&Package]) -> World {
 /// Starts a machine on which nothing has happened yet.
 fn empty() -> PageScene {
     let (world, endpoint) = Endpoint::of(world(&[]));
-    PageScene { endpoint, _world: world, _daemon: None, _client: None }
+    PageScene { endpoint, _world: world, _daemon: None }
 }
 
 /// Starts one with neighbours, a past, pending updates, and a client that reads slowly.
@@ -80,11 +81,22 @@ fn busy() -> PageScene {
     fs::create_dir_all(world.path("store/prefetch")).expect("a directory");
     fs::write(world.path("store/prefetch/state.json"), state).expect("a file");
     let (world, endpoint) = Endpoint::of(world);
-    let mut client = endpoint.client();
-    let host = endpoint.address();
-    let path = format!("/core/os/x86_64/{}", package.file_name());
-    assert!(client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()));
-    PageScene { endpoint, _world: world, _daemon: Some(daemon), _client: Some(client) }
+    read_slowly(&endpoint, &format!("/core/os/x86_64/{}", package.file_name()));
+    PageScene { endpoint, _world: world, _daemon: Some(daemon) }
+}
+
+/// Has a client ask for a file and read a little of it at a time: it lasts, and is never silent.
+fn read_slowly(endpoint: &Endpoint, path: &str) {
+    let mut stream = TcpStream::connect(endpoint.address()).expect("it listens");
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).expect("a request");
+    let mut piece = vec![0; 16 << 10];
+    // From its first byte on it is shown.
+    assert!(stream.read(&mut piece).is_ok_and(|read| read > 0), "no answer");
+    std::thread::spawn(move || {
+        while stream.read(&mut piece).is_ok_and(|read| read > 0) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
 }
 
 fn note(journal: &Journal, days: u64, delivered: u64, shares: &[(&str, u64)]) {
@@ -116,15 +128,14 @@ fn failing() -> PageScene {
     let world = world(&[]).set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
     let (world, endpoint) = Endpoint::of(world);
     let world = world.config(&format!("[store]\n{EVIL:?} = 1\n"));
-    PageScene { endpoint, _world: world, _daemon: Some(daemon), _client: None }
+    PageScene { endpoint, _world: world, _daemon: Some(daemon) }
 }
 
-/// Looks at a machine with the eyes of all readers, and keeps what they see.
-fn seen(browser: &mut Browser, state: &str, scene: &PageScene) -> String {
+/// Looks at a machine with the eyes of all readers, each of which is `told` this, and keeps what they see.
+fn seen(browser: &mut Browser, state: &str, scene: &PageScene, told: &[&str]) {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     fs::create_dir_all(&dir).expect("a directory");
     let url = format!("http://{}/", scene.endpoint.address());
-    let mut text = String::new();
     for (name, reader) in READERS {
         let seen = browser.look(&url, reader);
         let picture = dir.join(format!("{state}-{name}.png"));
@@ -136,22 +147,19 @@ fn seen(browser: &mut Browser, state: &str, scene: &PageScene) -> String {
         assert!(*scroll_width <= f64::from(reader.width), "{at}: {scroll_width} pixels wide");
         assert!(*body >= 14.0 && *least >= 14.0, "{at}: letters of {body} and {least} pixels");
         assert_eq!(seen.text.contains("<script>alert(1)</script>"), state != "empty", "{at}: {}", seen.text);
-        text = seen.text;
+        for told in told {
+            assert!(seen.text.contains(told), "{at}: {told}: {}", seen.text);
+        }
     }
-    text
 }
 
 #[test]
 fn readers_see_a_new_a_busy_and_a_failing_machine_whole_and_without_complaints() {
     let mut browser = Browser::start();
-    let new = seen(&mut browser, "empty", &empty());
-    assert!(new.contains("sudo pkgswarm setup") && new.contains("sudo pkgswarm prefetch"), "{new}");
-    let busy = seen(&mut browser, "busy", &busy());
-    for told in ["10.78.0.1", "linux-", "geo.mirror.example", "16 pending, 9 ready", "of 24.0", "Saved "] {
-        assert!(busy.contains(told), "{told}: {busy}");
-    }
-    let failing = seen(&mut browser, "failing", &failing());
-    for told in ["What is wrong", "unknown setting", "the daemon does not answer"] {
-        assert!(failing.contains(told), "{told}: {failing}");
-    }
+    seen(&mut browser, "empty", &empty(), &["sudo pkgswarm setup", "sudo pkgswarm prefetch"]);
+    // "On the way" is the transfer that runs at this moment.
+    let told =
+        ["On the way", "linux-1.0-1", "of 24.0", "10.78.0.1", "geo.mirror.example", "16 pending, 9 ready", "Saved "];
+    seen(&mut browser, "busy", &busy(), &told);
+    seen(&mut browser, "failing", &failing(), &["What is wrong", "unknown setting", "the daemon does not answer"]);
 }
