@@ -132,6 +132,45 @@ forget_on_two() {
     until_so 'the second machine has found the first' knows_a_neighbour two
 }
 
+# door_step: on the second machine, whose neighbour has everything.
+door_step() {
+    local file at=$demo_dir/two endpoint port=4011
+    begins 'The second door: pacman downloads by itself'
+    say 'Front-ends of libalpm never run an XferCommand. pkgswarm endpoint serves pacman'"'"'s own downloader over HTTP on'
+    say 'loopback, by the same engine: setup puts a CacheServer line in the place of the XferCommand.'
+    silently=yes forget_on_two 7.1.0
+    if [[ -n $no_hosts ]]; then port=$((30000 + RANDOM % 2000)); fi
+    mkdir -p "$at/etc/config.d"
+    printf '[endpoint]\nenabled = true\nlisten = "127.0.0.1:%s"\n' "$port" >"$at/etc/config.d/endpoint.toml"
+    in_ns "$ns" "$(command -v bash)" -c "$(declare -f pkgswarm_of system_of); demo_dir=$demo_dir who=two \
+        pkgswarm_of two setup --door cache --only pacman,parallel --yes" >"$demo_dir/log/setup" 2>&1 ||
+        fails 'setup failed' "$demo_dir/log/setup"
+    grep -E '^(CacheServer|#XferCommand|ParallelDownloads)' "$(system_of)/pacman.conf" | sed "s|$demo_dir/bin/||; s/^/   | /"
+    install -d -o "$demo_user" -g "$demo_user" "$at/endpoint"
+    start_process "$demo_dir/log/endpoint" ${ns:+ip netns exec "$ns"} setpriv --reuid "$demo_user" --regid "$demo_user" \
+        --init-groups env PATH="$(system_of)/bin:$PATH" PKGSWARM_CONFIG_DIR="$at/etc" PKGSWARM_STORE_DIR="$at/endpoint" \
+        PKGSWARM_PACMAN_CONF="$(system_of)/pacman.conf" PKGSWARM_DAEMON_LOG=info "$demo_dir/bin/pkgswarm" endpoint
+    endpoint=$started
+    until_so 'the endpoint listens' grep -q 'listens on http://' "$demo_dir/log/endpoint"
+    : >"$demo_dir/log/screen"
+    counters_to_zero
+    silently=yes pacman_runs -Sy
+    pacman_runs -S hello
+    counters_are_complete
+    for file in "${packages[@]}"; do
+        (($(sent uplink "$file") == 0)) || fails "$file crossed the uplink" "$demo_dir/log/endpoint"
+        cmp "$demo_dir/repo/$file" "$(system_of)/cache/$file" >&2 || fails "the cache has another $file"
+    done
+    [[ $(pacman_says -Q) == $'atlas 3.1-1\nhello 1.0-1\nlibdemo++ 1:2.0-1' ]] || fails 'other packages are installed'
+    say 'These are pacman'"'"'s own bars. Where the bytes came from, the endpoint knows:'
+    PKGSWARM_STORE_DIR=$at/endpoint pkgswarm_of two stats >"$demo_dir/log/door" 2>&1 || fails 'stats failed' "$demo_dir/log/door"
+    shows_screen 'pkgswarm stats' "$demo_dir/log/door"
+    grep -Eq '^neighbours? +[0-9.]+ MiB' "$demo_dir/log/door" || fails 'stats does not tell that neighbours sent it' "$demo_dir/log/door"
+    holds "$all from the neighbour, 0 over the uplink"
+    stop_process "$endpoint"
+    rm "$at/etc/config.d/endpoint.toml"
+}
+
 lan_steps() {
     local began took peer
     new_network
@@ -184,6 +223,8 @@ lan_steps() {
     on_host two
     the_same_with '6.0.2, which runs pkgswarm as root: that drops to an unprivileged user' is_installed lan
     holds "$all from the neighbour, 0 over the uplink"
+
+    door_step
 
     begins 'Damaged files, then a machine that hangs'
     say 'The mirror serves in both cases.'
