@@ -7,6 +7,8 @@ mod announcers;
 mod attacker;
 #[path = "real_node/floods.rs"]
 mod floods;
+#[path = "real_node/found.rs"]
+mod found;
 #[path = "real_node/house.rs"]
 mod house;
 #[path = "real_node/indexes.rs"]

@@ -124,7 +124,7 @@ pub(crate) enum Command {
     ///
     /// With a browser, http://127.0.0.1:4011/ shows what comes from where, what is on the way, what is pending and what is wrong; nothing on it changes anything. http://127.0.0.1:4011/metrics has figures for Prometheus, and /status.json the document of `pkgswarm status --json`, with those of stats and doctor in members of these names. Other machines see them only where endpoint.page names their network.
     ///
-    /// It listens on 127.0.0.1:4011 once endpoint.enabled is set; endpoint.listen and endpoint.allow open it to other machines. Not for root.
+    /// It listens on 127.0.0.1:4011 once endpoint.enabled is set; endpoint.listen and endpoint.allow open it to other machines of a house, which ask it by endpoint.peers, and find it where endpoint.announce is set. Not for root.
     Endpoint,
     /// List the files that are offered, or switch sharing on or off
     ///

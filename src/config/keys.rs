@@ -15,9 +15,8 @@ pub(crate) const KEYS: &[SettingKey] = &[
         name: "store.max",
         shape: Shape::Size(|it| &mut it.store_max),
         default: "4 GiB",
-        doc: "Size limit of the store; the oldest files are removed first. A file is also removed once it is \
-              proven in a CacheDir of pacman, and as soon as it is handed out where less than 1 GiB of the disk \
-              would be free.",
+        doc: "Size limit of the store; the oldest files are removed first. A file is also removed once it is proven in \
+              a CacheDir of pacman, and as soon as it is handed out where less than 1 GiB of the disk would be free.",
     },
     SettingKey {
         name: "state.dir",
@@ -80,12 +79,11 @@ pub(crate) const KEYS: &[SettingKey] = &[
         name: "mirrors.split",
         shape: Shape::Number(1, 8, |it| &mut it.mirrors_split),
         default: "1",
-        doc: "Number of mirrors that may send parts of one file at the same time. Mirrors are run for the public \
-              by people who pay for them, so it is one; a higher number is for fast lines with slow mirrors. Each \
-              is then asked for at least 16 MiB at a time, so that only files of 32 MiB and more are split. A \
-              wrong part is detected and traced to its mirror where an index names the file's CID and Kubo or a \
-              gateway has its root block; else the whole file is proven at the end, and fetched again from one \
-              mirror if that fails.",
+        doc: "Number of mirrors that may send parts of one file at the same time. Mirrors are run for the public by \
+              people who pay for them, so it is one; a higher number is for fast lines with slow mirrors. Each is then \
+              asked for at least 16 MiB at a time, so that only files of 32 MiB and more are split. A wrong part is \
+              detected and traced to its mirror where an index names the file's CID and Kubo or a gateway has its root \
+              block; else the whole file is proven at the end, and fetched again from one mirror if that fails.",
     },
     SettingKey {
         name: "pacman.conf",
@@ -300,9 +298,18 @@ pub(crate) const KEYS: &[SettingKey] = &[
         shape: Shape::Words(|it| &mut it.endpoint_peers),
         default: "",
         doc: "Other machines of the house whose endpoints this one asks for packages before mirrors: names or addresses, \
-              with a port where it is not 4011; at most four. One is asked only while its address is on a network that \
-              lan.networks trusts and this machine is in, only for repositories that share.repos allows, and for a \
-              minute not at all after it did not answer.",
+              with a port where it is not 4011; at most four. `dns-sd` among them looks for those that announce \
+              themselves (endpoint.announce). One is asked only while its address is on a network that lan.networks \
+              trusts and this machine is in, only for repositories that share.repos allows, and for a minute not at all \
+              after it did not answer.",
+    },
+    SettingKey {
+        name: "endpoint.announce",
+        shape: Shape::YesNo(|it| &mut it.endpoint_announce),
+        default: "false",
+        doc: "Whether the endpoint announces itself by DNS-SD (multicast DNS, UDP 5353) as _pkgswarm._tcp, on networks that \
+              lan.networks trusts and where endpoint.listen has it listen. Other machines there find it with \
+              endpoint.peers. It tells an address and a port, no name.",
     },
     SettingKey {
         name: "endpoint.page",
@@ -357,9 +364,8 @@ pub(crate) const KEYS: &[SettingKey] = &[
         name: "prefetch.max",
         shape: Shape::Size(|it| &mut it.prefetch_max),
         default: "2 GiB",
-        doc: "Size limit of the pending updates that `pkgswarm prefetch` keeps, and never more than store.max. \
-              They are chosen in pacman's order; one that does not fit is left out, and smaller ones after it are \
-              not.",
+        doc: "Size limit of the pending updates that `pkgswarm prefetch` keeps, and never more than store.max. They \
+              are chosen in pacman's order; one that does not fit is left out, and smaller ones after it are not.",
     },
     SettingKey {
         name: "prefetch.age",
@@ -378,8 +384,7 @@ pub(crate) const KEYS: &[SettingKey] = &[
         name: "prefetch.window",
         shape: Shape::Window(|it| &mut it.prefetch_window),
         default: "any",
-        doc: "Time of day in which pkgswarm prefetch may begin, as in 22:00-06:00 (local time; may go over \
-              midnight).",
+        doc: "Time of day in which pkgswarm prefetch may begin, as in 22:00-06:00 (local time; may go over midnight).",
     },
     SettingKey {
         name: "prefetch.metered",

@@ -123,6 +123,7 @@ pub(crate) struct EndpointSettings {
     pub(crate) allow: Vec<Written<Network>>,
     pub(crate) names: Vec<String>,
     pub(crate) peers: Vec<String>,
+    pub(crate) announce: bool,
     pub(crate) page: Vec<Written<Network>>,
 }
 
@@ -336,6 +337,7 @@ impl Settings {
                 allow: typed.endpoint_allow,
                 names: typed.endpoint_names,
                 peers: typed.endpoint_peers,
+                announce: typed.endpoint_announce,
                 page: typed.endpoint_page,
             },
             rate: None,

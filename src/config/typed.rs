@@ -58,6 +58,7 @@ pub(crate) struct SettingValues {
     pub(crate) endpoint_allow: Vec<Written<Network>>,
     pub(crate) endpoint_names: Vec<String>,
     pub(crate) endpoint_peers: Vec<String>,
+    pub(crate) endpoint_announce: bool,
     pub(crate) endpoint_page: Vec<Written<Network>>,
     pub(crate) share_repos: SharePolicy,
     pub(crate) share_stores: Vec<String>,

@@ -59,7 +59,7 @@ pub(crate) mod blocks;
 pub(crate) mod book;
 pub mod claims;
 mod clocks;
-mod discovery;
+pub(crate) mod discovery;
 pub(crate) mod fetch;
 mod frame;
 pub(crate) mod gate;

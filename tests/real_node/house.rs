@@ -11,31 +11,35 @@ use tempfile::TempDir;
 
 const PACKAGES: [(&str, u64); 3] = [("alpha", 90 * KIB), ("beta", 700 * KIB), ("gamma", 11 * MIB)];
 
+pub const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+
 /// Where the endpoint of the house is.
+pub const AT_BOTH: &str = "127.0.0.1:4011 10.77.0.2:4011";
 const AT_HOUSE: &str = "http://10.77.0.2:4011/$repo/os/$arch";
 const ON_LOOPBACK: &str = "http://127.0.0.1:4011/$repo/os/$arch";
 
-/// A repository behind the uplink, and machines.
-struct House {
+/// A repository behind the uplink, and the network of the machines.
+pub struct House {
     parts: Parts,
     signer: Rc<Signer>,
     index: Option<SignedIndex>,
     tree: TempDir,
     repo: Repo,
     mirror: Mirror,
-    uplink: Host,
-    lan: Lan,
+    pub uplink: Host,
+    pub lan: Lan,
 }
 
 /// One machine.
-struct Resident {
-    host: Host,
-    pacman: PacmanRoot,
-    endpoint: Option<EndpointProcess>,
+pub struct Resident {
+    pub host: Host,
+    pub pacman: PacmanRoot,
+    pub endpoint: Option<EndpointProcess>,
 }
 
 impl House {
-    fn new(index: Option<SignedIndex>) -> House {
+    /// Makes one without a machine.
+    pub fn new(index: Option<SignedIndex>) -> House {
         let (parts, signer, tree, lan) = (Parts::demand(), Rc::new(Signer::new()), scratch("tree"), Lan::new());
         let uplink = lan.host();
         let repo = Repo::new(&parts, tree.path(), "core").signed(&signer);
@@ -44,7 +48,7 @@ impl House {
     }
 
     /// Has the mirror offer every package in this version, by a database of then.
-    fn release(&self, version: &str, then: &str) {
+    pub fn release(&self, version: &str, then: &str) {
         let packages = PACKAGES.map(|(name, size)| Pkgbuild::new(name, version).size(size));
         self.repo.add(&packages);
         let database = self.repo.dir().join("core.db.tar.gz");
@@ -70,7 +74,7 @@ impl House {
     }
 
     /// Adds a machine with an endpoint of these settings, which its own pacman asks.
-    fn with_endpoint(&self, settings: &[(&str, &str)]) -> Resident {
+    pub fn with_endpoint(&self, settings: &[(&str, &str)]) -> Resident {
         let mut resident = self.plain();
         resident.pacman.set_cache_server(ON_LOOPBACK);
         let mut swarm = Swarm::install().on(&resident.host).sharing("core", "any");
@@ -87,13 +91,14 @@ impl House {
 }
 
 impl Resident {
-    fn swarm(&self) -> &Swarm {
+    /// Returns its installation of this program.
+    pub fn swarm(&self) -> &Swarm {
         &self.endpoint.as_ref().expect("it has an endpoint").swarm
     }
 
     /// Runs pacman, after a refresh of the index where it has one.
     #[track_caller]
-    fn upgrades(&self, house: &House, words: &[&str]) {
+    pub fn upgrades(&self, house: &House, words: &[&str]) {
         if house.index.is_some() && self.endpoint.is_some() {
             self.swarm().run(&["index", "refresh"]).ok();
         }
@@ -101,12 +106,13 @@ impl Resident {
         assert!(!format!("{ran}").contains("error"), "{ran}\n{}", self.says());
     }
 
-    fn says(&self) -> String {
+    /// Returns the log of its endpoint.
+    pub fn says(&self) -> String {
         self.endpoint.as_ref().map(|endpoint| endpoint.process.said()).unwrap_or_default()
     }
 
     /// Runs a command of this program as the user of this machine would.
-    fn asked(&self, words: &[&str]) -> String {
+    pub fn asked(&self, words: &[&str]) -> String {
         let mut command = self.swarm().command(words);
         command.env("PKGSWARM_PACMAN_CONF", self.pacman.config()).env("PKGSWARM_ENDPOINT_ENABLED", "true");
         let path = std::env::var("PATH").unwrap_or_default();
@@ -120,22 +126,19 @@ fn days(index: Option<SignedIndex>) {
     let house = House::new(index);
     let what = if house.index.is_some() { "with an index" } else { "without an index" };
     house.release("1-1", "6 hours ago");
-    let cellar = house.with_endpoint(&[
-        ("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:4011 10.77.0.2:4011"),
-        ("PKGSWARM_ENDPOINT_ALLOW", "10.77.0.0/24"),
-    ]);
+    let cellar =
+        house.with_endpoint(&[("PKGSWARM_ENDPOINT_LISTEN", AT_BOTH), ("PKGSWARM_ENDPOINT_ALLOW", "10.77.0.0/24")]);
     let mut desk = house.plain();
     desk.pacman.set_servers(&house.repo, &[AT_HOUSE, &format!("{}/core", house.mirror.url())]);
     desk.pacman.set_cache_server(AT_HOUSE);
     let laptop = house.with_endpoint(&[("PKGSWARM_ENDPOINT_PEERS", "10.77.0.2")]);
     // Beside the mirror, so that its bytes cross no cable.
     let plain = house.pacman(&house.uplink);
-    let names: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).collect();
     let plainly = |words: &[&str]| -> Recorded {
         plain.run(words).ok();
         recorded(&plain)
     };
-    for (version, words) in [("1-1", [&["-Syu"], &names[..]].concat()), ("2-1", vec!["-Syu"])] {
+    for (version, words) in [("1-1", [&["-Syu"], &NAMES[..]].concat()), ("2-1", vec!["-Syu"])] {
         if version != "1-1" {
             house.release(version, "5 hours ago");
         }

@@ -151,3 +151,27 @@ fn the_endpoint_reaches_public_mirrors_and_the_daemon_does_not() {
     assert!(fetched(SERVICE), "the endpoint's unit");
     assert!(!fetched("pkgswarm-daemon.service"), "the daemon's unit is fenced in");
 }
+
+#[test]
+fn an_endpoint_for_a_house_announces_itself_from_within_its_unit() {
+    let machine = enabled();
+    machine.ok(&["ip", "addr", "add", "10.55.0.1/24", "dev", "eth0"]);
+    let config = "[endpoint]\\nenabled = true\\nlisten = \"127.0.0.1:4011 10.55.0.1:4011\"\\nallow = \"10.55.0.0/24\"\\n\
+                  announce = true\\npeers = \"dns-sd\"\\n[lan]\\nnetworks = \"10.55.0.0/24\"\\n";
+    let dir = format!("/etc/systemd/system/{SOCKET}.d");
+    for line in [
+        format!("printf '{config}' >/etc/pkgswarm/config.d/endpoint.toml"),
+        format!("mkdir -p {dir} && printf '[Socket]\\nListenStream=10.55.0.1:4011\\n' >{dir}/house.conf"),
+        format!("systemctl daemon-reload && systemctl enable {SERVICE} && systemctl restart {SOCKET} {SERVICE}"),
+    ] {
+        machine.ok(&["sh", "-c", &line]);
+    }
+    let own = until("it is announced", Duration::from_secs(30), || {
+        let said = machine.run(&["curl", "--silent", "http://127.0.0.1:4011/endpoint.json"]).stdout;
+        said.contains("10.55.0.1:4011").then_some(said)
+    });
+    println!("{own}");
+    // Multicast DNS of the network, by a process without any capability.
+    assert!(machine.ok(&["ss", "-Hlun"]).contains(":5353"));
+    assert_eq!(machine.property(SERVICE, "UnitFileState"), "enabled");
+}

@@ -21,7 +21,7 @@ use super::here::HereFile;
 use super::known::KnownPackage;
 use super::means::EndpointMeans;
 use super::route::RoutedFile;
-use super::signature::{self, SignatureLook};
+use super::signature::{self, SignatureLook, SignatureQuest};
 use super::threads::Urgency;
 use super::transfer;
 use crate::base::fsx;
@@ -207,7 +207,8 @@ async fn one(endpoint: &Rc<HttpEndpoint>, file: &AheadFile) {
     let Some(ticket) = transfer::join(endpoint, package, (false, true), Urgency::Ahead) else { return };
     let signed = async {
         if let Some(look) = signature.clone() {
-            signature::obtained(endpoint, package, look, SIGNATURE).await;
+            let quest = SignatureQuest { asks_house: package.may_share, patience: SIGNATURE };
+            signature::obtained(endpoint, package, look, quest).await;
         }
     };
     let (made, ()) = tokio::join!(ticket.result(), signed);

@@ -80,7 +80,7 @@ pub(super) async fn answered(
     match timeout(patience, fetched(endpoint, &repo, want, asked)).await {
         Ok(Some(obtained)) => {
             if !is_signature {
-                endpoint.aged.clear(&repo);
+                endpoint.views.aged.clear(&repo);
             }
             let Obtained { file, accepted, modified, .. } = obtained;
             // An empty one stands for none.
@@ -140,7 +140,7 @@ async fn last_known(
     let wanted = name.clone();
     let (path, file, size, modified) = endpoint.desks.ask(move |desk| desk.last_database(&wanted)).await??;
     let age = modified.and_then(|at| at.elapsed().ok()).unwrap_or_default().as_secs();
-    if modified.is_some_and(|modified| endpoint.aged.note(&repo, path, modified)) {
+    if modified.is_some_and(|modified| endpoint.views.aged.note(&repo, path, modified)) {
         let ago = time::span(age);
         log::warn(&format!("{name}: no mirror delivers it; {} gets the one of {ago} ago", asked.client));
     }

@@ -19,6 +19,7 @@
 //! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
 //! | `ahead`, `causes` | pending updates, before pacman asks for them |
 //! | `house` | the endpoints of other machines of the house |
+//! | `dns_sd`, `links` | finding them, and being found, by multicast DNS: its messages; the networks where that happens |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
 //! | `aged` | the databases that no mirror delivered |
 //! | `running` | the answers that are being sent, for the page and the journal |
@@ -37,11 +38,15 @@ mod causes;
 mod connections;
 mod database;
 mod desk;
+#[cfg(feature = "node")]
+pub mod dns_sd;
 mod held;
 mod here;
 mod house;
 mod in_hand;
 mod known;
+#[cfg(feature = "node")]
+mod links;
 mod means;
 mod page;
 pub mod part;
@@ -64,7 +69,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use access::AccessRules;
-use aged::AgedDatabases;
 use connections::ClientConnections;
 use desk::Desks;
 use here::FilesInProof;
@@ -91,7 +95,6 @@ pub(crate) struct HttpEndpoint {
     proving: FilesInProof,
     transfers: SharedTransfers,
     views: LatestViews,
-    aged: AgedDatabases,
 }
 
 impl HttpEndpoint {
@@ -112,7 +115,6 @@ impl HttpEndpoint {
             transfers: SharedTransfers::new(&means),
             means,
             views,
-            aged: AgedDatabases::default(),
         })
     }
 

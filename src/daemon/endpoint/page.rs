@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::HttpEndpoint;
+use super::aged::AgedDatabases;
 use super::body::AnswerBody;
 use super::running::{RunningAnswers, SentFile};
 use crate::base::clock;
@@ -91,6 +92,8 @@ pub(super) struct LatestViews {
     state: Mutex<ViewState>,
     /// The answers that are being sent.
     pub(super) running: Rc<RunningAnswers>,
+    /// The databases that no mirror delivered.
+    pub(super) aged: AgedDatabases,
 }
 
 #[derive(Default)]
@@ -102,7 +105,7 @@ struct ViewState {
 
 impl LatestViews {
     pub(super) fn new(viewer: Viewer) -> Self {
-        Self { viewer, state: Mutex::default(), running: Rc::default() }
+        Self { viewer, state: Mutex::default(), aged: AgedDatabases::default(), running: Rc::default() }
     }
 
     /// Returns the latest look, made anew where it is too old; `None` where that failed.
@@ -154,9 +157,17 @@ pub(super) async fn own(endpoint: &HttpEndpoint, client: IpAddr, is_head: bool) 
     if !endpoint.access.borrow().may_look(client) {
         return text(StatusCode::FORBIDDEN, ("text/plain; charset=utf-8", NO_POLICY), NOT_FOR_YOU, is_head);
     }
-    let aged =
-        endpoint.aged.list().await.into_iter().map(|(repo, at)| json!({"repo": repo.as_str(), "at": clock::unix(at)}));
-    let document = json!({"aged": aged.collect::<Vec<_>>()});
+    let aged = endpoint
+        .views
+        .aged
+        .list()
+        .await
+        .into_iter()
+        .map(|(repo, at)| json!({"repo": repo.as_str(), "at": clock::unix(at)}));
+    let house = &endpoint.transfers.house;
+    let here: Vec<_> = house.here.borrow().iter().map(|peer| json!({"at": peer.at, "by": peer.by})).collect();
+    let announced = house.announced.borrow().clone();
+    let document = json!({"aged": aged.collect::<Vec<_>>(), "house": here, "announced": announced});
     text(StatusCode::OK, ("application/json", NO_POLICY), document.to_string(), is_head)
 }
 

@@ -83,13 +83,14 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: View
     all.block_on(&runtime, async {
         let heard = |kind| signal(kind).map_err(failed);
         let (mut term, mut int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+        let listening = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         for listener in listeners {
             let listener = TcpListener::from_std(listener).map_err(failed)?;
             let at = listener.local_addr().map_err(failed)?;
             log::info(|| format!("the endpoint listens on http://{at}"));
             tokio::task::spawn_local(accept(Rc::clone(&endpoint), listener));
         }
-        tokio::task::spawn_local(super::house::follow(Rc::clone(&endpoint)));
+        tokio::task::spawn_local(super::house::follow(Rc::clone(&endpoint), listening));
         tokio::task::spawn_local(super::tidy::keep_indexes(Rc::clone(&endpoint)));
         tokio::task::spawn_local(super::ahead::follow(Rc::clone(&endpoint)));
         tokio::task::spawn_local(super::transfer::follow_mirrors(Rc::clone(&endpoint)));

@@ -62,6 +62,12 @@ pub(crate) const CHECKS: &[Check] = &[
         look: aged,
     },
     Check {
+        name: "endpoint-house",
+        about: "An endpoint of the house that endpoint.peers names or finds is here, on a trusted network; and where \
+                endpoint.announce is set, this one is announced.",
+        look: house,
+    },
+    Check {
         name: "endpoint-doors",
         about: "XferCommand and CacheServer together: pacman's command line uses XferCommand for everything, front-ends use \
                 CacheServer.",
@@ -166,6 +172,31 @@ fn aged(facts: &Inspection) -> Vec<Finding> {
         Finding::warning(says, "sudo pacman -Sy, which tells how the mirrors fail")
     };
     facts.endpoint.aged.iter().map(of_one).collect()
+}
+
+fn house(facts: &Inspection) -> Vec<Finding> {
+    let EndpointFacts { answer, has_peers, is_to_announce, house, announced, .. } = &facts.endpoint;
+    if *answer != EndpointAnswer::Ours {
+        return vec![];
+    }
+    let mut found = Vec::new();
+    if *has_peers && house.is_empty() {
+        let says =
+            "no endpoint of endpoint.peers is on a trusted network that this machine is in: packages come from mirrors";
+        found.push(Finding::note(
+            says,
+            "nothing, away from home; else sudo pkgswarm lan trust, here and on the other machine",
+        ));
+    }
+    if *is_to_announce && announced.is_empty() {
+        let says = "endpoint.announce is true, and the endpoint listens at no address of a trusted network: it is announced \
+                    nowhere";
+        found.push(Finding::warning(
+            says,
+            "sudo pkgswarm lan trust; endpoint.listen and its socket unit name the address",
+        ));
+    }
+    found
 }
 
 fn doors(facts: &Inspection) -> Vec<Finding> {

@@ -46,6 +46,14 @@ pub(crate) struct EndpointFacts {
     /// Databases that it gave to other machines because no mirror delivered them: the repository, and the date in Unix
     /// seconds.
     pub(crate) aged: Vec<(String, u64)>,
+    /// The endpoints of other machines that it asks now: the address, and what names it.
+    pub(crate) house: Vec<(String, String)>,
+    /// The addresses that it announces.
+    pub(crate) announced: Vec<String>,
+    /// True where `endpoint.peers` has any.
+    pub(crate) has_peers: bool,
+    /// True where `endpoint.announce` is.
+    pub(crate) is_to_announce: bool,
     /// Proxies that keep pacman from it.
     pub(crate) proxies: Vec<ProxyTrap>,
 }
@@ -144,6 +152,8 @@ impl EndpointFacts {
         let (answer, own) = ask(address(settings), patience);
         self.answer = answer;
         self.aged = own.aged.into_iter().map(|one| (one.repo, one.at)).collect();
+        self.house = own.house.into_iter().map(|one| (one.at, one.by)).collect();
+        self.announced = own.announced;
     }
 
     fn of(settings: &Settings, conf: Option<&PacmanConf>) -> Self {
@@ -154,6 +164,8 @@ impl EndpointFacts {
         let text = std::fs::read_to_string(&settings.pacman_conf).unwrap_or_default();
         Self {
             is_enabled: settings.endpoint.enabled,
+            has_peers: !settings.endpoint.peers.is_empty(),
+            is_to_announce: settings.endpoint.announce,
             address: address(settings).to_string(),
             is_for_others: listening(settings).any(|at| !at.ip().is_loopback()),
             lines: repos.len().max(lines(settings, &text)),
@@ -177,6 +189,15 @@ fn lines(settings: &Settings, text: &str) -> usize {
 #[serde(default)]
 struct OwnWords {
     aged: Vec<AgedRepo>,
+    house: Vec<FoundHouse>,
+    announced: Vec<String>,
+}
+
+/// Another machine's endpoint.
+#[derive(Debug, Deserialize)]
+struct FoundHouse {
+    at: String,
+    by: String,
 }
 
 /// A database without a newer one from a mirror.

@@ -149,6 +149,8 @@ fn of_endpoint(endpoint: &EndpointFacts) -> Value {
     json!({
         "enabled": endpoint.is_enabled, "address": endpoint.address, "repos": endpoint.repos, "answers": answers,
         "why": why, "aged": endpoint.aged.iter().map(|(repo, at)| json!({"repo": repo, "at": at})).collect::<Vec<_>>(),
+        "house": endpoint.house.iter().map(|(at, by)| json!({"at": at, "by": by})).collect::<Vec<_>>(),
+        "announced": endpoint.announced,
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a user asks first, each answered in a line: does pacman use it, what is shared, which updates wait, what is kept.
 
+use crate::base::name::shown;
 use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::host::inspect::Inspection;
@@ -68,7 +69,13 @@ impl Glance<'_> {
         match &found.answer {
             EndpointAnswer::NotAsked => "off".into(),
             EndpointAnswer::Ours => {
-                let on = Cell::of("on", Tone::Good).then(format!(" at {}: {named}", found.address));
+                let mut on = Cell::of("on", Tone::Good).then(format!(" at {}: {named}", found.address));
+                for (at, by) in &found.house {
+                    on = on.then(format!("; asks {} first ({})", shown(at), shown(by)));
+                }
+                for at in &found.announced {
+                    on = on.then(format!("; announced at {}", shown(at)));
+                }
                 found.aged.iter().fold(on, |on, (repo, at)| {
                     let ago = time::span(self.found.now.saturating_sub(*at));
                     on.then("; ").and(format!("{repo}.db is {ago} old, and no mirror delivers it"), Tone::Poor)

@@ -167,6 +167,11 @@ impl Host {
         self.count(&["tcp flags & (syn | ack) == syn".to_owned()]);
     }
 
+    /// Counts from now on those to one address.
+    pub fn count_dials_to(&self, address: &str) {
+        self.count(&[format!("ip daddr {address} tcp flags & (syn | ack) == syn")]);
+    }
+
     /// Counts the connections that it tried to make.
     pub fn dials(&self) -> u64 {
         self.counted("tcp flags")
