@@ -68,7 +68,7 @@ pub(super) struct CollectedFile {
     /// The state in which the database was read; only that state may be published.
     pub(super) key: Option<FileKey>,
     /// The facts about a file that every target has, and that is not on this disk any more.
-    pub(super) held: Option<Hashed>,
+    pub(super) held: Option<Box<Hashed>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

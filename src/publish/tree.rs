@@ -95,9 +95,10 @@ impl Tree {
         memory.keep_only(&paths)?;
         // A distribution is tens of thousands of files: what is done with goes before the rest is built.
         drop((memory, paths));
-        let mut hashed = hashed.into_iter();
-        let all = collection.files().map(|found| found.held.or_else(|| hashed.next()));
+        let mut new = hashed.into_iter();
+        let all = collection.files().map(|found| found.held.as_deref().copied().or_else(|| new.next()));
         let hashed: Vec<Hashed> = all.map(|hashed| hashed.expect("each is held or was hashed")).collect();
+        drop(new);
         compare(collection, &hashed)?;
         Self::build(options, collection, &hashed)
     }
@@ -128,7 +129,7 @@ impl Tree {
         for repo in &collection.repos {
             let (mut files, mut entries) = (BTreeMap::new(), Vec::new());
             for ((name, found), hashed) in repo.files.iter().zip(hashed.by_ref()) {
-                files.insert(name, *hashed);
+                files.insert(name, hashed);
                 out.count += 1;
                 if found.role != Role::PackageSignature {
                     out.listed.push(*hashed);
@@ -145,6 +146,7 @@ impl Tree {
                 entries.push(DirEntry { name: name.to_string(), cid: hashed.cid, dag_size: hashed.dag_size });
             }
             let built = out.directory(&entries)?;
+            drop(entries);
             dirs.entry(repo.name.as_str()).or_default().push(entry(&repo.arch, built));
             tables.push(out.table(options, repo, &files)?);
         }
@@ -182,7 +184,7 @@ impl Tree {
         &mut self,
         options: &PublishOptions,
         repo: &CollectedRepo,
-        files: &BTreeMap<&FileName, Hashed>,
+        files: &BTreeMap<&FileName, &Hashed>,
     ) -> Result<DirEntry, PublishError> {
         let local = |error| PublishError::Io { path: repo.path().into(), error };
         let mut writer = TableWriter::new(Vec::new());
@@ -191,7 +193,7 @@ impl Tree {
             let hashed = files[name];
             match found.role {
                 Role::Database => {
-                    let Hashed { size, sha256, cid, key, .. } = hashed;
+                    let Hashed { size, sha256, cid, key, .. } = *hashed;
                     let cid = (!size::is_own_block(size)).then_some(cid);
                     let modified = u64::try_from(key.mtime_ns / 1_000_000_000).ok();
                     databases.push(Database { name: name.clone(), size, sha256, cid, modified });
@@ -200,7 +202,7 @@ impl Tree {
                 Role::Package { .. } => {
                     let signature = FileName::new(format!("{name}.sig")).ok();
                     let signature = signature.and_then(|name| files.get(&name)).map(|sig| (sig.size, sig.sha256));
-                    let Hashed { cid, sha256, size, .. } = hashed;
+                    let Hashed { cid, sha256, size, .. } = *hashed;
                     writer.add(&Entry { name: name.clone(), size, sha256, cid, signature }).map_err(local)?;
                     entries += 1;
                     bytes += size;

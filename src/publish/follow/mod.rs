@@ -277,29 +277,32 @@ impl Followed {
             let state = FileKey::at(&path).map_err(|error| PublishError::Io { path: path.clone(), error })?;
             let name = |text: String| FileName::new(text).map_err(|_| PublishError::Reserved(listed.repo.clone()));
             let file = CollectedFile { path, role: Role::Database, key: Some(state), held: None };
-            let mut files = BTreeMap::from([(name(format!("{}.db", listed.repo))?, file)]);
+            let mut files = vec![(name(format!("{}.db", listed.repo))?, file)];
             for (suffix, part) in &database.beside {
                 let path = self.place.database(part.sha256);
                 let file = CollectedFile { path, role: Role::Database, key: None, held: None };
-                files.insert(name(format!("{}.{suffix}", listed.repo))?, file);
+                files.push((name(format!("{}.{suffix}", listed.repo))?, file));
             }
             for package in std::mem::take(&mut listed.packages) {
                 // `arrivals` has refused packages without.
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
                 self.packages.insert(sha256);
                 let path = self.place.package(sha256);
-                let held = held.get(&sha256).filter(|_| !path.exists()).copied();
+                let held = held.get(&sha256).filter(|_| !path.exists()).copied().map(Box::new);
                 let role = Role::Package { size, sha256, built: package.build_date };
-                files.insert(package.file.clone(), CollectedFile { path, role, key: None, held });
+                let signature = signature_name(&package.file);
+                files.push((package.file, CollectedFile { path, role, key: None, held }));
                 let path = self.place.signature(sha256);
-                if let Some(name) = signature_name(&package.file)
+                if let Some(name) = signature
                     && std::fs::metadata(&path).is_ok_and(|found| found.len() > 0)
                 {
                     let role = Role::PackageSignature;
-                    files.insert(name, CollectedFile { path, role, key: None, held: None });
+                    files.push((name, CollectedFile { path, role, key: None, held: None }));
                 }
             }
             let lastupdate = self.read.snapshot.lastupdate;
+            // A map that is made of all at once is half as large as one that grows in order.
+            let files: BTreeMap<_, _> = files.into_iter().collect();
             repos.push(CollectedRepo { name: listed.repo.clone(), arch: listed.arch.clone(), files, lastupdate });
         }
         Ok(repos)

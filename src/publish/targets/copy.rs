@@ -1,6 +1,6 @@
 //! The plain copy for HTTP: manifest, signature, tables, root blocks and record as files of a directory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -77,7 +77,9 @@ impl PublishTarget for CopyTarget<'_> {
                 (false, None) => return Err(PublishError::Unsigned),
             };
             if self.is_alone {
-                offer.memory.offline = Some(PublishedIndex::of(offer.sealed, None));
+                // The files that a daemon has matter; a copy has none.
+                offer.memory.offline =
+                    Some(PublishedIndex { files: HashSet::new(), ..PublishedIndex::of(offer.sealed, None) });
                 offer.memory.save(&self.options.state_dir)?;
             }
             if let Some(out) = &self.options.out {
