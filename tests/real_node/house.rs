@@ -3,10 +3,11 @@
 
 use super::real::{
     EndpointProcess, Host, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Recorded, Release, Repo, SignedIndex, Signer,
-    Swarm, assert_recorded, command, recorded, run, scratch,
+    Swarm, assert_recorded, command, recorded, run, scratch, until,
 };
 use super::{KIB, MIB};
 use std::rc::Rc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const PACKAGES: [(&str, u64); 3] = [("alpha", 90 * KIB), ("beta", 700 * KIB), ("gamma", 11 * MIB)];
@@ -82,6 +83,8 @@ impl House {
             swarm.config_part("index-tests.toml", &index.config(&self.mirror.url()));
         }
         swarm.set("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:4011");
+        // What comes ahead of pacman is in the middle of it when the cable is pulled.
+        swarm.set("PKGSWARM_ENDPOINT_AHEAD", "false");
         // No mirror joins because this machine is busy.
         swarm.set("PKGSWARM_KUBO_HEAD_START", "10 s");
         settings.iter().for_each(|(name, value)| swarm.set(name, value));
@@ -179,8 +182,10 @@ fn days(index: Option<SignedIndex>) {
         let shown = cellar.asked(words);
         assert!(shown.contains(told), "{what}, {words:?}: {shown}\n{said}");
     }
-    let ran = laptop.pacman.run(&["-Su"]);
-    assert!(ran.status.success(), "{what}, without an uplink, laptop: {ran}\n{}", laptop.says());
+    // On a busy machine two endpoints in a row may answer later than the first of them waits.
+    until("the packages come from the house", Duration::from_secs(150), || {
+        laptop.pacman.run(&["-Su"]).status.success().then_some(())
+    });
     assert_recorded(&format!("{what}, without an uplink, laptop"), &laptop.pacman, &reference);
     house.uplink.plug();
 
