@@ -48,8 +48,8 @@ struct MirrorArrival<'p> {
     is_delivered: bool,
 }
 
-/// The first signature that came, and the mirror that sent it.
-type FirstSignature<'m> = (Vec<u8>, &'m MirrorTemplate);
+/// A signature that came, and the mirror that sent it.
+type SeenSignature<'m> = (Vec<u8>, &'m MirrorTemplate);
 
 /// What arrivals need.
 pub(super) struct ArrivalDesk<'a> {
@@ -192,7 +192,7 @@ impl ArrivalDesk<'_> {
         let MirrorArrival { package, .. } = arrival;
         let name = format!("{}.sig", package.file);
         let has_proof = package.signature.is_some() || self.options.keyring.is_some();
-        let (mut first, mut tried): (Option<FirstSignature<'_>>, _) = (None, Vec::new());
+        let (mut seen, mut tried): (Vec<SeenSignature<'_>>, _) = (Vec::new(), Vec::new());
         let voices = &self.pulses.voices;
         let mut absent: Vec<&MirrorTemplate> = Vec::new();
         for mirror in &self.pulses.usable {
@@ -226,23 +226,21 @@ impl ArrivalDesk<'_> {
                 }
                 continue;
             }
-            match &first {
-                _ if mirror.is_https() => return Ok(Some(found)),
-                None => first = Some((found, mirror)),
-                Some((_, its)) if !voices.differ(its, mirror) => {}
-                Some((other, _)) if *other == found => return Ok(Some(found)),
-                Some((_, its)) => {
-                    return Err(wrong(package, format!("{} and {} differ", host(its), host(mirror))));
-                }
+            if mirror.is_https() || seen.iter().any(|(other, its)| *other == found && voices.differ(its, mirror)) {
+                return Ok(Some(found));
             }
+            seen.push((found, mirror));
         }
         let is_heard = absent.iter().any(|mirror| mirror.is_https() || voices.differ(mirror, absent[0]));
-        if !has_proof && first.is_none() && tried.is_empty() && is_heard {
+        if !has_proof && seen.is_empty() && tried.is_empty() && is_heard {
             return Ok(None);
         }
         tried.extend(absent.iter().map(|mirror| format!("{}: it has none", host(mirror))));
-        Err(match first {
-            Some((_, its)) => {
+        Err(match seen.first() {
+            Some((first, its)) => {
+                if let Some((_, mirror)) = seen.iter().find(|(other, _)| other != first) {
+                    return Err(wrong(package, format!("{} and {} differ", host(its), host(mirror))));
+                }
                 let alone = format!("it came from {} alone, over http, which proves nothing", host(its));
                 wrong(package, alone)
             }
