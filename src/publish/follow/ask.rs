@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use reqwest::Url;
 
 use crate::base::clock;
+use crate::base::size::SIGNATURE_MOST;
 use crate::config::template::MirrorTemplate;
 use crate::engine::source::mirror::Mirror;
 use crate::engine::source::{FetchRequest, Miss, Source as _, SourceAnswer};
@@ -35,6 +36,9 @@ pub(super) struct MirrorNotes {
     /// Each that had another database than the others, as in the middle of its synchronisation: at which `lastupdate`,
     /// and since when, in Unix seconds.
     pub(super) unsettled: RefCell<BTreeMap<String, (u64, u64)>>,
+    /// Each that has given a new database, and since when these are dated later than its `lastupdate`, in Unix seconds;
+    /// `None` for one whose databases are not.
+    pub(super) newer: RefCell<BTreeMap<String, Option<u64>>>,
 }
 
 impl MirrorNotes {
@@ -111,7 +115,9 @@ async fn ask(machine: &Machine, url: &Url, newer_than: Option<u64>, most: u64) -
     })
 }
 
-/// The same, piece by piece to `take`. Returns the date that the mirror told, if any; `None` for what is not newer.
+/// The same, piece by piece to `take`. A mirror that sends less than `download.floor` over `download.patience` is given up,
+/// and so is one that takes longer than that for a small file: all mirrors are waited for
+/// (`a_mirror_that_drips_is_given_up_like_one_that_is_away`). Returns the date that the mirror told, if any; `None` for what is not newer.
 async fn stream(
     machine: &Machine,
     url: &Url,
@@ -137,12 +143,22 @@ async fn stream(
         SourceAnswer::Unchanged => return Ok(None),
         SourceAnswer::Bytes { size, modified, body, .. } => (size, modified, body),
     };
+    let floor = machine.settings.floor.max(1);
     let mut came = 0;
+    let mut window = (Instant::now(), 0);
     while let Some(piece) = tokio::time::timeout(patience, body.next()).await.map_err(silent)? {
         let piece = piece?;
         came += piece.len() as u64;
         if came > most {
             return Err(Miss::Corrupt(format!("more than {most} bytes")));
+        }
+        let took = window.0.elapsed();
+        if took >= patience && size != Some(came) {
+            let rate = ((came - window.1) as f64 / took.as_secs_f64()) as u64;
+            if rate < floor || most <= SIGNATURE_MOST as u64 {
+                return Err(Miss::Slow(rate));
+            }
+            window = (Instant::now(), came);
         }
         take(&piece).map_err(|e| Miss::Local(e.to_string()))?;
     }
