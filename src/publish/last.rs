@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::PublishError;
 use super::chain::ChainLink;
-use super::collect::Collection;
 use super::seal::Sealed;
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::fsx;
+use crate::base::name::RepoName;
 use crate::index::ipns::Name;
 
 /// The memory of one publisher, in its state directory.
@@ -89,13 +89,13 @@ impl PublisherMemory {
         serde_json::from_slice(&bytes).map_err(|e| PublishError::Memory { path, why: e.to_string() })
     }
 
-    /// Lists the tables of the last publication, `REPO-ARCH`, that are neither in `collection` nor dropped on purpose, by
-    /// that name or their repository's.
-    pub(super) fn left_out(&self, collection: &Collection, dropped: &[String]) -> Vec<String> {
+    /// Lists the tables of the last publication, `REPO-ARCH`, that are neither in `tables` (repository and architecture) nor
+    /// dropped on purpose, by that name or their repository's.
+    pub(super) fn left_out(&self, tables: &[(&RepoName, &str)], dropped: &[String]) -> Vec<String> {
         let is_dropped = |table: &str| {
             dropped.iter().any(|name| name == table || table.rsplit_once('-').is_some_and(|(repo, _)| name == repo))
         };
-        let is_here = |table: &str| collection.repos.iter().any(|repo| table == format!("{}-{}", repo.name, repo.arch));
+        let is_here = |table: &str| tables.iter().any(|(repo, arch)| table == format!("{repo}-{arch}"));
         self.tables.keys().filter(|table| !is_here(table) && !is_dropped(table)).cloned().collect()
     }
 

@@ -112,8 +112,13 @@ impl PublishOptions {
     /// Returns the directory of root blocks: in the plain copy, else beside the memory where they are all that is kept of
     /// some files; `None` where no root block is needed for itself.
     fn roots_dir(&self) -> Option<PathBuf> {
-        let own = (self.content != ContentRule::All).then_some(&self.state_dir);
-        self.out.as_ref().or(own).map(|dir| dir.join(hash::ROOTS))
+        let own = (self.content != ContentRule::All).then(|| self.own_roots());
+        self.out.as_ref().map(|dir| dir.join(hash::ROOTS)).or(own)
+    }
+
+    /// Returns the one beside the memory.
+    fn own_roots(&self) -> PathBuf {
+        self.state_dir.join(hash::ROOTS)
     }
 }
 
@@ -205,28 +210,30 @@ pub async fn run(
         return Err(PublishError::Clock { last: memory.sequence, now: options.now });
     }
     let mut collection = collect(&options.dirs)?;
+    // Before a byte is fetched for it.
+    let mut tables: Vec<(&RepoName, &str)> = collection.repos.iter().map(|repo| (&repo.name, &*repo.arch)).collect();
+    tables.extend(options.follow.iter().flat_map(FollowOptions::wanted));
+    let missing = memory.left_out(&tables, &options.drop);
+    if !missing.is_empty() {
+        return Err(PublishError::LeftOut(missing));
+    }
+    if let Some((repo, _)) = tables.iter().find(|(repo, _)| repo.as_str() == hash::ROOTS)
+        && options.content != ContentRule::All
+    {
+        return Err(PublishError::Reserved((*repo).clone()));
+    }
+    drop(tables);
     let mut followed = None;
     if let Some(mirrors) = &options.follow {
         let delivered = match kubo {
             Some(kubo) => delivered(kubo, &memory).await,
             None => None,
         };
-        if let (Some(kubo), Some(delivered)) = (kubo, &delivered) {
-            follow::recall_roots(options, kubo, delivered).await?;
-        }
+        follow::recall_roots(options, kubo.zip(delivered.as_ref())).await?;
         let beside = &collection;
         let mut mirrors = follow::follow(mirrors, options, beside, delivered.as_ref(), progress).await?;
         collection = collection.with(mirrors.repos()?)?;
         followed = Some(mirrors);
-    }
-    let missing = memory.left_out(&collection, &options.drop);
-    if !missing.is_empty() {
-        return Err(PublishError::LeftOut(missing));
-    }
-    if let Some(repo) = collection.repos.iter().find(|repo| repo.name.as_str() == hash::ROOTS)
-        && options.content != ContentRule::All
-    {
-        return Err(PublishError::Reserved(repo.name.clone()));
     }
     let files = collection.files().count() as u64;
     progress(Phase::Scan, files, files);
@@ -240,18 +247,42 @@ pub async fn run(
     }
     let signers = kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo)) as Box<dyn PublishTarget + '_>);
     let mut targets = targets::with_copy(options, signers.into_iter().collect());
-    let mut report = targets::publish(&mut targets, options, &tree, &mut memory, progress).await?;
-    if report.failed.is_empty()
-        && options.out.is_none()
-        && let Some(roots) = options.roots_dir()
-    {
-        hash::sweep_roots(&roots, tree.listed.iter());
+    let done = targets::publish(&mut targets, options, &tree, &mut memory, progress).await;
+    let failures = done.as_ref().map_or_else(std::slice::from_ref, |_| &[]).iter();
+    let failures = failures.chain(done.iter().flat_map(|report| &report.failed).map(|failure| &failure.error));
+    failures.for_each(|error| without_damaged_root(options, error));
+    let mut report = done?;
+    // What a run that is late has earned of a newer snapshot is needed by the next one.
+    if report.failed.is_empty() && followed.as_ref().is_none_or(|followed| followed.late.is_none()) {
+        sweep_roots(options, &tree);
     }
     if let Some(mut followed) = followed {
         report.warnings.splice(..0, followed.warnings.drain(..));
         report.late = followed.published(&tree, report.failed.is_empty())?.map(PublishError::Follow);
     }
     Ok(report)
+}
+
+/// Removes root blocks that belong to no file of `tree`, and all where there are no more to be any.
+fn sweep_roots(options: &PublishOptions, tree: &Tree) {
+    let roots = options.roots_dir();
+    if let Some(roots) = &roots {
+        hash::sweep_roots(roots, tree.listed.iter());
+    }
+    let own = options.own_roots();
+    if roots.as_ref() != Some(&own) {
+        hash::sweep_roots(&own, std::iter::empty());
+    }
+}
+
+/// Removes a root block that is not what its name says, which `error` tells: the next run fetches it.
+fn without_damaged_root(options: &PublishOptions, error: &PublishError) {
+    if let PublishError::Changed(path) = error
+        && options.roots_dir().is_some_and(|roots| path.starts_with(roots))
+    {
+        // One that cannot be removed is told by the same error again.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Returns the files that the daemon has by the last publication; `None` when it does not tell: then its target says why.

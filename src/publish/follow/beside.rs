@@ -46,7 +46,9 @@ impl BesideReader<'_> {
     ) -> Found<BTreeMap<String, FollowedPart>> {
         let former = former.filter(|former| former.sha256 == database).map(|former| &former.beside);
         if let Some(former) = former.filter(|former| !self.options.files || former.contains_key("files")) {
-            return Ok(Ok(former.clone()));
+            let mut former = former.clone();
+            former.retain(|suffix, _| self.options.files || !suffix.starts_with("files"));
+            return Ok(Ok(former));
         }
         let mut beside = BTreeMap::new();
         let signed = match self.signature("db.sig", database).await? {

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -25,6 +25,7 @@ use super::ask::MirrorNotes;
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey, Lasting, ReplaceOptions, Replacement};
+use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
 use crate::publish::hash::Hashed;
 
 /// What was read of the mirrors.
@@ -32,8 +33,14 @@ use crate::publish::hash::Hashed;
 pub(super) struct FollowMemory {
     /// The snapshot that was published last.
     pub(super) snapshot: Option<FollowedSnapshot>,
+    /// The snapshot that was read last and is newer than that one, whose packages have not all come yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) coming: Option<FollowedSnapshot>,
     /// Unix seconds of the last comparison of whole databases.
     pub(super) compared: u64,
+    /// Unix seconds of the last run in which a mirror said its `lastupdate`.
+    #[serde(default)]
+    pub(super) heard: u64,
     /// The mirrors, by their address.
     #[serde(default)]
     pub(super) mirrors: BTreeMap<String, MirrorRecord>,
@@ -43,12 +50,6 @@ pub(super) struct FollowMemory {
 }
 
 impl FollowMemory {
-    /// Lists the mirrors that did not agree with the others in the run before.
-    pub(super) fn unsettled(&self) -> BTreeMap<String, (u64, u64)> {
-        let all = self.mirrors.iter();
-        all.filter_map(|(mirror, record)| Some((mirror.clone(), record.unsettled?))).collect()
-    }
-
     /// Takes over what was learnt of mirrors in the run that ends at `now`, in Unix seconds.
     pub(super) fn settle(&mut self, now: u64) {
         for (mirror, seconds) in self.notes.rests() {
@@ -56,6 +57,9 @@ impl FollowMemory {
         }
         for (mirror, since) in self.notes.unsettled.take() {
             self.mirrors.entry(mirror).or_default().unsettled = Some(since);
+        }
+        for (mirror, since) in self.notes.newer.take() {
+            self.mirrors.entry(mirror).or_default().newer = since;
         }
     }
 }
@@ -115,6 +119,9 @@ pub(super) struct MirrorRecord {
     /// since when, Unix seconds.
     #[serde(default)]
     pub(super) unsettled: Option<(u64, u64)>,
+    /// Unix seconds since when each database that came from it was dated later than its `lastupdate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) newer: Option<u64>,
 }
 
 /// The directory.
@@ -167,8 +174,7 @@ impl FollowPlace {
     /// Adds a package to those that were checked.
     pub(super) fn add_checked(&self, sha256: Sha256) -> Result<(), FollowError> {
         let path = self.0.join("checked");
-        let file = File::options().create(true).append(true).open(&path);
-        file.and_then(|mut file| file.write_all(format!("{sha256}\n").as_bytes())).map_err(FollowError::local(path))
+        add_line(&path, &format!("{sha256}\n")).map_err(FollowError::local(path))
     }
 
     /// Forgets what was checked of all packages but those in `listed`.
@@ -236,12 +242,32 @@ impl FollowPlace {
         fsx::replace_synced(&path, text.as_bytes()).map_err(FollowError::local(path))
     }
 
-    /// Adds one. A line that is cut short is dropped when it is read.
+    /// Adds one.
     pub(super) fn hold_one(&self, hashed: &Hashed) -> Result<(), FollowError> {
         let path = self.0.join("held");
-        let file = fs::File::options().create(true).append(true).open(&path);
-        let added = file.and_then(|mut file| file.write_all(held_line(hashed).as_bytes()));
-        added.map_err(FollowError::local(path))
+        add_line(&path, &held_line(hashed)).map_err(FollowError::local(path))
+    }
+
+    /// Removes what is neither of the snapshot that was published last nor of the one that is coming: however many runs
+    /// are late, no more than that is kept (`runs_that_are_late_keep_no_more_than_two_snapshots`). Nothing is removed where
+    /// one of their databases cannot be read.
+    pub(super) fn keep_listed(&self, memory: &FollowMemory) {
+        let mut kept = HashSet::new();
+        let snapshots = memory.snapshot.iter().chain(&memory.coming);
+        for database in snapshots.flat_map(|snapshot| snapshot.databases.values()) {
+            kept.extend(database.digests().map(|sha256| self.database(sha256)));
+            let Ok(file) = fsx::open_read(&self.database(database.sha256)) else { return };
+            let read = syncdb::read::<DatabaseError>(&file, &Limits::default(), |package| {
+                kept.extend(
+                    package.sha256.into_iter().flat_map(|sha256| [self.package(sha256), self.signature(sha256)]),
+                );
+                Ok(())
+            });
+            if read.is_err() {
+                return;
+            }
+        }
+        self.sweep(&kept);
     }
 
     /// Removes databases, packages and signatures whose path is not in `kept`.
@@ -260,6 +286,19 @@ impl FollowPlace {
 /// Returns the directory of a state directory in which a mirror is followed.
 pub(super) fn dir_in(state_dir: &Path) -> PathBuf {
     state_dir.join("follow")
+}
+
+/// Adds a line to a file. One before it that was cut short is ended first: it is dropped when it is read, and this one is
+/// not (`a_line_that_was_cut_short_takes_no_other_with_it`).
+fn add_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = File::options().create(true).append(true).read(true).open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let end = if last == [b'\n'] { "" } else { "\n" };
+    file.write_all(format!("{end}{line}").as_bytes())
 }
 
 fn held_line(Hashed { sha256, size, cid, dag_size, .. }: &Hashed) -> String {
@@ -297,6 +336,23 @@ mod tests {
         assert_eq!(text.lines().count(), 1);
         fs::write(&path, format!("x y\n{text}{} 1 broken 1\n", Sha256::of(b"b"))).unwrap();
         assert_eq!(place.held(), HashMap::from([(digest, one)]));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = FollowPlace::open(dir.path().to_owned()).unwrap();
+        let all = [b"a", b"b", b"c"].map(|bytes| held(Sha256::of(bytes), 1, Cid::raw(Sha256::of(bytes)), 1));
+        place.hold([&all[0]].into_iter()).unwrap();
+        let torn = fs::read_to_string(dir.path().join("held")).unwrap() + "0123";
+        fs::write(dir.path().join("held"), torn).unwrap();
+        fs::write(dir.path().join("checked"), "0123").unwrap();
+        for hashed in &all[1..] {
+            place.hold_one(hashed).unwrap();
+            place.add_checked(hashed.sha256).unwrap();
+        }
+        assert_eq!(place.held(), all.iter().map(|hashed| (hashed.sha256, *hashed)).collect());
+        assert_eq!(place.checked(), all[1..].iter().map(|hashed| hashed.sha256).collect());
     }
 
     #[test]

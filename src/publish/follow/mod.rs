@@ -73,7 +73,7 @@ pub struct FollowOptions {
 
 impl FollowOptions {
     /// Lists each repository with each architecture.
-    fn wanted(&self) -> impl Iterator<Item = (&RepoName, &str)> {
+    pub(super) fn wanted(&self) -> impl Iterator<Item = (&RepoName, &str)> {
         self.repos.iter().flat_map(|repo| self.archs.iter().map(move |arch| (repo, &**arch)))
     }
 }
@@ -98,6 +98,7 @@ pub(crate) fn machine_in(env: &Env, settings: &Settings, state_dir: &Path) -> Re
 
 /// The mirrors as they are to be published.
 pub(super) struct Followed {
+    machine: Rc<Machine>,
     place: FollowPlace,
     memory: FollowMemory,
     read: ReadSnapshot,
@@ -124,6 +125,7 @@ pub(super) async fn follow(
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
     let mut memory = place.memory()?;
     let former = memory.snapshot.as_ref().and_then(|snapshot| kept(options, &place, snapshot));
+    place.keep_listed(&memory);
     let holdings = Holdings { held: place.held(), publish, beside, delivered };
     let mut warnings = Vec::new();
     let newer = newer(options, &place, &mut memory, former, &holdings, &mut warnings, progress).await;
@@ -138,25 +140,35 @@ pub(super) async fn follow(
         }
     };
     place.save(&memory)?;
-    Ok(Followed { place, memory, read, packages: HashSet::new(), warnings, late })
+    Ok(Followed { machine: Rc::clone(&options.machine), place, memory, read, packages: HashSet::new(), warnings, late })
 }
 
-/// Puts root blocks that are missing here to their place, from the daemon that has the files: where a publication keeps
-/// less than before, its packages need not come again for them.
+/// Puts root blocks that are missing here to their place, from beside the memory, or from the daemon that has the files or
+/// these blocks: where a publication keeps less than before, or has a plain copy from now on, its packages need not come
+/// again for them (`root_blocks_move_to_a_new_plain_copy_without_their_packages`).
 ///
 /// # Errors
 /// `Local`. A daemon that fails is left: then the packages come again.
 pub(super) async fn recall_roots(
     publish: &PublishOptions,
-    kubo: &Kubo,
-    delivered: &HashSet<Cid>,
+    kubo: Option<(&Kubo, &HashSet<Cid>)>,
 ) -> Result<(), FollowError> {
     let Some(roots) = publish.roots_dir() else { return Ok(()) };
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
-    let held = place.held();
-    for hashed in held.values().filter(|held| delivered.contains(&held.cid) && !is_rooted(&roots, held)) {
-        let Ok(Some(block)) = kubo.local_block(hashed.cid).await else { return Ok(()) };
-        let path = roots.join(hashed.cid.to_string());
+    let (held, own) = (place.held(), publish.own_roots());
+    for hashed in held.values().filter(|held| !is_rooted(&roots, held)) {
+        let cid = hashed.cid;
+        let here = std::fs::read(own.join(cid.to_string())).ok().filter(|block| cid.proves(block));
+        let block = match (here, kubo) {
+            (Some(block), _) => block,
+            // In the tree, the root of a file that is not there is a raw block.
+            (None, Some((kubo, has))) if has.contains(&cid) || has.contains(&Cid::raw(cid.digest())) => {
+                let Ok(Some(block)) = kubo.local_block(cid).await else { return Ok(()) };
+                block
+            }
+            (None, _) => continue,
+        };
+        let path = roots.join(cid.to_string());
         std::fs::create_dir_all(&roots).map_err(FollowError::local(&path))?;
         fsx::replace_synced(&path, &block).map_err(FollowError::local(&path))?;
     }
@@ -213,10 +225,14 @@ async fn newer(
     };
     warnings.extend(pulses.warnings.iter().cloned());
     let is_known = former.as_ref().is_some_and(|read| {
-        let is_same = read.snapshot.lastupdate == pulses.lastupdate;
+        let is_as_wanted = |database: &FollowedDatabase| database.beside.contains_key("files") == options.files;
+        let is_same = read.snapshot.lastupdate == pulses.lastupdate
+            && (pulses.is_early || read.snapshot.databases.values().all(is_as_wanted));
         // A comparison waits for another day while the mirrors that could make it are not of one state.
         let days = if pulses.ahead.is_empty() { 1 } else { 2 };
-        let is_fresh = pulses.lastupdate.is_some() && now < memory.compared.saturating_add(days * COMPARE);
+        // One that a clock has dated which was ahead of this one does not count.
+        let is_compared = memory.compared <= now && now < memory.compared.saturating_add(days * COMPARE);
+        let is_fresh = pulses.lastupdate.is_some() && is_compared;
         is_same && (is_fresh || pulses.is_early)
     });
     if let [ahead, ..] = &pulses.ahead[..]
@@ -236,6 +252,11 @@ async fn newer(
             let has = |sha256| holdings.has(sha256, &kept);
             return match desk.fetch(&former.repos, &kept, &has, progress).await {
                 Ok(()) => Ok(former),
+                // Not the fault of a mirror: none was to be asked.
+                Err(_) if pulses.is_early => {
+                    let error = FollowError::Nowhere { what: "what is missing".to_owned(), tried: pulses.warnings };
+                    Err(NotNewer { error, former: None })
+                }
                 Err(error) => Err(NotNewer { error, former: None }),
             };
         }
@@ -243,8 +264,8 @@ async fn newer(
             let snapshot = former.as_ref().map(|read| &read.snapshot);
             let is_whole = snapshot
                 .is_some_and(|snapshot| snapshot.lastupdate.is_some() && snapshot.lastupdate == pulses.lastupdate);
-            let unsettled = memory.unsettled();
-            let reader = SnapshotReader { options, place, former: snapshot, is_whole, unsettled, now };
+            let records = memory.mirrors.clone();
+            let reader = SnapshotReader { options, place, former: snapshot, is_whole, records, now };
             let came = reader.read(&pulses).await;
             match came {
                 Ok(read) => {
@@ -258,6 +279,10 @@ async fn newer(
         }
     };
     let (read, former) = read;
+    memory.coming = Some(read.snapshot.clone());
+    if let Err(error) = place.save(memory) {
+        return Err(NotNewer { error, former });
+    }
     let kept = holdings.kept(&read.repos);
     match desk.fetch(&read.repos, &kept, &|sha256| holdings.has(sha256, &kept), progress).await {
         Ok(()) => Ok(read),
@@ -314,6 +339,9 @@ impl Followed {
     /// (`what_a_target_may_have_is_never_taken_back_by_mirrors_that_are_set_back`).
     pub(super) fn give_out(&mut self) -> Result<(), FollowError> {
         self.memory.snapshot = Some(self.read.snapshot.clone());
+        if self.late.is_none() {
+            self.memory.coming = None;
+        }
         self.place.save(&self.memory)
     }
 
@@ -330,7 +358,8 @@ impl Followed {
     }
 
     /// Lets go what is not needed any more; with `is_everywhere`, when no target lacks anything, also the bytes of
-    /// packages. A run that is late keeps everything: what it fetched of the newer snapshot is needed by the next.
+    /// packages. A run that is late keeps everything: what it fetched of the newer snapshot is needed by the next, which
+    /// lets go what is of neither ([`FollowPlace::keep_listed`]).
     pub(super) fn published(self, tree: &Tree, is_everywhere: bool) -> Result<Option<FollowError>, FollowError> {
         if self.late.is_some() {
             return Ok(self.late);
@@ -346,6 +375,8 @@ impl Followed {
             kept.extend(digests().map(|sha256| self.place.package(sha256)));
         }
         self.place.sweep(&kept);
+        // Parts of packages that are not listed any more; what cannot be removed now is removed next time.
+        let _ = self.machine.store.sweep(&[]);
         Ok(None)
     }
 }

@@ -5,8 +5,7 @@
 //! strangers is asked at most once a minute, and not before the time that it named in `Retry-After`.
 //!
 //! A time counts when an https mirror says it, or two hosts do, as a database does; [`voice`](super::voice) tells hosts
-//! apart. A mirror that is ahead of all others
-//! is waited for: it was synchronised first, or it lies
+//! apart. A mirror that is ahead of all others is waited for: it was synchronised first, or it lies
 //! (`a_mirror_that_is_ahead_alone_is_waited_for_and_one_from_the_future_decides_nothing`).
 
 use std::rc::Rc;
@@ -29,6 +28,10 @@ const FLOOR: u64 = 60;
 const FUTURE_MOST: u64 = 600;
 /// Most bytes of `lastupdate`.
 const MOST: u64 = 64;
+/// Most seconds for which a mirror is left alone: as long as a `Retry-After` counts. What is later is of another clock.
+const REST_MOST: u64 = 3600;
+/// Most seconds without a word of any mirror, after which it is no good run in which none was to be asked.
+const UNHEARD_MOST: u64 = 7200;
 
 /// What one mirror said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -79,8 +82,11 @@ pub(super) async fn pulses<'m>(
         }
     }
     let mut pulses = MirrorPulses { notes: Rc::clone(&memory.notes), ..MirrorPulses::default() };
-    if asked.is_empty() && memory.snapshot.is_some() {
+    let is_heard = (now.saturating_sub(UNHEARD_MOST)..=now).contains(&memory.heard);
+    if asked.is_empty() && memory.snapshot.is_some() && is_heard {
+        // Where something is missing all the same, they say why it does not come.
         pulses.is_early = true;
+        pulses.warnings = waiting;
         pulses.lastupdate = memory.snapshot.as_ref().and_then(|snapshot| snapshot.lastupdate);
         return Ok(pulses);
     }
@@ -101,6 +107,7 @@ pub(super) async fn pulses<'m>(
     if said.is_empty() {
         return Err(FollowError::Nowhere { what: "its lastupdate".to_owned(), tried: failed });
     }
+    memory.heard = now;
     pulses.warnings = failed;
     let published = memory.snapshot.as_ref().and_then(|snapshot| snapshot.lastupdate);
     judge(&mut pulses, &said, published)?;
@@ -223,12 +230,13 @@ fn read(bytes: &[u8], now: u64) -> Result<u64, Miss> {
     }
 }
 
-/// Returns the seconds for which `mirror` is not to be asked.
+/// Returns the seconds for which `mirror` is not to be asked. What a clock has written that was ahead of this one does not
+/// count: else one that was wrong once would silence a mirror for years.
 fn wait(mirror: &MirrorTemplate, record: &MirrorRecord, now: u64) -> Option<u64> {
-    let floor = if is_public_url(&mirror.to_string()) { record.asked.saturating_add(FLOOR) } else { 0 };
-    // A clock that was set back must not silence a mirror for long.
-    let until = record.not_before.max(floor).min(now + 3600);
-    until.checked_sub(now).filter(|seconds| *seconds > 0)
+    let is_asked_rarely = is_public_url(&mirror.to_string()) && record.asked <= now;
+    let floor = if is_asked_rarely { record.asked.saturating_add(FLOOR) } else { 0 };
+    let rest = Some(record.not_before).filter(|until| *until <= now.saturating_add(REST_MOST)).unwrap_or(0);
+    rest.max(floor).checked_sub(now).filter(|seconds| *seconds > 0)
 }
 
 /// Returns the host of a mirror, for people.
@@ -303,8 +311,18 @@ mod tests {
         );
         let busy = MirrorRecord { not_before: 1500, ..asked };
         assert_eq!((wait(own, &busy, 1010), wait(own, &busy, 1500)), (Some(490), None));
-        let absurd = MirrorRecord { not_before: u64::MAX, ..busy };
-        assert_eq!(wait(own, &absurd, 1010), Some(3600));
+        let longest = MirrorRecord { not_before: 1010 + 3600, ..busy.clone() };
+        assert_eq!(wait(own, &longest, 1010), Some(3600));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_once_silences_no_mirror() {
+        let all = mirrors(&["https://mirror.example.org/$repo", "http://127.0.0.1:8/$repo"]);
+        for ahead in [1010 + 3601, 1 << 40, u64::MAX] {
+            let record = MirrorRecord { asked: ahead, not_before: ahead, ..MirrorRecord::default() };
+            let waits: Vec<_> = all.iter().map(|mirror| wait(mirror, &record, 1010)).collect();
+            assert_eq!(waits, [None, None], "{ahead}");
+        }
     }
 
     #[test]

@@ -7,14 +7,15 @@
 //! Mirrors that differ may lie, which is an alarm, or one is in the middle of its synchronisation, which brings databases
 //! before `lastupdate`. So they are asked for `lastupdate` once more before one is accused; and a database that is dated
 //! later than the `lastupdate` of its mirror is left out, for an hour at most
-//! (`a_mirror_amid_its_synchronisation_is_waited_for_and_after_an_hour_it_is_an_alarm`).
+//! (`a_mirror_amid_its_synchronisation_is_waited_for_and_after_an_hour_it_is_an_alarm`), also where all agree on it: the
+//! next database may be of the state before (`databases_of_two_moments_are_not_published_as_one_snapshot`).
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use super::ask::MirrorAnswer;
 use super::beside::BesideReader;
-use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot};
+use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot, MirrorRecord};
 use super::pulse::{MirrorPulse, MirrorPulses, again, counting, host};
 use super::{FollowError, FollowOptions};
 use crate::base::digest::Sha256;
@@ -76,8 +77,8 @@ pub(super) struct SnapshotReader<'a> {
     pub(super) former: Option<&'a FollowedSnapshot>,
     /// True for a comparison: databases are to come whole.
     pub(super) is_whole: bool,
-    /// The mirrors that did not agree with the others in the run before: at which `lastupdate`, and since when.
-    pub(super) unsettled: BTreeMap<String, (u64, u64)>,
+    /// What was known of the mirrors before, and the date of `lastupdate` at each.
+    pub(super) records: BTreeMap<String, MirrorRecord>,
     /// Unix seconds.
     pub(super) now: u64,
 }
@@ -220,12 +221,25 @@ impl SnapshotReader<'_> {
                 return Err(FollowError::Changed { database: name, host: host(mirror), digests });
             }
             match &first {
-                _ if mirror.is_https() => return Ok((database, packages, vec![mirror])),
+                _ if mirror.is_https() => {
+                    if !self.is_too_new(pulses, mirror, (&database, former), lastupdate) {
+                        return Ok((database, packages, vec![mirror]));
+                    }
+                    is_waiting = true;
+                    tried.push(unsettled(mirror));
+                }
                 None => first = Some((database, packages, mirror)),
                 Some((other, _, its)) if other.is_same(&database) => {
-                    if pulses.voices.differ(its, mirror) {
+                    let too_new = [(*its, other), (mirror, &database)].into_iter().filter(|(mirror, database)| {
+                        // Each is looked at, since each is remembered.
+                        self.is_too_new(pulses, mirror, (database, former), lastupdate)
+                    });
+                    let too_new: Vec<String> = too_new.map(|(mirror, _)| unsettled(mirror)).collect();
+                    if pulses.voices.differ(its, mirror) && too_new.is_empty() {
                         return Ok((database, packages, vec![its, mirror]));
                     }
+                    is_waiting |= !too_new.is_empty();
+                    tried.extend(too_new);
                 }
                 Some((other, _, its)) if other.sha256 == database.sha256 => {
                     let why = format!("signature or list of files differs from that of {}", host(its));
@@ -254,6 +268,31 @@ impl SnapshotReader<'_> {
         })
     }
 
+    /// Returns true when `mirror` may be in the middle of its synchronisation, as its database, which is not the `former`
+    /// one, is dated later than `lastupdate` and that file: the other databases may be of the state before. For an hour at
+    /// most, whatever `lastupdate` says meanwhile: a mirror whose dates are its own is late for so long, and then believed
+    /// until its dates tell again.
+    fn is_too_new(
+        &self,
+        pulses: &MirrorPulses<'_>,
+        mirror: &MirrorTemplate,
+        (its, former): (&FollowedDatabase, Option<&FollowedDatabase>),
+        lastupdate: Option<u64>,
+    ) -> bool {
+        let (Some(modified), Some(lastupdate)) = (its.modified, lastupdate) else { return false };
+        if former.is_some_and(|former| former.sha256 == its.sha256) {
+            return false;
+        }
+        let record = self.records.get(&mirror.to_string());
+        let written = record.and_then(|record| record.modified).unwrap_or(0);
+        let since = record.and_then(|record| record.newer).filter(|since| *since <= self.now).unwrap_or(self.now);
+        let is_newer = modified > lastupdate.max(written);
+        let mut newer = pulses.notes.newer.borrow_mut();
+        let noted = newer.entry(mirror.to_string()).or_default();
+        *noted = is_newer.then_some(since).or(*noted);
+        is_newer && self.now - since < SETTLING
+    }
+
     /// Returns true when `mirror` may be in the middle of its synchronisation, as its database (the first) differs from
     /// another and is dated later, and later than `lastupdate`, which upstream writes last. Where there is no
     /// `lastupdate`, the one with the earlier date is behind. Remembers since when.
@@ -267,8 +306,9 @@ impl SnapshotReader<'_> {
         let Some(its) = its.modified else { return false };
         let Some(lastupdate) = lastupdate else { return other.modified.is_some_and(|other| its < other) };
         let is_explained = its > lastupdate && other.modified.is_none_or(|other| its > other);
-        let before = self.unsettled.get(&mirror.to_string()).filter(|(then, _)| *then == lastupdate);
-        let since = before.map_or(self.now, |(_, since)| *since);
+        let before = self.records.get(&mirror.to_string()).and_then(|record| record.unsettled);
+        let before = before.filter(|(then, _)| *then == lastupdate);
+        let since = before.map_or(self.now, |(_, since)| since);
         if is_explained {
             pulses.notes.unsettled.borrow_mut().insert(mirror.to_string(), (lastupdate, since));
         }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::LocalBoxFuture;
 
-use super::super::hash::{ROOTS, sweep_roots};
 use super::super::last::{PublishedIndex, PublisherMemory};
 use super::super::page::PAGE;
 use super::super::seal::Sealed;
@@ -108,8 +107,8 @@ fn sweep_unnamed(dir: &Path) {
 
 /// Writes the copy. All of it is on the disk before the first file gets its name, so that hardly a moment lies between
 /// the first and the last: a copy that is cut short there is refused by clients, which keep what they have, until the
-/// next run has completed it. The manifest comes last: a first copy that is cut short has none. What belongs to a former
-/// manifest alone is removed.
+/// next run has completed it. The manifest comes last: a first copy that is cut short has none. Diffs of a former manifest
+/// alone are removed; root blocks are when all targets are done.
 fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), PublishError> {
     let tables = sealed.tree.packed.iter().map(|(path, packed)| (path, packed));
     let lists = sealed.diffs.iter().chain(tables).map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
@@ -137,7 +136,6 @@ fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), P
     for replacement in prepared {
         replacement.commit().map_err(|error| PublishError::Io { path: out.to_owned(), error })?;
     }
-    sweep_roots(&out.join(ROOTS), sealed.tree.listed.iter());
     for table in &sealed.manifest.tables {
         let dir = out.join(table.diff_dir());
         for old in fs::read_dir(dir).into_iter().flatten().flatten() {
