@@ -48,6 +48,7 @@ mod pins;
 mod prefetch;
 mod prefetch_conditions;
 mod publish_beside;
+mod publish_faults;
 mod publish_file;
 mod publish_follow;
 mod publish_kept;

@@ -120,6 +120,14 @@ fn lists_of_files_are_followed_where_they_are_wanted() {
     assert_eq!((databases(&world.path("plain")), requests(&[&a, &b], ".files")), (vec!["core.db".to_owned()], 0));
 
     add_line(&world, "files = true\n");
+    published(&world);
+    assert_eq!(databases(&world.path("plain")), ["core.db", "core.files"], "although the database is the former one");
+    let file = world.path("config/publish.d/arch.toml");
+    let with = fs::read_to_string(&file).unwrap();
+    fs::write(&file, with.replace("files = true\n", "files = false\n")).unwrap();
+    published(&world);
+    assert_eq!(databases(&world.path("plain")), ["core.db"], "not wanted any more");
+    fs::write(&file, with).unwrap();
     upstream.change("core", &Package::new("bash", 100).version("2.0-1"), |_| {});
     for mirror in [&a, &b] {
         upstream.sync(mirror);

@@ -85,6 +85,53 @@ fn a_run_without_content_that_fails_has_let_go_of_the_bytes_and_goes_on_with_wha
 }
 
 #[test]
+fn a_late_run_keeps_the_root_blocks_that_it_has_earned() {
+    let mut upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    keeping(&world, "content = \"none\"");
+    published(&world);
+    let (git, bash) = (Package::new("git", 3 * MIB).version("2.0-1"), Package::new("bash", 100).version("2.0-1"));
+    upstream.change("extra", &git, |_| {});
+    upstream.change("core", &bash, |_| {});
+    let path = format!("core/os/x86_64/{}", bash.file_name());
+    let [a, b] = [a, b].map(|mirror| {
+        upstream.sync(&mirror);
+        mirror.on(&path).status(404).times(2)
+    });
+    // The copy is written again.
+    fs::remove_file(world.path("plain/pkgswarm.json")).unwrap();
+    assert_eq!(publish(&world).code(), 1);
+    let asked = requests(&[&a, &b], &git.file_name());
+    assert!(asked > 0 && world.path("plain/ipfs").join(root_of(&git)).exists());
+    assert_eq!(publish(&world).code(), 1);
+    published(&world);
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+    assert_eq!(requests(&[&a, &b], &git.file_name()), asked, "it came once");
+    assert_eq!(listing(&world.path("plain/ipfs")).len(), 3, "glibc, vim, git");
+}
+
+#[test]
+fn root_blocks_move_to_a_new_plain_copy_without_their_packages() {
+    let upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    keeping(&world, "content = \"none\"");
+    published(&world);
+    let asked = requests(&[&a, &b], ".zst");
+    // As without a plain copy until now.
+    let own = world.path("state-publish/arch/ipfs");
+    fs::rename(world.path("plain/ipfs"), &own).unwrap();
+    let file = world.path("config/publish.d/arch.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("/plain\"", "/other\"")).unwrap();
+    published(&world);
+    assert_eq!(listed(&world.path("other")), wanted(&upstream));
+    assert_eq!(requests(&[&a, &b], ".zst"), asked);
+    assert_eq!((listing(&world.path("other/ipfs")).len(), listing(&own).len()), (2, 0));
+}
+
+#[test]
 fn a_client_of_an_index_without_content_pays_one_leaf_for_a_lie() {
     let (big, small) = (Package::new("big", 6 * MIB + 11), Package::new("small", 900));
     let upstream = Upstream::of(&[("core", &[big.clone(), small.clone()]), ("extra", &[])]);

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use crate::support::follow::{following, following_at, listed, publish, published, upstream, wanted};
 use crate::support::mirror::FakeMirror;
-use crate::support::repo::Package;
+use crate::support::repo::{Package, signature};
 use crate::support::run::Run;
 use crate::support::tls::{Certificate, FakeTls, bundle};
 use crate::support::{Misbehaves as _, World};
@@ -125,6 +125,83 @@ fn a_mirror_amid_its_synchronisation_is_waited_for_and_after_an_hour_it_is_an_al
     assert_ne!(a.file(database), b"");
     published(&world);
     assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+}
+
+#[test]
+fn databases_of_two_moments_are_not_published_as_one_snapshot() {
+    let mut upstream = upstream();
+    let by = Certificate::new().called("an authority").authority().make();
+    let made = Certificate::new().signed_by(&by).make();
+    let (a, b, c) = (upstream.mirror(), upstream.mirror(), upstream.mirror());
+    let tls = FakeTls::before(&c, &made);
+    let agreeing = following(&[&a, &b], "");
+    let over = following_at(&[tls.repo("$repo")], "");
+    let pem = bundle(&over, "bundle.pem", &[&by]);
+    let over = over.set("SSL_CERT_FILE", pem.to_str().unwrap()).set("PKGSWARM_DOWNLOAD_CONNECT", "60 s");
+    let worlds = [&agreeing, &over];
+    worlds.iter().for_each(|world| drop(published(world)));
+    let before = wanted(&upstream);
+    upstream.change("core", &Package::new("bash", 100).version("2.0-1"), |_| {});
+    // The next change has reached the first database of every mirror, and neither the second one nor lastupdate.
+    let (bash, vim) = (Package::new("bash", 200).version("3.0-1"), Package::new("vim", 300).version("3.0-1"));
+    let mut steps = 0;
+    upstream.change_together(&[("core", &bash), ("extra", &vim)], |half| {
+        steps += 1;
+        if steps != 2 {
+            return;
+        }
+        for mirror in [&a, &b, &c] {
+            half.sync(mirror);
+        }
+        for world in worlds {
+            let run = publish(world);
+            assert_eq!(run.code(), 1, "{}", run.stderr);
+            assert!(run.said.contains("it may be in the middle of its synchronisation"), "{}", run.said);
+            assert_eq!(listed(&world.path("plain")), before);
+        }
+    });
+    for mirror in [&a, &b, &c] {
+        upstream.sync(mirror);
+    }
+    for world in worlds {
+        published(world);
+        assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+    }
+    // A mirror whose dates are its own is late for an hour, and believed from then on.
+    for version in ["4.0-1", "5.0-1"] {
+        upstream.change("core", &Package::new("bash", 400).version(version), |_| {});
+        upstream.sync(&c);
+        let database = c.file("core/os/x86_64/core.db");
+        c.publish_dated("core/os/x86_64/core.db", &database, upstream.lastupdate + 5);
+        if version == "4.0-1" {
+            let run = publish(&over);
+            assert_eq!(run.code(), 1, "{}", run.stderr);
+            let memory = over.path("state-publish/arch/follow/followed.json");
+            let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+            for record in kept["mirrors"].as_object_mut().unwrap().values_mut() {
+                record["newer"] = (record["newer"].as_u64().unwrap() - 3600).into();
+            }
+            fs::write(&memory, kept.to_string()).unwrap();
+        }
+        published(&over);
+        assert_eq!(listed(&over.path("plain")), wanted(&upstream));
+    }
+}
+
+#[test]
+fn a_liar_about_a_signature_costs_nothing_where_two_others_agree() {
+    let upstream = upstream();
+    let (liar, a, b) = (upstream.mirror(), upstream.mirror(), upstream.mirror());
+    let path = format!("core/os/x86_64/{}", Package::new("bash", 1).signature().0);
+    liar.publish_dated(&path, &signature("a lie"), upstream.lastupdate);
+    let world = following(&[&liar, &a], "");
+    let run = publish(&world);
+    assert!(run.code() == 3 && run.said.contains("127.0.0.1:A and 127.0.0.1:B differ"), "{}", run.said);
+    let world = following(&[&liar, &a, &b], "");
+    published(&world);
+    let here = world.path("state-publish/arch/follow/signatures");
+    let here = here.join(Package::new("bash", 20_000).sha256().to_string());
+    assert_eq!(fs::read(here).unwrap(), a.file(&path));
 }
 
 #[test]

@@ -45,13 +45,23 @@ impl Upstream {
 
     /// Brings a package, or its next version, into a repository: the file and its signature first, then the database,
     /// then `lastupdate`. `between` sees the archive after each step but the last.
-    pub fn change(&mut self, repo: &str, package: &Package, mut between: impl FnMut(&Self)) {
+    pub fn change(&mut self, repo: &str, package: &Package, between: impl FnMut(&Self)) {
+        self.change_together(&[(repo, package)], between);
+    }
+
+    /// The same for several repositories under one `lastupdate`, each with a package: all files first, then one database
+    /// after the other.
+    pub fn change_together(&mut self, changes: &[(&str, &Package)], mut between: impl FnMut(&Self)) {
         self.now += 7;
-        self.add_file(repo, package);
+        for (repo, package) in changes {
+            self.add_file(repo, package);
+        }
         between(self);
-        self.repos.entry(repo.to_owned()).or_default().insert(package.name.clone(), package.clone());
-        self.write_database(repo);
-        between(self);
+        for (repo, package) in changes {
+            self.repos.entry((*repo).to_owned()).or_default().insert(package.name.clone(), (*package).clone());
+            self.write_database(repo);
+            between(self);
+        }
         self.write_lastupdate();
     }
 
