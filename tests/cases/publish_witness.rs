@@ -189,6 +189,30 @@ fn databases_of_two_moments_are_not_published_as_one_snapshot() {
 }
 
 #[test]
+fn a_mirror_that_brings_its_lastupdate_first_is_waited_for() {
+    let mut upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    for order in [[&a, &b], [&b, &a]] {
+        for mirror in order {
+            upstream.sync(mirror);
+        }
+        let world = following(&order, "");
+        published(&world);
+        let before = wanted(&upstream);
+        upstream.change("core", &Package::new("bash", before.len() * 50 + upstream.lastupdate as usize % 97), |_| {});
+        upstream.sync(&a);
+        b.publish_dated("lastupdate", &a.file("lastupdate"), upstream.lastupdate);
+        let run = publish(&world);
+        assert_eq!(run.code(), 1, "{}", run.stderr);
+        assert!(run.said.contains("it may be in the middle of its synchronisation"), "{}", run.said);
+        assert_eq!(listed(&world.path("plain")), before);
+        upstream.sync(&b);
+        published(&world);
+        assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+    }
+}
+
+#[test]
 fn a_liar_about_a_signature_costs_nothing_where_two_others_agree() {
     let upstream = upstream();
     let (liar, a, b) = (upstream.mirror(), upstream.mirror(), upstream.mirror());

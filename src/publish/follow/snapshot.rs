@@ -295,7 +295,8 @@ impl SnapshotReader<'_> {
 
     /// Returns true when `mirror` may be in the middle of its synchronisation, as its database (the first) differs from
     /// another and is dated later, and later than `lastupdate`, which upstream writes last. Where there is no
-    /// `lastupdate`, the one with the earlier date is behind. Remembers since when.
+    /// `lastupdate`, or a new one, which some programs bring first, the one with the earlier date is behind. Remembers since
+    /// when.
     fn may_wait(
         &self,
         pulses: &MirrorPulses<'_>,
@@ -305,7 +306,10 @@ impl SnapshotReader<'_> {
     ) -> bool {
         let Some(its) = its.modified else { return false };
         let Some(lastupdate) = lastupdate else { return other.modified.is_some_and(|other| its < other) };
-        let is_explained = its > lastupdate && other.modified.is_none_or(|other| its > other);
+        let is_ahead = its > lastupdate && other.modified.is_none_or(|other| its > other);
+        let is_new = self.former.is_some_and(|former| former.lastupdate != Some(lastupdate));
+        let is_explained =
+            is_ahead || (is_new && other.modified.is_some_and(|other| its < other && other <= lastupdate));
         let before = self.records.get(&mirror.to_string()).and_then(|record| record.unsettled);
         let before = before.filter(|(then, _)| *then == lastupdate);
         let since = before.map_or(self.now, |(_, since)| since);
