@@ -32,6 +32,9 @@ pub trait Listener {
         let _ = bytes;
     }
 
+    /// Tells that sources are asked from now on: what was kept has been hashed again.
+    fn asks(&self) {}
+
     /// Counts the `bytes` of it that are here; the last came from the source called `from`.
     fn arrived(&self, bytes: u64, from: &str) {
         let _ = (bytes, from);
@@ -77,6 +80,10 @@ impl<L: Listener + ?Sized> Listener for Rc<L> {
 
     fn kept(&self, bytes: u64) {
         (**self).kept(bytes);
+    }
+
+    fn asks(&self) {
+        (**self).asks();
     }
 
     fn arrived(&self, bytes: u64, from: &str) {

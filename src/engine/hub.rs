@@ -79,7 +79,8 @@ impl Drop for Transfer {
 /// The progress of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct HubProgress {
-    /// True once sources are asked, where who has the duty says so ([`Duty::begin`]): before that it waits for its turn.
+    /// True once sources are asked, where who has the duty says so ([`Duty::begin`]): before that it waits for its turn,
+    /// or what an earlier run left is hashed again.
     pub(crate) is_begun: bool,
     /// Bytes that have come, proven or not. Fewer than before, when wrong ones were dropped.
     pub(crate) bytes: u64,
@@ -332,7 +333,16 @@ impl<L: Listener> Listener for DutyListener<L> {
     }
 
     fn kept(&self, bytes: u64) {
+        if bytes > 0 {
+            // It is hashed again first, which takes seconds for a large one.
+            self.tell.send_modify(|progress| progress.is_begun = false);
+        }
         self.also.kept(bytes);
+    }
+
+    fn asks(&self) {
+        self.tell.send_if_modified(|progress| !std::mem::replace(&mut progress.is_begun, true));
+        self.also.asks();
     }
 
     fn arrived(&self, bytes: u64, from: &str) {

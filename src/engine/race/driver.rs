@@ -73,6 +73,7 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
             Ok(sheet) => sheet,
             Err(e) => return Err((log, e)),
         };
+        race.progress.asks();
         let standing =
             |RaceSource { source, record }: &RaceSource<'_>| (source.kind(), *record, source.is_last_resort());
         let board = Board::new(race.pace, race.sources.iter().map(standing), race.expect.size(), sheet.front(), log);
