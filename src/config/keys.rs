@@ -268,7 +268,7 @@ pub(crate) const KEYS: &[SettingKey] = &[
         shape: Shape::YesNo(|it| &mut it.endpoint_ahead),
         default: "true",
         doc: "Whether the endpoint fetches pending updates before pacman asks for them: after `pacman -Sy` through it, and \
-              from the first of them on that is asked for. As much as prefetch.max and store.max allow, and not over a \
+              from the second of them on that is asked for. As much as prefetch.max and store.max allow, and not over a \
               metered line (prefetch.metered). What pacman does not ask for in the end stays in the store for a while.",
     },
     SettingKey {

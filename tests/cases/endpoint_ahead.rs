@@ -56,19 +56,85 @@ fn after_a_refresh_updates_are_here_before_pacman_asks_and_cross_the_line_once()
     assert!(place(large) < place(small), "in the order in which pacman's downloader asks: {order:?}");
 }
 
+/// A machine with these updates whose database is the one in use.
+fn current(mirror: &FakeMirror, updates: &[&Package]) -> World {
+    scene(mirror, updates, &[]).sync_database("core", &database(updates, Compression::Gzip))
+}
+
 #[test]
-fn the_first_update_that_is_asked_for_brings_the_others_and_a_client_joins_what_is_on_its_way() {
-    let (first, big) = (Package::new("first", 9000), Package::new("big", 3 << 20));
-    let mirror = mirror_of(&[&first, &big]).on(&big.file_name()).slow(2 << 20);
-    let world = scene(&mirror, &[&first, &big], &[]);
-    let world = world.sync_database("core", &database(&[&first, &big], Compression::Gzip));
-    let (world, endpoint) = Endpoint::of(world);
+fn the_second_update_that_is_asked_for_brings_the_others_and_a_client_joins_what_is_on_its_way() {
+    let (first, second, big) =
+        (Package::new("first", 9000), Package::new("second", 8000), Package::new("big", 3 << 20));
+    let updates = [&first, &second, &big];
+    let mirror = mirror_of(&updates).on(&big.file_name()).slow(2 << 20);
+    let (world, endpoint) = Endpoint::of(current(&mirror, &updates));
     assert_eq!(endpoint.core(&first.file_name()).status, 200);
+    eventually("it is an update", || endpoint.log().contains("3 updates are pending"));
+    assert_eq!(endpoint.core(&first.file_name()).status, 200);
+    assert_eq!(mirror.hits(&big.file_name()), 0, "one alone may be all that the user wants");
+    assert_eq!(endpoint.core(&second.file_name()).status, 200);
     eventually("the other one is on its way", || mirror.hits(&big.file_name()) == 1);
     let answer = endpoint.core(&big.file_name());
     assert!(answer.status == 200 && answer.body == big.bytes);
-    assert_eq!((mirror.hits(&big.file_name()), mirror.hits(&first.file_name())), (1, 1));
-    assert!(is_here(&world, &first) && is_here(&world, &big));
+    assert!(updates.iter().all(|package| mirror.hits(&package.file_name()) == 1 && is_here(&world, package)));
+}
+
+#[test]
+fn an_update_for_which_a_client_is_sent_elsewhere_is_not_fetched_ahead_as_well() {
+    let (first, second, big) =
+        (Package::new("first", 9000), Package::new("second", 8000), Package::new("big", 10 << 20));
+    let updates = [&first, &second, &big];
+    let mirror = mirror_of(&updates).on(&big.file_name()).slow(1 << 20);
+    let (world, endpoint) = Endpoint::of(current(&mirror, &updates));
+    for package in [&first, &second] {
+        assert_eq!(endpoint.core(&package.file_name()).status, 200);
+    }
+    eventually("the other one is on its way", || mirror.hits(&big.file_name()) == 1);
+    assert_eq!(endpoint.core(&big.file_name()).status, 307);
+    let path = format!("/core/os/x86_64/{}", big.file_name());
+    eventually("it comes no more", || {
+        endpoint.client().ask("HEAD", &path, &[]).is_some_and(|head| head.status == 404) || is_here(&world, &big)
+    });
+    assert!(!is_here(&world, &big) && mirror.bytes() < 7 << 20, "{} bytes", mirror.bytes());
+}
+
+#[test]
+fn the_house_is_not_asked_for_updates_of_a_repository_that_is_not_shared() {
+    let (secret, probe) = (Package::new("secret", 9000), Package::new("probe", 3000));
+    let (mirror, peer) = (mirror_of(&[&secret]), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let world = scene(&mirror, &[&secret], &[])
+        .sync_database("extra", &database(&[&probe], Compression::Gzip))
+        .servers("extra", &[mirror.repo("extra")], &[])
+        .set("PKGSWARM_SHARE_REPOS", "extra")
+        .set("PKGSWARM_ENDPOINT_PEERS", &peer.address().to_string());
+    let (world, endpoint) = Endpoint::of(world);
+    eventually("it is asked for what is shared", || {
+        endpoint.get(&format!("/extra/os/x86_64/{}", probe.file_name()));
+        peer.hits(&probe.file_name()) > 0
+    });
+    refresh(&world, &endpoint);
+    eventually("the update is here", || is_here(&world, &secret));
+    assert_eq!(peer.hits(&secret.file_name()), 0);
+}
+
+#[test]
+fn a_database_that_changes_none_of_this_machine_brings_nothing() {
+    let (other, first, second) =
+        (Package::new("other", 900), Package::new("first", 9000), Package::new("second", 8000));
+    let all = [&other, &first, &second];
+    let mirror = mirror_of(&all);
+    mirror.publish("core.files", &database(&all, Compression::Gzip));
+    let world = current(&mirror, &all).pending(&[&first, &second], &mirror);
+    let (_world, endpoint) = Endpoint::of(world);
+    // As with -Fy, and as `checkupdates` does, which has databases of its own.
+    for name in ["core.files", "core.db"] {
+        assert_eq!(endpoint.core(name).status, 200);
+    }
+    assert_eq!(endpoint.core(&other.file_name()).status, 200);
+    eventually("that is seen", || endpoint.log().contains("none of this machine has changed"));
+    eventually("updates are known", || endpoint.log().contains("2 updates are pending"));
+    assert_eq!(endpoint.core(&other.file_name()).status, 200);
+    assert!(mirror.hits(&first.file_name()) == 0 && mirror.hits(&second.file_name()) == 0);
 }
 
 #[test]
@@ -76,8 +142,7 @@ fn nothing_is_fetched_before_it_is_asked_for_where_the_user_or_the_line_does_not
     let (asked, other) = (Package::new("asked", 9000), Package::new("other", 3000));
     for setting in ["off", "metered", "not an update"] {
         let mirror = mirror_of(&[&asked, &other]);
-        let world = scene(&mirror, &[&asked, &other], &[]);
-        let world = world.sync_database("core", &database(&[&asked, &other], Compression::Gzip));
+        let world = current(&mirror, &[&asked, &other]);
         let world = match setting {
             "off" => world.set("PKGSWARM_ENDPOINT_AHEAD", "false"),
             "metered" => world.script("busctl", "echo u 1"),
@@ -87,9 +152,12 @@ fn nothing_is_fetched_before_it_is_asked_for_where_the_user_or_the_line_does_not
         for _ in 0..3 {
             assert_eq!(endpoint.core(&asked.file_name()).status, 200);
         }
-        if setting == "metered" {
-            eventually("the reason is told", || endpoint.log().contains("metered"));
+        match setting {
+            "off" => {}
+            "metered" => eventually("the reason is told", || endpoint.log().contains("metered")),
+            _ => eventually("updates are known", || endpoint.log().contains("1 updates are pending")),
         }
+        assert_eq!(endpoint.core(&asked.file_name()).status, 200);
         assert!(!is_here(&world, &other) && mirror.hits(&other.file_name()) == 0, "{setting}");
     }
 }

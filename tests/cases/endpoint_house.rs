@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::support::endpoint::{Answer, Endpoint};
-use crate::support::server::PATIENCE;
+use crate::support::server::{PATIENCE, eventually};
 use crate::support::*;
 
 fn machine(packages: &[&Package], mirror: &FakeMirror, peers: &[SocketAddr]) -> (World, Endpoint) {
@@ -106,4 +106,25 @@ fn two_that_ask_each_other_end() {
     assert_eq!(second.core(&package.file_name()).status, 404);
     let relayed = second.client().get(&format!("/core/os/x86_64/{}", package.file_name()), &[("Via", "1.1 pkgswarm")]);
     assert_eq!(relayed.status, 404);
+}
+
+#[test]
+fn a_client_that_joined_what_another_machine_began_has_all_its_sources_asked() {
+    let (package, probe) = (Package::new("it", 2 << 20), Package::new("probe", 3000));
+    let liar = FakeMirror::serving(&[package.file()]).lying().slow(1 << 20);
+    let peer = FakeMirror::serving(&[package.file()]);
+    let (_world, endpoint) = machine(&[&package, &probe], &liar, &[peer.address()]);
+    eventually("the peer is known", || {
+        endpoint.core(&probe.file_name());
+        peer.hits(&probe.file_name()) > 0
+    });
+    let path = format!("/core/os/x86_64/{}", package.file_name());
+    std::thread::scope(|scope| {
+        // Another machine's endpoint, for which this one asks no third.
+        let relayed = scope.spawn(|| endpoint.client().get(&path, &[("Via", "1.1 pkgswarm")]));
+        eventually("it is on its way", || liar.hits(&package.file_name()) > 0);
+        let answer = endpoint.core(&package.file_name());
+        assert!(answer.status == 200 && answer.body == package.bytes, "{}", answer.status);
+        assert_eq!(relayed.join().unwrap().status, 404);
+    });
 }

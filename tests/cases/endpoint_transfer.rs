@@ -198,6 +198,46 @@ fn a_package_waits_for_its_signature_where_pacman_demands_one() {
 }
 
 #[test]
+fn a_package_without_a_signature_is_not_fetched_whole_and_a_private_mirror_has_both() {
+    let package = Package::new("it", 10 * MIB as usize);
+    let (name, required) = (package.file_name(), ["PackageRequired"]);
+    let bare = FakeMirror::serving(&[package.file()]).on(&name).slow(MIB);
+    let (world, endpoint) = Endpoint::of(scene(&[&package], &[&bare], &required));
+    assert_eq!(endpoint.core(&name).status, 404);
+    let path = format!("/core/os/x86_64/{name}");
+    let kept = || world.path("store/files").join(package.sha256().to_string()).exists();
+    let is_coming = || endpoint.client().ask("HEAD", &path, &[]).is_none_or(|head| head.status != 404);
+    eventually("it comes no more", || kept() || !is_coming());
+    assert!(bare.bytes() < 7 * MIB, "{} bytes", bare.bytes());
+    // A user's name in the URL is for no other machine, and for this one's requests alone.
+    let package = Package::new("it", 90_000);
+    let both = FakeMirror::serving(&[package.file(), package.signature()]);
+    let private = both.repo("core").replace("http://", "http://user:password@");
+    let world = World::new().run_by_user().sync_database("core", &database(&[&package], Compression::Gzip));
+    let world = world.servers("core", &[private], &required);
+    let (_world, endpoint) = Endpoint::of(world);
+    let answer = endpoint.core(&package.file_name());
+    assert!(answer.status == 200 && answer.body == package.bytes, "{}", answer.status);
+    assert_eq!((both.hits(&package.file_name()), both.hits(&package.signature().0)), (1, 1));
+}
+
+#[test]
+fn a_transfer_that_fails_is_in_the_journal_and_counts_as_no_file() {
+    let package = Package::new("it", 700_000);
+    let liar = FakeMirror::serving(&[package.file()]).lying();
+    let (world, endpoint) = Endpoint::of(scene(&[&package], &[&liar], &[]));
+    assert_eq!(endpoint.core(&package.file_name()).status, 404);
+    let page = String::from_utf8(endpoint.get("/metrics").body).unwrap();
+    assert!(page.contains("pkgswarm_endpoint_files_total 0"), "{page}");
+    let written = || fs::read_to_string(world.path("store/journal")).unwrap_or_default();
+    eventually("its bytes are counted", || {
+        let text = written();
+        let shares = text.lines().filter_map(JournalRecord::from_line).flat_map(|record| record.shares);
+        shares.map(|share| share.bytes).sum::<u64>() >= 700_000
+    });
+}
+
+#[test]
 fn databases_are_as_the_mirror_has_them_and_never_older() {
     let package = Package::new("it", 900);
     let (old, new) = (database(&[], Compression::Gzip), database(&[&package], Compression::Gzip));

@@ -1,7 +1,8 @@
-//! Pending updates, fetched before pacman asks for them: after a `-Sy` through this endpoint, while the user reads what
-//! pacman is about to do, or from the first of them on that it asks for. A later request finds the file here, or joins its
-//! transfer, so that nothing crosses the line twice. Clients come first, and what pacman does not ask for in the end stays
-//! in the store within its bounds.
+//! Pending updates, fetched before pacman asks for them: after a `-Sy` through this endpoint that has changed a database,
+//! while the user reads what pacman is about to do, or from the second of them on that it asks for: one alone may be a
+//! `-S`. A later request finds the file here, or joins its transfer, and what a client had to be sent elsewhere for is let
+//! go of, so that nothing crosses the line twice. Clients come first, and what pacman does not ask for in the end stays in
+//! the store within its bounds.
 //!
 //! Only a client on this machine has it begin, and not on a metered line, as `prefetch.metered` says. It is bounded by
 //! `prefetch.max` and `store.max`, and leaves room on the disk.
@@ -22,8 +23,8 @@ use super::known::KnownPackage;
 use super::means::EndpointMeans;
 use super::route::RoutedFile;
 use super::signature::{self, SignatureLook, SignatureQuest};
-use super::threads::Urgency;
-use super::transfer;
+use super::transfer::{self, JoinedTransfer};
+use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::fsx::FileKey;
 use crate::base::name::FileName;
@@ -40,6 +41,9 @@ const AT_ONCE: u32 = 40;
 const LOOK: Duration = Duration::from_millis(250);
 const LOOKS: usize = 40;
 
+/// Updates that are asked for before the others are fetched.
+const ASKED: usize = 2;
+
 /// Longest wait for a signature, for which no client waits yet.
 const SIGNATURE: Duration = Duration::from_secs(60);
 
@@ -50,6 +54,8 @@ type DatabaseStates = Vec<Option<FileKey>>;
 struct KnownUpdates {
     states: DatabaseStates,
     updates: AheadUpdates,
+    /// Those of them that pacman has asked for.
+    asked: BTreeSet<FileName>,
     /// False once they are fetched, or were begun.
     are_left: bool,
 }
@@ -67,6 +73,7 @@ struct AheadUpdates {
 #[derive(Clone)]
 struct AheadFile {
     package: KnownPackage,
+    sha256: Sha256,
     size: u64,
     signature: Option<SignatureLook>,
 }
@@ -74,54 +81,72 @@ struct AheadFile {
 /// Fetches them for ever.
 pub(super) async fn follow(endpoint: Rc<HttpEndpoint>) {
     let mut known: Option<KnownUpdates> = None;
+    // What a database that is sent is compared with: a `-Fy` changes none, and `checkupdates` has its own.
+    let mut seen =
+        if endpoint.machine().settings.endpoint.ahead { endpoint.desks.ask(Desk::database_states).await } else { None };
+    let mut is_broken_off = false;
     loop {
         let cause = endpoint.transfers.ahead.next().await;
         if !endpoint.machine().settings.endpoint.ahead {
             continue;
         }
         if cause == AheadCause::Database {
-            settle(&endpoint).await;
+            settle(&endpoint, seen.as_ref().filter(|_| !is_broken_off)).await;
         }
         let Some(states) = endpoint.desks.ask(Desk::database_states).await else { continue };
+        let is_changed = seen.replace(states.clone()).is_none_or(|seen| seen != states);
+        if cause == AheadCause::Database && !is_changed && !is_broken_off {
+            log::info(|| {
+                "a database was sent, and none of this machine has changed: nothing is fetched ahead".to_owned()
+            });
+            continue;
+        }
         if known.as_ref().is_none_or(|known| known.states != states) {
             let means = Arc::clone(&endpoint.means);
             let Ok(updates) = tokio::task::spawn_blocking(move || updates(&means)).await else { continue };
-            known = Some(KnownUpdates { states, updates, are_left: true });
+            log::info(|| {
+                format!("{} updates are pending, {} of them not here", updates.names.len(), updates.files.len())
+            });
+            known = Some(KnownUpdates { states, updates, asked: BTreeSet::new(), are_left: true });
         }
-        let Some(known) = known.as_mut().filter(|known| known.are_left) else { continue };
-        let is_asked_for = match &cause {
+        let Some(now) = known.as_mut().filter(|known| known.are_left) else { continue };
+        let is_asked_for = match cause {
             AheadCause::Database => true,
-            // Another package than an update is installed: the user may not want any.
-            AheadCause::Package(name) => known.updates.names.contains(name),
+            // Other packages than updates are installed, or one of them alone: the user may not want the others.
+            AheadCause::Packages(names) => {
+                now.asked.extend(names.into_iter().filter(|name| now.updates.names.contains(name)));
+                now.asked.len() >= ASKED
+            }
         };
-        if is_asked_for && !known.updates.files.is_empty() {
-            known.are_left = false;
-            fetch(&endpoint, &known.updates.files).await;
+        if is_asked_for && !now.updates.files.is_empty() {
+            now.are_left = false;
+            is_broken_off = fetch(&endpoint, &now.updates.files).await == Fetching::BrokenOff;
+            // What is left of them is looked for anew.
+            known = known.filter(|_| !is_broken_off);
         }
     }
 }
 
-/// Waits until pacman has put its databases in place: until they have not changed for a while, or it asks for a package.
-async fn settle(endpoint: &HttpEndpoint) {
+/// Waits until pacman has put its databases in place: until they are others than those that were `seen`, and have not
+/// changed for a while; or it asks for a package.
+async fn settle(endpoint: &HttpEndpoint, seen: Option<&DatabaseStates>) {
+    let ahead = &endpoint.transfers.ahead;
     let mut last = None;
     for _ in 0..LOOKS {
         tokio::select! {
             () = sleep(LOOK) => {}
-            () = endpoint.transfers.ahead.changed() => {
-                match endpoint.transfers.ahead.last() {
-                    Some(AheadCause::Package(_)) => return,
-                    Some(AheadCause::Database) => {
-                        endpoint.transfers.ahead.forget();
-                        last = None;
-                    }
-                    // Of the one that is looked at already.
-                    None => {}
+            () = ahead.changed() => {
+                if ahead.has_packages() {
+                    return;
+                }
+                if ahead.forget_database() {
+                    last = None;
                 }
                 continue;
             }
         }
         let now = endpoint.desks.ask(Desk::database_states).await;
-        if now.is_some() && now == last {
+        if now.is_some() && now == last && now.as_ref() != seen {
             return;
         }
         last = now;
@@ -167,21 +192,30 @@ fn updates(means: &Arc<EndpointMeans>) -> AheadUpdates {
             }
             let is_awaited = package.want.repo.as_ref().is_some_and(|repo| repo.signatures_required);
             let signature = if is_awaited { desk.signature(&package) } else { None };
-            Some(AheadFile { package, size, signature })
+            Some(AheadFile { package, sha256, size, signature })
         })
         .collect();
     files.sort_by_key(|file| std::cmp::Reverse(file.size));
     AheadUpdates { names, files }
 }
 
-async fn fetch(endpoint: &Rc<HttpEndpoint>, files: &[AheadFile]) {
+/// The end of a round.
+#[derive(PartialEq, Eq)]
+enum Fetching {
+    Done,
+    /// Databases came meanwhile: other updates may be pending.
+    BrokenOff,
+}
+
+async fn fetch(endpoint: &Rc<HttpEndpoint>, files: &[AheadFile]) -> Fetching {
     let settings = endpoint.means.settings().1;
     let mut left = settings.prefetch.max.min(settings.store_max);
     log::info(|| format!("{} pending updates are fetched before pacman asks for them", files.len()));
     let places = Arc::new(Semaphore::new(AT_ONCE as usize));
+    let mut ended = Fetching::Done;
     for file in files {
-        // Another `-Sy`: other updates may be pending.
-        if endpoint.transfers.ahead.last() == Some(AheadCause::Database) {
+        if endpoint.transfers.ahead.has_database() {
+            ended = Fetching::BrokenOff;
             break;
         }
         let room = endpoint.desks.ask(|desk| desk.machine.store.room()).await.unwrap_or(0);
@@ -198,21 +232,32 @@ async fn fetch(endpoint: &Rc<HttpEndpoint>, files: &[AheadFile]) {
     }
     // All of them have ended.
     let _all = places.acquire_many(AT_ONCE).await;
+    ended
 }
 
-/// Fetches one of them with its signature, on which the package would wait.
+/// Fetches one of them with its signature, on which the package would wait; no longer than until a client fetches it
+/// elsewhere.
 async fn one(endpoint: &Rc<HttpEndpoint>, file: &AheadFile) {
-    let AheadFile { package, signature, .. } = file;
-    let begun = Instant::now();
-    let Some(ticket) = transfer::join(endpoint, package, (false, true), Urgency::Ahead) else { return };
+    let AheadFile { package, sha256, signature, .. } = file;
+    let (begun, ahead) = (Instant::now(), &endpoint.transfers.ahead);
+    let left = ahead.token(*sha256);
+    if left.is_cancelled() {
+        return;
+    }
+    let Some(JoinedTransfer { ticket, .. }) = transfer::join(endpoint, package, None, package.may_share) else {
+        ahead.ended(*sha256);
+        return;
+    };
     let signed = async {
         if let Some(look) = signature.clone() {
-            let quest = SignatureQuest { asks_house: package.may_share, patience: SIGNATURE };
+            let quest = SignatureQuest { is_foreign: false, asks_house: package.may_share, patience: SIGNATURE };
             signature::obtained(endpoint, package, look, quest).await;
         }
     };
-    let (made, ()) = tokio::join!(ticket.result(), signed);
-    if let Some(Delivery { receipt, .. }) = made {
+    // The last ticket that is dropped ends a transfer.
+    let (made, ()) = tokio::join!(left.run_until_cancelled(ticket.result()), signed);
+    ahead.ended(*sha256);
+    if let Some(Delivery { receipt, .. }) = made.flatten() {
         endpoint.views.running.received((package.repo.clone(), package.want.name.clone()), begun, receipt);
     }
 }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
@@ -24,7 +25,6 @@ use super::part::is_current;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
 use super::signature::{SignatureLook, SignatureQuest};
-use super::threads::Urgency;
 use super::transfer::Waited;
 use super::{database, page, signature, stream, transfer};
 use crate::base::digest::Sha256;
@@ -149,27 +149,24 @@ async fn package(
     let (client, since, wants_all) = (asked.client, asked.since.clone(), asked.wants_all());
     let question = move |desk: &Desk| desk.package_asked(client, &routed, since.as_deref(), wants_all);
     let PackageAsked { package, proof, signature, is_current, here } = endpoint.desks.ask(question).await??;
-    let (package, (_, size)) = (Rc::new(package), proof);
+    let (package, (sha256, size)) = (Rc::new(package), proof);
+    let (is_foreign, asks_house) = (!client.is_loopback(), asked.asks_house(&package));
     let KnownPackage { want, repo, built, .. } = &*package;
     let machine = endpoint.machine();
-    let signed = match signature {
+    let mut signed = SignatureComing(match signature {
         // It comes side by side.
         Some(Some(look @ SignatureLook::Wanted { .. })) => {
             let (endpoint, package) = (Rc::clone(endpoint), Rc::clone(&package));
-            let quest = SignatureQuest { asks_house: asked.asks_house(&package), patience: SIGNATURE };
+            let quest = SignatureQuest { is_foreign, asks_house, patience: SIGNATURE };
             let obtaining = async move { signature::obtained(&endpoint, &package, look, quest).await.is_some() };
             Some(tokio::task::spawn_local(obtaining))
         }
         Some(None) => return None,
         Some(Some(SignatureLook::Held(_))) | None => None,
-    };
-    let is_signed = async || match signed {
-        Some(signed) => signed.await.is_ok_and(|is_signed| is_signed),
-        None => true,
-    };
+    });
     let ready = |modified: Option<SystemTime>| (want.name.clone(), repo.clone(), size, modified);
     if is_current {
-        return is_signed().await.then(|| prepared(asked, size, *built).bare());
+        return signed.is_here().await.then(|| prepared(asked, size, *built).bare());
     }
     let here = match here {
         HereFile::Absent => None,
@@ -177,47 +174,96 @@ async fn package(
         HereFile::Unproven(unproven) => here::proven(endpoint, unproven).await,
     };
     if let Some(content) = here {
-        return is_signed().await.then(|| whole(endpoint, asked, ReadyFile::new(ready(*built), content)));
+        return signed.is_here().await.then(|| whole(endpoint, asked, ReadyFile::new(ready(*built), content)));
     }
-    let is_foreign = !asked.client.is_loopback();
     if asked.is_head {
         // Whether a source has it is not known before one is asked.
         return transfer::is_coming(endpoint, want).then(|| prepared(asked, size, *built).bare());
     }
     let prepared = prepared(asked, size, *built);
     let Prepared::Body(builder, part) = prepared else { return Some(prepared.bare()) };
-    let ticket = transfer::join(endpoint, &package, (is_foreign, asked.asks_house(&package)), Urgency::Client)?;
-    if !is_foreign && !asked.is_relayed {
-        endpoint.transfers.ahead.package(&package);
+    let is_own = !is_foreign && !asked.is_relayed;
+    let ahead = &endpoint.transfers.ahead;
+    let wait = (machine.settings.endpoint.wait, asked.begun.into());
+    let is_stuck = |long| endpoint.transfers.threads.is_stuck(sha256, long);
+    let mut is_first = true;
+    loop {
+        let joined = transfer::join(endpoint, &package, Some(client), asks_house)?;
+        if is_own {
+            ahead.package(&package);
+        }
+        let waited = tokio::select! {
+            waited = transfer::wait(joined.ticket, (part.0, size), wait, is_stuck) => Some(waited),
+            () = signed.is_missing() => None,
+        };
+        let is_elsewhere = matches!(waited, None | Some(Waited::Silent | Waited::Slow));
+        if is_own && is_elsewhere {
+            ahead.leave(sha256);
+            // What fetched it ahead lets go of it now.
+            tokio::task::yield_now().await;
+        }
+        match waited {
+            Some(Waited::Over(ticket)) => {
+                let Delivery { result, receipt } = ticket.result().await?;
+                let obtained = match result.ok().flatten() {
+                    Some(obtained) if signed.is_here().await => obtained,
+                    obtained => {
+                        // The bytes came all the same.
+                        endpoint.views.running.received((repo.clone(), want.name.clone()), asked.begun, receipt);
+                        if obtained.is_some() || !joined.may_lack_sources || !std::mem::take(&mut is_first) {
+                            return None;
+                        }
+                        // Another machine's client began it, for which not all sources were asked.
+                        continue;
+                    }
+                };
+                let running = sent(endpoint, asked, ready(None), part);
+                running.receipt.borrow_mut().add(receipt);
+                let modified = obtained.modified.or(*built);
+                let content = FileContent::File(Arc::new(obtained.file));
+                return Some(dated(builder, modified, AnswerBody::file(content, part, running)));
+            }
+            Some(Waited::Growing(ticket)) => {
+                if !signed.is_here().await {
+                    return None;
+                }
+                let (running, (send, pieces)) = (sent(endpoint, asked, ready(None), part), mpsc::channel(1));
+                let receipt = Rc::clone(&running.receipt);
+                tokio::task::spawn_local(stream::send(ticket, want.plan.expect, part, send, receipt));
+                return Some(dated(builder, *built, AnswerBody::coming(pieces, part.1 - part.0, running)));
+            }
+            Some(Waited::Silent) => {
+                transfer::warm(endpoint, &package);
+                return None;
+            }
+            slow => {
+                if slow.is_some() {
+                    transfer::go_on(endpoint, &package);
+                }
+                // The signature cannot be had in time, or all of the package.
+                let begun = asked.begun.into();
+                return transfer::elsewhere(endpoint, &package, size, begun).await.map(|url| redirect(&url));
+            }
+        }
     }
-    match transfer::wait(ticket, (part.0, size), machine.settings.endpoint.wait, asked.begun.into()).await {
-        Waited::Over(ticket) => {
-            let Delivery { result, receipt } = ticket.result().await?;
-            let (running, obtained) = (sent(endpoint, asked, ready(None), part), result.ok()??);
-            running.receipt.borrow_mut().add(receipt);
-            if !is_signed().await {
-                return None;
-            }
-            let modified = obtained.modified.or(*built);
-            let content = FileContent::File(Arc::new(obtained.file));
-            Some(dated(builder, modified, AnswerBody::file(content, part, running)))
-        }
-        Waited::Growing(ticket) => {
-            if !is_signed().await {
-                return None;
-            }
-            let (running, (send, pieces)) = (sent(endpoint, asked, ready(None), part), mpsc::channel(1));
-            let receipt = Rc::clone(&running.receipt);
-            tokio::task::spawn_local(stream::send(ticket, want.plan.expect, part, send, receipt));
-            Some(dated(builder, *built, AnswerBody::coming(pieces, part.1 - part.0, running)))
-        }
-        Waited::Silent => {
-            transfer::warm(endpoint, &package);
-            None
-        }
-        Waited::Slow => {
-            transfer::go_on(endpoint, &package);
-            transfer::elsewhere(endpoint, &package, size, asked.begun.into()).await.map(|url| redirect(&url))
+}
+
+/// A signature that comes side by side with its package; `None` once it is here.
+struct SignatureComing(Option<JoinHandle<bool>>);
+
+impl SignatureComing {
+    /// Waits for it; false where it cannot be had.
+    async fn is_here(&mut self) -> bool {
+        let Some(coming) = &mut self.0 else { return true };
+        let is_here = coming.await.is_ok_and(|is_here| is_here);
+        self.0 = None;
+        is_here
+    }
+
+    /// Ends when it turns out that it cannot be had, and never where it is here: without it the package is of no use.
+    async fn is_missing(&mut self) {
+        if self.is_here().await {
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -19,7 +19,7 @@ use super::known::KnownPackage;
 use super::piece;
 use super::reply::ClientRequest;
 use super::threads::Urgency;
-use super::transfer::{NewTransfer, PATIENCE, candidates};
+use super::transfer::{NewTransfer, PATIENCE, candidates, has_secret};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::{FileName, RepoName};
@@ -64,6 +64,8 @@ pub(super) enum SignatureLook {
 /// How a signature is fetched.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SignatureQuest {
+    /// True for another machine, for which no mirror with credentials is asked.
+    pub(super) is_foreign: bool,
     /// True where the other endpoints of the house may be asked, after the mirrors.
     pub(super) asks_house: bool,
     /// Longest wait for mirrors.
@@ -151,7 +153,8 @@ pub(super) async fn given(
     let SignatureAsked { package, look, disliked } = asked;
     // It may be another user of that address, who had none yet.
     let patience = if disliked.is_some() { ANOTHER } else { PATIENCE - OF_HOUSE };
-    let quest = SignatureQuest { asks_house: request.asks_house(&package), patience };
+    let (is_foreign, asks_house) = (!request.client.is_loopback(), request.asks_house(&package));
+    let quest = SignatureQuest { is_foreign, asks_house, patience };
     let held = match look {
         Some(look) => obtained(endpoint, &package, look, quest).await,
         None => None,
@@ -163,12 +166,12 @@ pub(super) async fn given(
     Some(held)
 }
 
-/// Returns the signature of `package`.
+/// Returns the signature of `package` for a client.
 pub(super) async fn obtained(
     endpoint: &HttpEndpoint,
     package: &KnownPackage,
     look: SignatureLook,
-    SignatureQuest { asks_house, patience }: SignatureQuest,
+    SignatureQuest { is_foreign, asks_house, patience }: SignatureQuest,
 ) -> Option<HeldSignature> {
     let (want, of_index, at_last) = match look {
         SignatureLook::Held(held) => return Some(held),
@@ -177,7 +180,7 @@ pub(super) async fn obtained(
     let key = (package.repo.clone(), want.name.clone());
     let (repo, name) = (&package.repo, &want.name);
     let house = &endpoint.transfers.house;
-    let mut sources = candidates(endpoint, &want, true);
+    let mut sources = candidates(endpoint, &want, is_foreign);
     if !of_index {
         sources.retain(|source| matches!(source, Candidate::Mirror(_) | Candidate::File(_)));
     } else if asks_house {
@@ -201,7 +204,12 @@ async fn fetched(
     want: &Want,
     sources: Vec<Candidate>,
 ) -> Option<HeldSignature> {
-    let from = if matches!(sources.first()?, Candidate::House(_)) { "the house" } else { "mirrors" };
+    let is_private = |source: &Candidate| matches!(source, Candidate::Mirror(url) if has_secret(url));
+    let from = match sources.first()? {
+        Candidate::House(_) => "the house",
+        _ if sources.iter().any(is_private) => "private mirrors",
+        _ => "mirrors",
+    };
     let want = Want { candidates: sources, ..want.clone() };
     let key = Sha256::of(format!("signature {repo}/{} from {from}", want.name).as_bytes());
     let (ticket, duty) = endpoint.transfers.hub.join(Some(key)).ok()?;

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::causes::AheadCauses;
 use super::house::HousePeers;
 use super::known::KnownPackage;
 use super::means::EndpointMeans;
-use super::threads::{TransferJob, TransferThread, TransferThreads, Urgency};
+use super::threads::{MirrorTurn, TransferJob, TransferThread, TransferThreads, Urgency};
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
 use crate::base::runtime;
@@ -44,6 +45,9 @@ const SOON: Duration = Duration::from_secs(3);
 
 /// Time after which the rate of a transfer says something about its rest.
 const JUDGED: Duration = Duration::from_secs(1);
+
+/// Time for which a mirror begins no other file, beyond the wait for a source, until a client no longer waits for its turn.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// Interval between looks at the rate.
 const LOOK: Duration = Duration::from_millis(250);
@@ -93,20 +97,31 @@ pub(super) enum Waited {
     Slow,
 }
 
-/// Joins the transfer of a package, or begins it. `None` where too many files are on their way, or there is no source.
-/// Where `asks_house`, the other endpoints of the house are asked before all others.
+/// A part in the transfer of a package.
+pub(super) struct JoinedTransfer {
+    pub(super) ticket: Ticket,
+    /// True where another client began it, perhaps with fewer sources than this one may ask.
+    pub(super) may_lack_sources: bool,
+}
+
+/// Joins the transfer of a package for a client, or before one asks for it; or begins it. `None` where too many files are
+/// on their way, or there is no source. Where `asks_house`, the other endpoints of the house are asked before all others.
 pub(super) fn join(
     endpoint: &Rc<HttpEndpoint>,
     package: &KnownPackage,
-    (is_foreign, asks_house): (bool, bool),
-    urgency: Urgency,
-) -> Option<Ticket> {
+    client: Option<IpAddr>,
+    asks_house: bool,
+) -> Option<JoinedTransfer> {
+    let is_foreign = client.is_some_and(|client| !client.is_loopback());
+    let urgency = if client.is_some() { Urgency::Client } else { Urgency::Ahead };
     let mut sources =
         if asks_house { endpoint.transfers.house.candidates(&package.repo, &package.want.name) } else { Vec::new() };
     sources.extend(candidates(endpoint, &package.want, is_foreign));
     let want = Want { candidates: sources, ..package.want.clone() };
     (!want.candidates.is_empty()).then_some(())?;
-    begin(endpoint, want, &package.repo, urgency).map(|(ticket, _)| ticket)
+    let has_more = want.candidates.len() > candidates(endpoint, &package.want, true).len();
+    let (ticket, is_new) = begin(endpoint, want, &package.repo, (urgency, client))?;
+    Some(JoinedTransfer { ticket, may_lack_sources: has_more && !is_new })
 }
 
 /// Returns true while the file is on its way.
@@ -115,17 +130,22 @@ pub(super) fn is_coming(endpoint: &HttpEndpoint, want: &Want) -> bool {
 }
 
 /// Returns the ticket, and true where the transfer begins with it.
-fn begin(endpoint: &HttpEndpoint, want: Want, repo: &RepoName, urgency: Urgency) -> Option<(Ticket, bool)> {
+fn begin(
+    endpoint: &HttpEndpoint,
+    want: Want,
+    repo: &RepoName,
+    (urgency, client): (Urgency, Option<IpAddr>),
+) -> Option<(Ticket, bool)> {
     let key = hub::key(&want.order(), Purpose::Caller);
     let (ticket, duty) = endpoint.transfers.hub.join(key).ok()?;
     ticket.want_leaves();
     let is_new = duty.is_some();
     if let Some(duty) = duty {
-        let transfer = NewTransfer { key, ..NewTransfer::of(&want, repo, urgency) };
+        let transfer = NewTransfer { key, client, ..NewTransfer::of(&want, repo, urgency) };
         let steps = async move |call: &mut Call| deliver::fetch(call, want.order(), Purpose::Caller).await;
         transfer.start(endpoint, duty, steps);
     } else if let Some(key) = key.filter(|_| urgency == Urgency::Client) {
-        endpoint.transfers.threads.promote(key);
+        endpoint.transfers.threads.promote(key, client);
     }
     Some((ticket, is_new))
 }
@@ -136,7 +156,8 @@ pub(super) struct NewTransfer {
     repo: RepoName,
     urgency: Urgency,
     key: Option<Sha256>,
-    mirror: Option<Url>,
+    client: Option<IpAddr>,
+    turn: Option<MirrorTurn>,
     is_database: bool,
 }
 
@@ -149,10 +170,9 @@ impl NewTransfer {
             _ => None,
         };
         let sources = &want.candidates;
-        // One that a neighbour may have waits for no mirror.
-        let mirror = if sources.iter().any(is_near) { None } else { sources.iter().find_map(mirror) };
+        let turn = sources.iter().find_map(mirror).map(|url| MirrorTurn::at(url, sources.iter().any(is_near)));
         let is_database = want.shape.kind == NameKind::Database;
-        Self { name: want.name.clone(), repo: repo.clone(), urgency, key: None, mirror, is_database }
+        Self { name: want.name.clone(), repo: repo.clone(), urgency, key: None, client: None, turn, is_database }
     }
 
     /// Has it made by `steps`, on a thread for transfers.
@@ -160,7 +180,7 @@ impl NewTransfer {
     where
         S: AsyncFnOnce(&mut Call) -> Delivery<Obtained> + Send + 'static,
     {
-        let Self { name, repo, urgency, key, mirror, is_database } = self;
+        let Self { name, repo, urgency, key, client, turn, is_database } = self;
         let cancel = duty.cancel().clone();
         let work = move |thread: &mut TransferThread| {
             // Of a client that left while it waited for its turn.
@@ -169,7 +189,7 @@ impl NewTransfer {
                 made(thread, (&repo, &name, is_database), duty, steps);
             }
         };
-        endpoint.transfers.threads.push(TransferJob { urgency, key, mirror, cancel, work: Box::new(work) });
+        endpoint.transfers.threads.push(TransferJob { urgency, key, turn, client, cancel, work: Box::new(work) });
     }
 }
 
@@ -217,9 +237,15 @@ pub(super) fn candidates(endpoint: &HttpEndpoint, want: &Want, is_foreign: bool)
     want.candidates.iter().filter(may_ask).cloned().collect()
 }
 
-/// Waits until bytes from `at` on can be sent, of a file of `size` bytes; no longer than pacman would, and no longer than
-/// `silence` while no source sends anything.
-pub(super) async fn wait(ticket: Ticket, (at, size): (u64, u64), silence: Duration, begun: Instant) -> Waited {
+/// Waits until bytes from `at` on can be sent, of a file of `size` bytes; no longer than pacman would, no longer than
+/// `silence` while no source sends anything, and little longer than that for a turn at a mirror that `is_stuck` for so
+/// long.
+pub(super) async fn wait(
+    ticket: Ticket,
+    (at, size): (u64, u64),
+    (silence, begun): (Duration, Instant),
+    is_stuck: impl Fn(Duration) -> bool,
+) -> Waited {
     let mut progress = ticket.progress();
     // What came before, like a look at changed lists or the wait for its turn, is not the sources' fault.
     let mut raced = None;
@@ -234,14 +260,17 @@ pub(super) async fn wait(ticket: Ticket, (at, size): (u64, u64), silence: Durati
         if !is_withdrawn && proven.saturating_sub(RESERVE) > at {
             return Waited::Growing(ticket);
         }
-        if is_begun && raced.is_none() {
-            raced = Some(now);
-        }
+        raced = raced.or(Some(now)).filter(|_| is_begun);
         let next = if bytes == 0 {
             if raced.is_some_and(|raced| now.duration_since(raced) >= silence) || waited >= PATIENCE {
                 return Waited::Silent;
             }
-            raced.map_or(begun + PATIENCE, |raced| (raced + silence).min(begun + PATIENCE))
+            let turn = silence + STUCK;
+            if !is_begun && waited >= turn && is_stuck(turn) {
+                return Waited::Slow;
+            }
+            let look = || if waited < turn { begun + turn } else { now + LOOK };
+            raced.map_or_else(look, |raced| raced + silence).min(begun + PATIENCE)
         } else {
             let (since, before) = *first.get_or_insert((now, bytes));
             // Without a root all of it has to come; with one, the leaf in which the wanted part begins.
@@ -277,7 +306,7 @@ pub(super) fn go_on(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage) {
     }
     let want = Want { candidates: lan, ..package.want.clone() };
     // One that another client still waits for asks mirrors as well, and is not kept alive by this.
-    if let Some((ticket, true)) = begin(endpoint, want, &package.repo, Urgency::Client) {
+    if let Some((ticket, true)) = begin(endpoint, want, &package.repo, (Urgency::Client, None)) {
         tokio::task::spawn_local(ticket.result());
     }
 }
@@ -342,5 +371,40 @@ pub(super) async fn follow_mirrors(endpoint: Rc<HttpEndpoint>) {
     };
     while found.changed().await.is_ok() {
         endpoint.transfers.threads.look();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::listener::{Listener as _, Unheard};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_which_a_beginning_is_hashed_again_is_no_silence_of_its_sources() {
+        let hub = Hub::new(1, CancellationToken::new());
+        let (ticket, duty) = hub.join(Some(Sha256([1; 32]))).unwrap();
+        let (duty, begun, silence) = (duty.unwrap(), Instant::now(), Duration::from_millis(300));
+        let hashing = async {
+            duty.begin();
+            let listener = duty.listener(Unheard);
+            listener.kept(9 * LEAF);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            listener.asks();
+        };
+        let (waited, ()) = tokio::join!(wait(ticket, (0, 99 * LEAF), (silence, begun), |_| false), hashing);
+        assert!(matches!(waited, Waited::Silent));
+        assert_eq!(begun.elapsed(), Duration::from_millis(3300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_does_not_wait_for_its_turn_where_the_mirror_is_stuck() {
+        for (is_stuck, millis) in [(true, 1300), (false, 8000)] {
+            let hub = Hub::new(1, CancellationToken::new());
+            let (ticket, _duty) = hub.join(Some(Sha256([1; 32]))).unwrap();
+            let (begun, silence) = (Instant::now(), Duration::from_millis(300));
+            let waited = wait(ticket, (0, 900), (silence, begun), |_| is_stuck).await;
+            assert_eq!(matches!(waited, Waited::Slow), is_stuck);
+            assert_eq!(begun.elapsed(), Duration::from_millis(millis));
+        }
     }
 }
