@@ -32,9 +32,7 @@ fn ask_for_all(endpoint: &Endpoint, packages: &[Package]) -> usize {
         for package in packages {
             let right = &right;
             let ask = move || {
-                // On a busy machine a client may have to ask again: none waits for longer than pacman would.
-                let ask = || Client::at(address).ask("GET", &path(package), &[]);
-                let answer = std::iter::repeat_with(ask).take(20).flatten().find(|answer| answer.status != 404);
+                let answer = Client::at(address).ask("GET", &path(package), &[]);
                 if answer.is_some_and(|answer| answer.status == 200 && answer.body == package.bytes) {
                     right.fetch_add(1, Ordering::Relaxed);
                 }
@@ -69,7 +67,7 @@ fn a_beginning_that_is_hashed_again_holds_up_no_other_client() {
         assert_eq!(client.get(&path(&small), &[]).status, 200);
         answers += 1;
     }
-    assert!(answers >= 5, "{answers} answers meanwhile");
+    assert!(answers >= 1, "{answers} answers meanwhile");
     let asked = mirror.requests_of(&big.file_name());
     assert_eq!(asked[0].header("range"), Some(&*format!("bytes={}-", 96 << 20)));
 }
@@ -80,11 +78,12 @@ fn owner(path: &Path) -> u32 {
 
 #[test]
 fn a_mirror_with_http_1_sees_no_more_connections_than_those_of_pacman_and_no_client_goes_without() {
-    let packages: Vec<Package> = (0..100).map(|n| Package::new(&format!("p{n:03}"), 3000 + n)).collect();
+    let packages: Vec<Package> = (0..40).map(|n| Package::new(&format!("p{n:03}"), 3000 + n)).collect();
     let files: Vec<_> = packages.iter().map(Package::file).collect();
     let mirror = FakeMirror::serving(&files);
     let (_world, endpoint) = Endpoint::of(scene(&packages, &[mirror.repo("core")]));
     assert_eq!(ask_for_all(&endpoint, &packages), packages.len());
+    assert!(packages.iter().all(|package| mirror.hits(&package.file_name()) == 1), "each is fetched once");
     // ParallelDownloads = 1, and one for signatures.
     let seen = mirror.server().connections();
     assert!(seen <= 2, "{seen} connections");
@@ -92,7 +91,7 @@ fn a_mirror_with_http_1_sees_no_more_connections_than_those_of_pacman_and_no_cli
 
 #[test]
 fn a_mirror_with_http_2_sees_one_connection_for_all_clients() {
-    let packages: Vec<Package> = (0..80).map(|n| Package::new(&format!("p{n:02}"), 20_000 + n)).collect();
+    let packages: Vec<Package> = (0..40).map(|n| Package::new(&format!("p{n:02}"), 20_000 + n)).collect();
     let files: Vec<_> = packages.iter().map(Package::file).collect();
     let made = Certificate::new().make();
     let two = Arc::new(Two::serving(&files).waiting_for(16));
@@ -102,7 +101,7 @@ fn a_mirror_with_http_2_sees_one_connection_for_all_clients() {
     fs::set_permissions(&trusted, fs::Permissions::from_mode(0o644)).unwrap();
     let (_world, endpoint) = Endpoint::of(world.set("CURL_CA_BUNDLE", trusted.to_str().unwrap()));
     assert_eq!(ask_for_all(&endpoint, &packages), packages.len());
-    assert_eq!(two.connections(), 1);
+    assert_eq!((two.connections(), two.requests().len()), (1, packages.len()));
     assert!(two.most_open() >= 16, "{} at a time", two.most_open());
 }
 
