@@ -275,3 +275,17 @@ fn a_plain_copy_gets_the_roots_that_it_lacks_and_loses_those_that_are_not_needed
     assert!(root(&big.1).exists() && !root(&other.1).exists());
     assert!(others.iter().all(|path| path.exists()));
 }
+
+#[test]
+fn a_root_block_that_makes_an_upload_fail_is_removed_and_a_package_is_not() {
+    let repo = RepoFixture::repo("custom", &[]);
+    let mut options = repo.options(NOW);
+    options.content = ContentRule::None;
+    let (root, package) = (options.roots_dir().unwrap().join("root"), repo.path().join("package"));
+    fs::create_dir_all(root.parent().unwrap()).unwrap();
+    for path in [&root, &package] {
+        fs::write(path, "damaged").unwrap();
+        without_damaged_root(&options, &PublishError::Changed(path.clone()));
+    }
+    assert!(!root.exists() && package.exists());
+}
