@@ -4,7 +4,8 @@
     verify_index.py NAME|- MINISIGN_KEY|- NOW DIRECTORY [REPO]...
 
 DIRECTORY is a plain copy of an index, as the page describes it; NOW is in Unix seconds. Prints the sequence, then one
-line `REPO-ARCH ENTRIES` for each table of the given repos; else says on stderr what is wrong, and ends with status 1.
+line `REPO-ARCH ENTRIES` for each table of the given repos, whose root blocks it checks where the copy has them; else says
+on stderr what is wrong, and ends with status 1.
 
 Only Python's own library and zstd(1) are used: it is slow, and it shares no line with the program that it checks.
 """
@@ -225,6 +226,25 @@ def rows_of(plain, table):
     return rows
 
 
+def check_root(entry, block):
+    """The root block of a listed file: proven by its CID, with one leaf for each MiB."""
+    name, digest = entry["name"], base32_cid(entry["cid"])[4:]
+    need(hashlib.sha256(block).digest() == digest, f"the root block of {name} is another one")
+    leaves, data = [], []
+    for number, value in fields(block):
+        if number == 2:
+            link = dict(fields(value))
+            need(link[1][:4] == bytes.fromhex("01551220") and len(link[1]) == 36, "a leaf is not raw")
+            leaves.append(link[3])
+        elif number == 1:
+            data = fields(value)
+    size, most = entry["size"], 1 << 20
+    whole = [most] * (size // most) + [size % most] * (size % most > 0)
+    need(leaves == whole, f"the leaves of {name} are not its bytes")
+    need(dict(data).get(1) == 2 and dict(data).get(3) == size, f"the root block of {name} is of another kind")
+    need([value for number, value in data if number == 4] == whole, "the sizes of leaves differ")
+
+
 def applied(old, diff):
     """The table that a diff makes of an old one."""
     rows = {json.loads(row)["name"].encode(): row for row in old.split(b"\n")[:-1]}
@@ -288,6 +308,10 @@ def verify(name, key, now, directory, repos):
         packed = part(f"tables/{table['repo']}-{table['arch']}.ndjson.zst")
         need(hashlib.sha256(packed).hexdigest() == table["packed"]["sha256"], "the compressed table is another one")
         rows = rows_of(unpacked(packed), table)
+        for entry in map(json.loads, rows):
+            root = directory / "ipfs" / entry.get("cid", "none")
+            if root.exists() and entry["size"] <= 1 << 30:
+                check_root(entry, root.read_bytes())
         print(f"{table['repo']}-{table['arch']}", len(rows))
 
 
