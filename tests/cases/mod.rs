@@ -28,6 +28,7 @@ mod fetch_address;
 mod fetch_blocks;
 mod front;
 mod gather;
+mod haiku_list;
 mod http_tolerance;
 mod index_attacks;
 mod index_audit;

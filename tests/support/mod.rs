@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod endpoint;
 pub mod follow;
 pub mod hpkg;
+pub mod hpkr;
 pub mod index;
 pub mod install;
 mod json_tree;

@@ -1,0 +1,159 @@
+//! A package as a Haiku repository lists it, and the name of its file, which follows from that.
+
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
+use std::fmt;
+
+use crate::base::digest::Sha256;
+use crate::base::name::{FileName, NameError};
+
+/// One package of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HaikuPackage {
+    /// Its name, as it is written in the list.
+    pub name: String,
+    /// Its version.
+    pub version: HaikuVersion,
+    /// Its architecture.
+    pub arch: HaikuArch,
+    /// The sha256 of the `.hpkg` file. The list does not say its size.
+    pub sha256: Sha256,
+}
+
+impl HaikuPackage {
+    /// Returns the name of its file (`BPackageInfo::CanonicalFileName`): `NAME-VERSION-ARCH.hpkg`, the name in lower
+    /// case.
+    ///
+    /// # Errors
+    /// When that is no plain file name: a `/` in a version, more than 255 bytes.
+    pub fn file(&self) -> Result<FileName, NameError> {
+        FileName::new(format!("{}-{}-{}.hpkg", self.name.to_ascii_lowercase(), self.version, self.arch))
+    }
+}
+
+/// A version: `1.2.3~beta2-4`.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct HaikuVersion {
+    /// The first part. Always there.
+    pub major: String,
+    /// The second; empty where there is none.
+    pub minor: String,
+    /// The third; empty where there is none.
+    pub micro: String,
+    /// What stands after `~`, for a version that comes before the one without; empty where there is none.
+    pub prerelease: String,
+    /// The number of the build; 0 where there is none.
+    pub revision: u32,
+}
+
+impl fmt::Display for HaikuVersion {
+    /// Writes it as `BPackageVersion::ToString` does: a micro part without a minor one is not written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.major)?;
+        if !self.minor.is_empty() {
+            write!(f, ".{}", self.minor)?;
+            if !self.micro.is_empty() {
+                write!(f, ".{}", self.micro)?;
+            }
+        }
+        if !self.prerelease.is_empty() {
+            write!(f, "~{}", self.prerelease)?;
+        }
+        if self.revision > 0 {
+            write!(f, "-{}", self.revision)?;
+        }
+        Ok(())
+    }
+}
+
+/// An architecture (`BPackageArchitecture`), in the order of its numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HaikuArch {
+    /// Packages for every machine.
+    Any,
+    /// x86 of today.
+    X86,
+    /// x86 with the compiler of BeOS.
+    X86Gcc2,
+    /// Packages of sources.
+    Source,
+    /// x86 of 64 bits.
+    X86_64,
+    /// PowerPC.
+    Ppc,
+    /// ARM of 32 bits.
+    Arm,
+    /// Motorola 68000.
+    M68k,
+    /// SPARC.
+    Sparc,
+    /// ARM of 64 bits.
+    Arm64,
+    /// RISC-V of 64 bits.
+    Riscv64,
+}
+
+/// All of them, each with its name (`BPackageInfo::kArchitectureNames`).
+const ARCHS: [(HaikuArch, &str); 11] = [
+    (HaikuArch::Any, "any"),
+    (HaikuArch::X86, "x86"),
+    (HaikuArch::X86Gcc2, "x86_gcc2"),
+    (HaikuArch::Source, "source"),
+    (HaikuArch::X86_64, "x86_64"),
+    (HaikuArch::Ppc, "ppc"),
+    (HaikuArch::Arm, "arm"),
+    (HaikuArch::M68k, "m68k"),
+    (HaikuArch::Sparc, "sparc"),
+    (HaikuArch::Arm64, "arm64"),
+    (HaikuArch::Riscv64, "riscv64"),
+];
+
+impl HaikuArch {
+    /// Returns the architecture of a number in a file.
+    pub(super) fn of(number: u64) -> Option<Self> {
+        ARCHS.get(usize::try_from(number).ok()?).map(|(arch, _)| *arch)
+    }
+
+    /// Returns its name in file names.
+    pub fn as_str(self) -> &'static str {
+        ARCHS[self as usize].1
+    }
+}
+
+impl fmt::Display for HaikuArch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_written_as_haiku_writes_it() {
+        let version = |major: &str, minor: &str, micro: &str, prerelease: &str, revision| HaikuVersion {
+            major: major.to_owned(),
+            minor: minor.to_owned(),
+            micro: micro.to_owned(),
+            prerelease: prerelease.to_owned(),
+            revision,
+        };
+        for (version, text) in [
+            (version("1", "2", "3", "beta2", 4), "1.2.3~beta2-4"),
+            (version("1", "", "3", "", 0), "1"),
+            (version("7", "0b2", "", "", 9), "7.0b2-9"),
+            (version("1", "", "", "rc1", 1), "1~rc1-1"),
+        ] {
+            assert_eq!(version.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn every_number_has_the_architecture_of_haikus_table() {
+        for (number, (arch, name)) in ARCHS.iter().enumerate() {
+            assert_eq!((HaikuArch::of(number as u64), arch.as_str()), (Some(*arch), *name));
+        }
+        assert_eq!(HaikuArch::of(11), None);
+    }
+}
