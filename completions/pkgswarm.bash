@@ -34,6 +34,9 @@ _pkgswarm() {
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
+            pkgswarm,haiku)
+                cmd="pkgswarm__subcmd__haiku"
+                ;;
             pkgswarm,help)
                 cmd="pkgswarm__subcmd__help"
                 ;;
@@ -70,6 +73,45 @@ _pkgswarm() {
             pkgswarm,xfer)
                 cmd="pkgswarm__subcmd__xfer"
                 ;;
+            pkgswarm__subcmd__haiku,add)
+                cmd="pkgswarm__subcmd__haiku__subcmd__add"
+                ;;
+            pkgswarm__subcmd__haiku,help)
+                cmd="pkgswarm__subcmd__haiku__subcmd__help"
+                ;;
+            pkgswarm__subcmd__haiku,list)
+                cmd="pkgswarm__subcmd__haiku__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__haiku,ls)
+                cmd="pkgswarm__subcmd__haiku__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__haiku,refresh)
+                cmd="pkgswarm__subcmd__haiku__subcmd__refresh"
+                ;;
+            pkgswarm__subcmd__haiku,rm)
+                cmd="pkgswarm__subcmd__haiku__subcmd__rm"
+                ;;
+            pkgswarm__subcmd__haiku,steps)
+                cmd="pkgswarm__subcmd__haiku__subcmd__steps"
+                ;;
+            pkgswarm__subcmd__haiku__subcmd__help,add)
+                cmd="pkgswarm__subcmd__haiku__subcmd__help__subcmd__add"
+                ;;
+            pkgswarm__subcmd__haiku__subcmd__help,help)
+                cmd="pkgswarm__subcmd__haiku__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__haiku__subcmd__help,ls)
+                cmd="pkgswarm__subcmd__haiku__subcmd__help__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__haiku__subcmd__help,refresh)
+                cmd="pkgswarm__subcmd__haiku__subcmd__help__subcmd__refresh"
+                ;;
+            pkgswarm__subcmd__haiku__subcmd__help,rm)
+                cmd="pkgswarm__subcmd__haiku__subcmd__help__subcmd__rm"
+                ;;
+            pkgswarm__subcmd__haiku__subcmd__help,steps)
+                cmd="pkgswarm__subcmd__haiku__subcmd__help__subcmd__steps"
+                ;;
             pkgswarm__subcmd__help,cid)
                 cmd="pkgswarm__subcmd__help__subcmd__cid"
                 ;;
@@ -87,6 +129,9 @@ _pkgswarm() {
                 ;;
             pkgswarm__subcmd__help,fetch)
                 cmd="pkgswarm__subcmd__help__subcmd__fetch"
+                ;;
+            pkgswarm__subcmd__help,haiku)
+                cmd="pkgswarm__subcmd__help__subcmd__haiku"
                 ;;
             pkgswarm__subcmd__help,help)
                 cmd="pkgswarm__subcmd__help__subcmd__help"
@@ -123,6 +168,21 @@ _pkgswarm() {
                 ;;
             pkgswarm__subcmd__help,xfer)
                 cmd="pkgswarm__subcmd__help__subcmd__xfer"
+                ;;
+            pkgswarm__subcmd__help__subcmd__haiku,add)
+                cmd="pkgswarm__subcmd__help__subcmd__haiku__subcmd__add"
+                ;;
+            pkgswarm__subcmd__help__subcmd__haiku,ls)
+                cmd="pkgswarm__subcmd__help__subcmd__haiku__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__help__subcmd__haiku,refresh)
+                cmd="pkgswarm__subcmd__help__subcmd__haiku__subcmd__refresh"
+                ;;
+            pkgswarm__subcmd__help__subcmd__haiku,rm)
+                cmd="pkgswarm__subcmd__help__subcmd__haiku__subcmd__rm"
+                ;;
+            pkgswarm__subcmd__help__subcmd__haiku,steps)
+                cmd="pkgswarm__subcmd__help__subcmd__haiku__subcmd__steps"
                 ;;
             pkgswarm__subcmd__help__subcmd__index,add)
                 cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__add"
@@ -272,7 +332,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
+            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index haiku publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -417,8 +477,222 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__haiku)
+            opts="-q -v -h --set --quiet --verbose --help add ls list refresh steps rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__add)
+            opts="-y -q -v -h --minisign --yes --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --minisign)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__help)
+            opts="add ls refresh steps rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__help__subcmd__refresh)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__help__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__help__subcmd__steps)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__ls)
+            opts="-q -v -h --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__refresh)
+            opts="-q -v -h --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__rm)
+            opts="-q -v -h --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__haiku__subcmd__steps)
+            opts="-q -v -h --address --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__help)
-            opts="xfer fetch cid index publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
+            opts="xfer fetch cid index haiku publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -504,6 +778,90 @@ _pkgswarm() {
         pkgswarm__subcmd__help__subcmd__fetch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__haiku)
+            opts="add ls refresh steps rm"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__haiku__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__haiku__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__haiku__subcmd__refresh)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__haiku__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__haiku__subcmd__steps)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

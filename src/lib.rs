@@ -129,7 +129,7 @@
 //! index net trust
 //! pins store
 //! machine report
-//! engine
+//! engine haiku
 //! node pacman publish refresh
 //! daemon
 //! host
@@ -162,6 +162,7 @@ cfg_if::cfg_if! {
         pub mod daemon;
         pub mod dag;
         pub mod engine;
+        pub mod haiku;
         pub mod host;
         pub mod index;
         pub mod lists;
@@ -183,6 +184,7 @@ cfg_if::cfg_if! {
         mod daemon;
         mod dag;
         mod engine;
+        mod haiku;
         mod host;
         mod index;
         mod lists;

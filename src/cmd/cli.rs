@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) mod examples;
 mod groups;
+mod haiku;
 mod index;
 mod sharing;
 mod upkeep;
@@ -15,6 +16,7 @@ mod upkeep;
 pub(crate) use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, StatusArgs, WhyArgs};
 
 pub(crate) use groups::{GLOBAL, GROUPS, grammar};
+pub(crate) use haiku::{HaikuAddArgs, HaikuCommand, HaikuRefreshArgs, HaikuStepsArgs};
 pub(crate) use index::{AuditArgs, IndexAddArgs, IndexCommand, RefreshArgs, ShowArgs};
 pub(crate) use sharing::{LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
 pub(crate) use upkeep::{CleanArgs, StoreCommand};
@@ -82,6 +84,11 @@ pub(crate) enum Command {
     /// An index is a publisher's signed list of packages with their content ids: with it Kubo, neighbours and gateways can be asked for large files too, and files of repositories without a sync database here are proven. Using one is a decision to trust its key for the repositories that it may speak for.
     #[command(subcommand)]
     Index(IndexCommand),
+    /// Serve repositories of Haiku's pkgman
+    ///
+    /// pkgman checks no signature: its server, and every machine between, can have it install anything. Through the endpoint it gets one snapshot of a repository that was proven by the repository's key (minisign), and packages with the sums of that, from this machine, neighbours, Kubo and mirrors. The manual page pkgswarm-haiku(7) says how.
+    #[command(subcommand)]
+    Haiku(HaikuCommand),
     /// Build, sign and publish an index from repo-add directories
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.

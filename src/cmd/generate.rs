@@ -9,6 +9,7 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use crate::base::error::Error;
 use crate::cmd::cli::{Cli, GenerateArgs};
+use crate::config::haiku::HAIKU_FIELDS;
 use crate::config::key::{SettingKey, Shape};
 use crate::config::keys::{INDEX_FIELDS, KEYS};
 
@@ -151,6 +152,17 @@ fn settings_page() -> Roff {
     for (field, text) in INDEX_FIELDS {
         item(&mut page, field, text);
     }
+    page.control("SH", ["HAIKU"]);
+    paragraphs(
+        &mut page,
+        &[
+            "A table [haiku.NAME] has the endpoint serve a repository of Haiku's pkgman; see \\fBpkgswarm\\-haiku\\fR(7). `pkgswarm haiku add` \
+           writes one into config.d, and `pkgswarm haiku rm` removes it. NAME has 1 to 64 letters, digits, - and _.",
+        ],
+    );
+    for (field, text) in HAIKU_FIELDS {
+        item(&mut page, field, text);
+    }
     page.control("SH", ["EXAMPLES"]);
     page.control("nf", []);
     for line in [
@@ -218,6 +230,13 @@ fn example() -> String {
             out += &format!("# {line}\n");
         }
         out += &format!("#{field} = {}\n", if *field == "repos" { "[]" } else { "\"\"" });
+    }
+    out += "\n# A repository of Haiku's pkgman, as `pkgswarm haiku add` writes it into config.d/.\n#[haiku.NAME]\n";
+    for (field, text) in HAIKU_FIELDS {
+        for line in wrapped(text, 98) {
+            out += &format!("# {line}\n");
+        }
+        out += &format!("#{field} = {}\n", if *field == "urls" { "[]" } else { "\"\"" });
     }
     out
 }

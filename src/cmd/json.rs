@@ -85,6 +85,24 @@ pub const OUTPUTS: &[JsonOutput] = &[
         ],
     },
     JsonOutput {
+        page: "pkgswarm-haiku-ls",
+        form: "One object a repository.",
+        fields: &[
+            ("name", "Its name on this machine."),
+            ("path", "Its path at the endpoint."),
+            ("urls", "Its servers."),
+            ("minisign", "The key that must have signed its list."),
+            ("max_age", "Seconds for which a list is served that no server confirms."),
+            ("packages", "The number of its packages; null where its list was never fetched."),
+            ("sha256", "The sum of its list."),
+            ("signed", "Time of the signature; null where it tells none."),
+            ("checked", "Time at which a server last had it."),
+            ("repository", "The name that it has on Haiku."),
+            ("identifier", "Its name for all mirrors, a URI."),
+            ("architecture", "The architecture of its packages."),
+        ],
+    },
+    JsonOutput {
         page: "pkgswarm-index-refresh",
         form: "One object an index.",
         fields: &[

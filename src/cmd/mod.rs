@@ -4,7 +4,7 @@
 //!
 //! - In: a command line
 //! - Out: a screen or JSON, and an exit status
-//! - May use: base, config, daemon, dag, engine, host, index, lists, machine, net, pacman, pins, publish,
+//! - May use: base, config, daemon, dag, engine, haiku, host, index, lists, machine, net, pacman, pins, publish,
 //!   refresh, report, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
@@ -12,7 +12,7 @@
 //! ```text
 //! cli endpoint json notify screen
 //! daemon small
-//! ahead audit cid config doctor generate publish setup sharing stats status store why xfer
+//! ahead audit cid config doctor generate haiku publish setup sharing stats status store why xfer
 //! upkeep
 //! fetch index prefetch
 //! ```
@@ -42,6 +42,7 @@ mod doctor;
 mod endpoint;
 mod fetch;
 mod generate;
+mod haiku;
 mod index;
 pub mod json;
 mod notify;
@@ -157,6 +158,7 @@ fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Upkeep(args) => upkeep::run(env, &Settings::read(env, &cli.set)?, args),
         Command::Fetch(args) => fetch::run(env, &settings()?, args),
         Command::Index(command) => index::run(env, &settings()?, command),
+        Command::Haiku(command) => haiku::run(env, &settings()?, &cli.set, command),
         Command::Publish(args) => publish::run(env, &settings()?, args),
         Command::Prefetch(args) => prefetch::run(env, &settings()?, args),
         Command::Status(args) => status::run(env, &settings()?, args),

@@ -1,4 +1,5 @@
-//! The files that declare indexes: the system's for root, else the user's own, and the errors about those of others.
+//! The files that declare indexes and Haiku's repositories: the system's for root, else the user's own, and the errors about
+//! those of others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,19 +7,35 @@ use std::path::{Path, PathBuf};
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::fsx;
-use crate::config::{IndexConfig, layers, own_state_dir};
+use crate::config::{HaikuConfig, IndexConfig, layers, own_state_dir};
+
+/// The first words of their file names, and the commands that write them.
+const INDEX: &str = "index";
+const HAIKU: &str = "haiku";
 
 /// Writes the file that declares an index, and makes the directory of an ordinary user's own state; returns its path.
 ///
 /// # Errors
 /// `Usage` where this user has no directory for it, `Local` where it cannot be written: the hint has the command.
 pub(crate) fn declare(env: &Env, index: &IndexConfig) -> Result<PathBuf, Error> {
-    let path = file_of(env, &index.name).ok_or_else(|| {
-        Error::usage(&index.name, "there is no configuration directory for this user").hint("run it as root")
+    write(env, INDEX, &index.name, &to_toml(index))
+}
+
+/// Writes the file that declares a repository of Haiku's, as [`declare`] does for an index.
+///
+/// # Errors
+/// As of [`declare`].
+pub(crate) fn declare_haiku(env: &Env, repo: &HaikuConfig) -> Result<PathBuf, Error> {
+    write(env, HAIKU, &repo.name, &repo.to_toml())
+}
+
+fn write(env: &Env, kind: &str, name: &str, text: &str) -> Result<PathBuf, Error> {
+    let path = file_of(env, kind, name).ok_or_else(|| {
+        Error::usage(name, "there is no configuration directory for this user").hint("run it as root")
     })?;
     let dir = path.parent().expect("a file in a directory");
     fs::create_dir_all(dir).map_err(|e| not_writable(env, dir, &e))?;
-    fsx::replace(&path, to_toml(index).as_bytes(), 0o644).map_err(|e| not_writable(env, &path, &e))?;
+    fsx::replace(&path, text.as_bytes(), 0o644).map_err(|e| not_writable(env, &path, &e))?;
     // The system's state belongs to the user that downloads.
     if let Some(own) = layers::user_dir(env).and_then(|_| own_state_dir(env)) {
         fs::create_dir_all(&own).map_err(|e| Error::local(own.display(), e))?;
@@ -31,18 +48,31 @@ pub(crate) fn declare(env: &Env, index: &IndexConfig) -> Result<PathBuf, Error> 
 /// # Errors
 /// `Usage` and `Local` where another file declares it, or it cannot be removed by this user.
 pub(crate) fn remove(env: &Env, name: &str) -> Result<PathBuf, Error> {
-    let path = file_of(env, name).filter(|path| path.exists()).ok_or_else(|| declared_elsewhere(env, name))?;
+    remove_of(env, INDEX, name)
+}
+
+/// Removes the file that declares a repository of Haiku's, as [`remove`] does for an index.
+///
+/// # Errors
+/// As of [`remove`].
+pub(crate) fn remove_haiku(env: &Env, name: &str) -> Result<PathBuf, Error> {
+    remove_of(env, HAIKU, name)
+}
+
+fn remove_of(env: &Env, kind: &str, name: &str) -> Result<PathBuf, Error> {
+    let path = file_of(env, kind, name).filter(|path| path.exists());
+    let path = path.ok_or_else(|| declared_elsewhere(env, kind, name))?;
     fs::remove_file(&path).map_err(|e| not_writable(env, &path, &e))?;
     Ok(path)
 }
 
-/// Returns the file that declares an index: the system's for root, else the user's own.
-fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
+/// Returns the file that declares one of a kind: the system's for root, else the user's own.
+fn file_of(env: &Env, kind: &str, name: &str) -> Option<PathBuf> {
     let dir = match layers::user_file(env) {
         Some(file) => file.parent()?.to_owned(),
         None => layers::system_dir(env),
     };
-    Some(dir.join("config.d").join(format!("index-{name}.toml")))
+    Some(dir.join("config.d").join(format!("{kind}-{name}.toml")))
 }
 
 /// Returns the error about a file of the configuration that could not be changed.
@@ -51,18 +81,18 @@ pub(crate) fn not_writable(env: &Env, path: &Path, e: &std::io::Error) -> Error 
         return Error::local(path.display(), e);
     }
     let words: Vec<_> = env.words().iter().map(|word| word.to_string_lossy()).collect();
-    Error::local(path.display(), "only root changes the indexes of this system")
+    Error::local(path.display(), "only root changes the configuration of this system")
         .hint(format!("sudo pkgswarm {}", words.join(" ")))
 }
 
-/// Returns the error about an index that is not removed, because another file than this user's declares it.
-fn declared_elsewhere(env: &Env, name: &str) -> Error {
-    let systems = layers::system_dir(env).join("config.d").join(format!("index-{name}.toml"));
+/// Returns the error about one that is not removed, because another file than this user's declares it.
+fn declared_elsewhere(env: &Env, kind: &str, name: &str) -> Error {
+    let systems = layers::system_dir(env).join("config.d").join(format!("{kind}-{name}.toml"));
     if !env.is_root() && systems.exists() {
         return Error::local(name, format!("was added for the whole system, in {}", systems.display()))
-            .hint(format!("sudo pkgswarm index rm {name}"));
+            .hint(format!("sudo pkgswarm {kind} rm {name}"));
     }
-    Error::usage(name, "was not added by `pkgswarm index add`")
+    Error::usage(name, format!("was not added by `pkgswarm {kind} add`"))
         .hint("`pkgswarm config` shows the file that declares it")
 }
 

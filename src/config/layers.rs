@@ -15,6 +15,7 @@ use crate::base::env::{Env, OWN_VARIABLES};
 use crate::base::error::Error;
 use crate::base::fsx::FileKey;
 use crate::base::name::RepoName;
+use crate::config::haiku::HaikuConfig;
 use crate::config::key::{PREFIX, SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
 use crate::config::peer_address::PeerAddress;
@@ -102,6 +103,8 @@ pub struct Layers {
     pub(crate) typed: SettingValues,
     /// The indexes, in the order of their names.
     pub(crate) indexes: BTreeMap<String, (IndexConfig, Origin)>,
+    /// Haiku's repositories, in the order of their names.
+    pub(crate) haiku: BTreeMap<String, (HaikuConfig, Origin)>,
 }
 
 /// Returns the directory of the system's configuration.
@@ -179,7 +182,7 @@ impl Layers {
             key.shape.read(key.default, &mut typed).expect("a test reads every default");
             values.insert(key.name, Chosen { text: Cow::Borrowed(key.default), origin: Origin::Default });
         }
-        Self { values, typed, indexes: BTreeMap::new() }
+        Self { values, typed, indexes: BTreeMap::new(), haiku: BTreeMap::new() }
     }
 
     /// Adds one `key=value` of the command line.
@@ -246,6 +249,12 @@ impl Layers {
                 } else if let ("index", DeValue::Table(index)) = (section.get_ref().as_ref(), value.get_ref()) {
                     let index = index_config(name.get_ref(), index);
                     index.map(|index| drop(self.indexes.insert(index.name.clone(), (index, origin))))
+                } else if let ("haiku", DeValue::Table(repo)) = (section.get_ref().as_ref(), value.get_ref()) {
+                    let field =
+                        |(field, value): (&Spanned<Cow<'_, str>>, _)| Ok((field.get_ref().to_string(), scalar(value)?));
+                    let fields: Result<Vec<_>, String> = repo.iter().map(field).collect();
+                    let repo = fields.and_then(|fields| HaikuConfig::of_fields(name.get_ref(), &fields));
+                    repo.map(|repo| drop(self.haiku.insert(repo.name.clone(), (repo, origin))))
                 } else {
                     Err(unknown(&full))
                 };

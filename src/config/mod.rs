@@ -13,6 +13,7 @@
 //! template typed
 //! key
 //! keys value
+//! haiku
 //! layers
 //! content
 //! declared publication
@@ -38,6 +39,7 @@ use crate::config::written::Written;
 
 pub(crate) mod content;
 pub(crate) mod declared;
+pub(crate) mod haiku;
 pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layers;
@@ -54,6 +56,7 @@ pub(crate) mod value;
 pub mod written;
 
 pub use content::ContentRule;
+pub(crate) use haiku::HaikuConfig;
 #[cfg(feature = "testing")]
 pub use layers::Origin;
 pub use layers::{IndexConfig, Layers};
@@ -207,6 +210,8 @@ pub struct Settings {
     pub(crate) index_refresh: Duration,
     pub(crate) index_deadline: Duration,
     pub indexes: Vec<IndexConfig>,
+    /// Haiku's repositories.
+    pub(crate) haiku: Vec<HaikuConfig>,
     /// Stores that this user may look into: the own one, and the system's unless `store.dir` is set.
     pub(crate) stores: Vec<PathBuf>,
     pub(crate) prefetch: Prefetch,
@@ -342,6 +347,7 @@ impl Settings {
             },
             rate: None,
             mistakes: Vec::new(),
+            haiku: layers.haiku.values().map(|(repo, _)| repo.clone()).collect(),
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
             progress: match typed.output_progress {
                 "always" => ProgressMode::Bar,

@@ -21,7 +21,7 @@
 //!
 //! - In: requests at the socket, and over HTTP
 //! - Out: files from neighbours, the state of sharing
-//! - May use: base, config, engine, index, lists, machine, net, node, pacman,
+//! - May use: base, config, engine, haiku, index, lists, machine, net, node, pacman,
 //!   report, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:

@@ -91,6 +91,11 @@ impl Comment {
         self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix("sequence=")?.parse().ok())
     }
 
+    /// Returns the time at which the minisign tool signed, in Unix seconds, if it is there.
+    pub(crate) fn timestamp(&self) -> Option<u64> {
+        self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix("timestamp:")?.parse().ok())
+    }
+
     /// Checks that it does not contradict the manifest's sequence and expiry.
     ///
     /// A comment without `sequence=` or `expires=`, as the minisign tool makes it, contradicts nothing.

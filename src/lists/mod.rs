@@ -18,7 +18,6 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 pub mod catalogue;
-#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "what is served comes next"))]
 pub mod haiku;
 pub mod pacman;
 pub mod system;

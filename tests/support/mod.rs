@@ -15,6 +15,7 @@ pub mod mirror;
 pub mod mount;
 pub mod peering;
 pub mod pins;
+pub mod pkgman;
 pub mod proxy;
 pub mod publisher;
 mod queues;

@@ -155,6 +155,30 @@ pub(crate) const EXAMPLES: &[Examples] = &[
     ),
     ("pkgswarm-index-rm", &[("sudo pkgswarm index rm arch", "Stop using it.")]),
     (
+        "pkgswarm-haiku",
+        &[
+            ("sudo pkgswarm haiku add HaikuPorts https://…/current", "Serve a repository, proven by Haiku's key."),
+            ("pkgswarm haiku steps HaikuPorts", "What to type on Haiku."),
+        ],
+    ),
+    (
+        "pkgswarm-haiku-add",
+        &[
+            ("sudo pkgswarm haiku add HaikuPorts https://…/current", "One of Haiku's own."),
+            ("sudo pkgswarm haiku add own https://… --minisign RW…", "One with a key of its own."),
+        ],
+    ),
+    ("pkgswarm-haiku-ls", &[("pkgswarm haiku ls", "Their packages, and the age of their lists.")]),
+    ("pkgswarm-haiku-refresh", &[("sudo pkgswarm haiku refresh", "All of them.")]),
+    (
+        "pkgswarm-haiku-steps",
+        &[
+            ("pkgswarm haiku steps HaikuPorts", "With this machine's address."),
+            ("pkgswarm haiku steps HaikuPorts --address 10.0.0.5:4011", "With another one."),
+        ],
+    ),
+    ("pkgswarm-haiku-rm", &[("sudo pkgswarm haiku rm HaikuPorts", "Stop serving it.")]),
+    (
         "pkgswarm-publish",
         &[
             ("pkgswarm publish core extra", "Under the Kubo key pkgswarm; made when there is none."),

@@ -188,6 +188,7 @@ fn related(name: &str) -> String {
         "pkgswarm-setup" => "pkgswarm-doctor(1), pacman.conf(5), ",
         "pkgswarm-xfer" => "pacman.conf(5), makepkg.conf(5), ",
         "pkgswarm-publish" | "pkgswarm-index-show" => "pkgswarm-index(5), ",
+        "pkgswarm-haiku" => "pkgswarm-haiku(7), pkgswarm-endpoint(1), ",
         "pkgswarm-shared" => "pkgswarm-lan(1), pkgswarm-daemon(1), ",
         "pkgswarm-daemon" => "pkgswarm-lan(1), pkgswarm-shared(1), pkgswarm-protocol(7), ",
         "pkgswarm-lan" => "pkgswarm-shared(1), pkgswarm-daemon(1), ",

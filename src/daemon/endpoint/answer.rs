@@ -26,7 +26,7 @@ use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, re
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
 use super::signature::{SignatureLook, SignatureQuest};
 use super::transfer::Waited;
-use super::{database, page, signature, stream, transfer};
+use super::{database, haiku, page, signature, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::engine::deliver::Delivery;
 use crate::lists::system::NameKind;
@@ -82,7 +82,10 @@ async fn routed(endpoint: &Rc<HttpEndpoint>, client: IpAddr, request: &Request<I
     let asked = ClientRequest::of(client, request);
     match route(request.uri().path()) {
         Ok(Route::File(_)) if !endpoint.access.borrow().may_ask(client) => bare(StatusCode::FORBIDDEN),
-        Ok(Route::File(routed)) => file(endpoint, &asked, routed).await,
+        Ok(Route::File(routed)) => match haiku::answered(endpoint, &asked, request.uri().path()).await {
+            Some(answer) => answer,
+            None => file(endpoint, &asked, routed).await,
+        },
         Ok(Route::Page) => page::answered(endpoint, client, View::Page, asked.is_head).await,
         Ok(Route::Metrics) => page::answered(endpoint, client, View::Metrics, asked.is_head).await,
         Ok(Route::Status) => page::answered(endpoint, client, View::Document, asked.is_head).await,

@@ -22,6 +22,7 @@
 //! | `dns_sd`, `links` | finding them, and being found, by multicast DNS: its messages; the networks where that happens |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
 //! | `aged` | the databases that no mirror delivered |
+//! | `haiku`, `haiku_repos` | the repositories of Haiku's pkgman, each of one proven snapshot |
 //! | `running` | the answers that are being sent, for the page and the journal |
 //! | `page` | the page, the figures and the document about this machine |
 //! | `tidy` | what leaves the store once pacman has it |
@@ -40,6 +41,8 @@ mod database;
 mod desk;
 #[cfg(feature = "node")]
 pub mod dns_sd;
+mod haiku;
+mod haiku_repos;
 mod held;
 mod here;
 mod house;

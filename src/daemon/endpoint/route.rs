@@ -70,13 +70,17 @@ pub fn route(path: &str) -> Result<Route, RouteError> {
         "endpoint.json" => return Ok(Route::Own),
         _ => {}
     }
-    // libalpm cuts one slash from the end of a server, and joins with another.
-    let parts = below.split('/').filter(|part| !part.is_empty());
-    let mut parts = parts.map(decoded).collect::<Result<Vec<_>, _>>()?;
+    let mut parts = parts(below)?;
     let name = parts.pop().filter(|_| !below.ends_with('/')).ok_or(RouteError::Missing)?;
     let name = FileName::new(name).map_err(|_| RouteError::Missing)?;
     let hints = parts.split_off(parts.len().saturating_sub(HINTS));
     Ok(Route::File(RoutedFile { name, hints }))
+}
+
+/// Returns the parts of a path, decoded. libalpm cuts one slash from the end of a server, and joins with another; Haiku's
+/// tools cut none: an empty part is none.
+pub(super) fn parts(path: &str) -> Result<Vec<String>, RouteError> {
+    path.split('/').filter(|part| !part.is_empty()).map(decoded).collect()
 }
 
 /// Decodes one part of a path.

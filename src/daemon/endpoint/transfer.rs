@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::HttpEndpoint;
 use super::causes::AheadCauses;
+use super::haiku_repos::HaikuRepos;
 use super::house::HousePeers;
 use super::known::KnownPackage;
 use super::means::EndpointMeans;
@@ -71,6 +72,8 @@ pub(super) struct SharedTransfers {
     /// The endpoints that are asked before mirrors.
     pub(super) house: HousePeers,
     pub(super) ahead: AheadCauses,
+    /// The repositories of Haiku's, with their snapshots and the sizes of their packages.
+    pub(super) haiku: HaikuRepos,
 }
 
 impl SharedTransfers {
@@ -80,6 +83,7 @@ impl SharedTransfers {
             threads: TransferThreads::new(means),
             warming: RefCell::default(),
             house: HousePeers::default(),
+            haiku: HaikuRepos::default(),
             ahead: AheadCauses::default(),
         }
     }
