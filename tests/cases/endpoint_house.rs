@@ -128,3 +128,20 @@ fn a_client_that_joined_what_another_machine_began_has_all_its_sources_asked() {
         assert_eq!(relayed.join().unwrap().status, 404);
     });
 }
+
+#[test]
+fn a_signature_of_the_house_is_believed_where_the_mirror_refuses_it_and_not_where_it_is_slow() {
+    let packages = [Package::new("refused", 9000), Package::new("slow", 9000), Package::new("probe", 3000)];
+    let [refused, slow, probe] = &packages;
+    let (name, signature) = refused.signature();
+    let peer = FakeMirror::serving(&[refused.signature(), slow.signature(), probe.file()]);
+    let mirror = FakeMirror::serving(&[slow.signature()]).on(&slow.signature().0).hanging();
+    let (_world, endpoint) = machine(&packages.each_ref(), &mirror, &[peer.address()]);
+    eventually("the peer is known", || {
+        endpoint.core(&probe.file_name());
+        peer.hits(&probe.file_name()) > 0
+    });
+    assert!(patiently(&endpoint, &name).body == signature);
+    assert_eq!(endpoint.core(&slow.signature().0).status, 404);
+    assert!(mirror.hits(&slow.signature().0) > 0 && peer.hits(&slow.signature().0) == 0);
+}

@@ -222,6 +222,25 @@ fn a_package_without_a_signature_is_not_fetched_whole_and_a_private_mirror_has_b
 }
 
 #[test]
+fn a_package_that_is_built_again_under_its_name_has_its_own_signature() {
+    let (first, second) = (Package::new("it", 90_000), Package::new("it", 80_000));
+    let (name, signature) = first.signature();
+    let mirror = FakeMirror::serving(&[first.file(), first.signature()]);
+    let (world, endpoint) = Endpoint::of(scene(&[&first], &[&mirror], &["PackageRequired"]));
+    // Its signature is in hand now, and no client has had it.
+    assert!(patiently(&endpoint, &first.file_name()).body == first.bytes);
+    let another = crate::support::repo::signature("another");
+    assert!(another != signature);
+    mirror.publish(&name, &another);
+    mirror.publish(&second.file_name(), &second.bytes);
+    let replaced = world.path("root/var/lib/pacman/sync/new");
+    fs::write(&replaced, database(&[&second], Compression::Gzip)).unwrap();
+    fs::rename(replaced, world.path("root/var/lib/pacman/sync/core.db")).unwrap();
+    eventually("the new one is listed", || endpoint.core(&second.file_name()).body == second.bytes);
+    assert!(endpoint.core(&name).body == another);
+}
+
+#[test]
 fn a_transfer_that_fails_is_in_the_journal_and_counts_as_no_file() {
     let package = Package::new("it", 700_000);
     let liar = FakeMirror::serving(&[package.file()]).lying();

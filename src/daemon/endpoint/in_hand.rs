@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
 
 /// Time for which a signature stays in hand.
@@ -29,9 +30,13 @@ pub(super) struct HeldSignature {
     pub(super) modified: Option<SystemTime>,
 }
 
+/// A signature by its repository, its name and the digest of its package: one that is built again under the same name has
+/// another signature.
+pub(super) type SignatureKey = (RepoName, FileName, Sha256);
+
 /// The signatures in hand.
 #[derive(Default)]
-pub(super) struct SignaturesInHand(Mutex<BTreeMap<(RepoName, FileName), SignatureInHand>>);
+pub(super) struct SignaturesInHand(Mutex<BTreeMap<SignatureKey, SignatureInHand>>);
 
 struct SignatureInHand {
     held: HeldSignature,
@@ -45,12 +50,12 @@ struct SignatureInHand {
 }
 
 impl SignaturesInHand {
-    pub(super) fn get(&self, key: &(RepoName, FileName)) -> Option<HeldSignature> {
+    pub(super) fn get(&self, key: &SignatureKey) -> Option<HeldSignature> {
         let all = self.0.lock().expect("nothing panics while it is held");
         all.get(key).filter(|one| !one.is_disliked && one.since.elapsed() < HELD).map(|one| one.held.clone())
     }
 
-    pub(super) fn put(&self, key: (RepoName, FileName), held: &HeldSignature) {
+    pub(super) fn put(&self, key: SignatureKey, held: &HeldSignature) {
         let mut all = self.0.lock().expect("nothing panics while it is held");
         if all.values().map(|one| one.held.bytes.len()).sum::<usize>() > HELD_MOST {
             all.clear();
@@ -63,7 +68,7 @@ impl SignaturesInHand {
 
     /// Returns the one that `client` has had before, and lets go of it: the client did not like it. `None` for one that
     /// has just come a second time: a third one would be the same, and a `-Sw` may be made again and again.
-    pub(super) fn disliked(&self, key: &(RepoName, FileName), client: IpAddr) -> Option<HeldSignature> {
+    pub(super) fn disliked(&self, key: &SignatureKey, client: IpAddr) -> Option<HeldSignature> {
         let mut all = self.0.lock().expect("nothing panics while it is held");
         let is_believed = |one: &SignatureInHand| one.again.is_some_and(|again| again.elapsed() < BELIEVED);
         let one =
@@ -73,7 +78,7 @@ impl SignaturesInHand {
     }
 
     /// Records that `client` gets this one.
-    pub(super) fn give(&self, key: &(RepoName, FileName), client: IpAddr) {
+    pub(super) fn give(&self, key: &SignatureKey, client: IpAddr) {
         if let Some(one) = self
             .0
             .lock()
@@ -93,7 +98,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_came_twice_alike_is_believed_for_a_minute() {
         let signatures = SignaturesInHand::default();
-        let key = (RepoName::new("core").unwrap(), FileName::new("a-1-1-any.pkg.tar.zst.sig").unwrap());
+        let name = FileName::new("a-1-1-any.pkg.tar.zst.sig").unwrap();
+        let key = (RepoName::new("core").unwrap(), name, Sha256([1; 32]));
         let client = IpAddr::from([127, 0, 0, 1]);
         let held = |bytes: &'static [u8]| HeldSignature { bytes: Bytes::from_static(bytes), modified: None };
         let given = |bytes| {
