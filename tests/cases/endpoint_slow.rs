@@ -1,7 +1,9 @@
 //! The endpoint's thread of connections waits for nothing: neither for a disk nor for a hash nor for its turn at a mirror.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -147,6 +149,33 @@ fn what_another_user_has_is_copied_once_and_only_proven_bytes_of_it_leave() {
     assert_eq!(served(two), 200);
     assert!(copy(two).exists() && !copy(one).exists(), "both are more than store.max");
     assert_eq!(served(one), 404);
+}
+
+#[test]
+fn clients_that_read_nothing_share_one_copy_that_has_no_place_in_the_store() {
+    let package = Package::new("large", 16 << 20);
+    let packages = [package.clone()];
+    let world = scene(&packages, &[format!("http://{}/core", dead_address())]);
+    let cached = world.path("cache").join(package.file_name());
+    fs::write(&cached, &package.bytes).unwrap();
+    fs::set_permissions(&cached, fs::Permissions::from_mode(0o666)).unwrap();
+    let (_world, endpoint) = Endpoint::of(world.set("PKGSWARM_STORE_MAX", "4 MiB"));
+    let idle = || {
+        let mut stream = TcpStream::connect(endpoint.address()).unwrap();
+        write!(stream, "GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", path(&package)).unwrap();
+        let mut begins = [0; 12];
+        stream.read_exact(&mut begins).unwrap();
+        assert_eq!(&begins, b"HTTP/1.1 200");
+        stream
+    };
+    let clients: Vec<_> = (0..5).map(|_| idle()).collect();
+    let open = fs::read_dir(format!("/proc/{}/fd", endpoint.id())).unwrap().flatten();
+    let is_copy = |meta: &fs::Metadata| meta.is_file() && meta.nlink() == 0 && meta.len() == package.bytes.len() as u64;
+    let copies: BTreeSet<u64> =
+        open.filter_map(|fd| fs::metadata(fd.path()).ok()).filter(is_copy).map(|meta| meta.ino()).collect();
+    assert_eq!(copies.len(), 1);
+    drop(clients);
+    assert!(endpoint.core(&package.file_name()).body == package.bytes);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
@@ -25,7 +26,7 @@ use super::part::is_current;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
 use super::signature::{SignatureLook, SignatureQuest};
-use super::transfer::Waited;
+use super::transfer::{PATIENCE, Waited};
 use super::{database, haiku, page, signature, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::engine::deliver::Delivery;
@@ -174,7 +175,17 @@ async fn package(
     let here = match here {
         HereFile::Absent => None,
         HereFile::Proven(content) => Some(content),
-        HereFile::Unproven(unproven) => here::proven(endpoint, unproven).await,
+        HereFile::Unproven(unproven) => {
+            let until = Instant::from(asked.begun) + PATIENCE;
+            match timeout_at(until, here::proven(endpoint, unproven)).await {
+                Ok(content) => content,
+                // It goes on for the next client.
+                Err(_) => {
+                    let url = transfer::elsewhere(endpoint, &package, size, asked.begun.into()).await;
+                    return url.map(|url| redirect(&url));
+                }
+            }
+        }
     };
     if let Some(content) = here {
         return signed.is_here().await.then(|| whole(endpoint, asked, ReadyFile::new(ready(*built), content)));

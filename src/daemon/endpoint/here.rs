@@ -11,8 +11,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 use std::{io, iter};
 
@@ -67,24 +66,24 @@ pub(super) struct UnprovenFile {
 /// The files that are being proven, each once for all who want it.
 pub(super) struct FilesInProof {
     turns: RefCell<HashMap<Sha256, Weak<sync::Mutex<()>>>>,
-    threads: sync::Semaphore,
+    threads: Arc<sync::Semaphore>,
 }
 
 impl Default for FilesInProof {
     fn default() -> Self {
-        Self { turns: RefCell::default(), threads: sync::Semaphore::new(HASHING) }
+        Self { turns: RefCell::default(), threads: Arc::new(sync::Semaphore::new(HASHING)) }
     }
 }
 
 impl FilesInProof {
-    fn turn(&self, sha256: Sha256) -> Rc<sync::Mutex<()>> {
+    fn turn(&self, sha256: Sha256) -> Arc<sync::Mutex<()>> {
         let mut turns = self.turns.borrow_mut();
         turns.retain(|_, turn| turn.strong_count() > 0);
         if let Some(turn) = turns.get(&sha256).and_then(Weak::upgrade) {
             return turn;
         }
-        let turn = Rc::default();
-        turns.insert(sha256, Rc::downgrade(&turn));
+        let turn = Arc::default();
+        turns.insert(sha256, Arc::downgrade(&turn));
         turn
     }
 }
@@ -118,14 +117,14 @@ impl Desk {
 
 /// Proves or copies the file on another thread.
 pub(super) async fn proven(endpoint: &HttpEndpoint, here: UnprovenFile) -> Option<FileContent> {
-    let turn = endpoint.proving.turn(here.sha256);
-    // Those that come later find it proven.
-    let _turn = turn.lock().await;
-    let _thread = endpoint.proving.threads.acquire().await.ok()?;
+    // Those that come later find it proven. A client that leaves meanwhile makes no room: the work goes on.
+    let turn = endpoint.proving.turn(here.sha256).lock_owned().await;
+    let thread = Arc::clone(&endpoint.proving.threads).acquire_owned().await.ok()?;
     let prove = move || {
+        let _held = (turn, thread);
         let (place, file) = here.paths.iter().enumerate().find_map(|(place, path)| Some((place, here.at(path)?)))?;
         here.leave_store(place);
-        Some(FileContent::File(Arc::new(file)))
+        Some(FileContent::File(file))
     };
     tokio::task::spawn_blocking(prove).await.ok()?
 }
@@ -196,13 +195,13 @@ impl UnprovenFile {
     }
 
     /// Proves the file at one place, or a copy of it.
-    fn at(&self, path: &Path) -> Option<File> {
+    fn at(&self, path: &Path) -> Option<Arc<File>> {
         let (file, state, is_safe) = self.opened(path)?;
         if !is_safe {
             return self.copied(&file);
         }
         if self.means.memory.proven.is_known(self.sha256, state) {
-            return Some(file);
+            return Some(Arc::new(file));
         }
         let state = self.freshen(path, &file)?;
         let is_proven = verify::prove(&file, self.sha256, self.size).is_ok();
@@ -211,26 +210,34 @@ impl UnprovenFile {
             return None;
         }
         self.means.memory.proven.note(self.sha256, state);
-        Some(file)
+        Some(Arc::new(file))
     }
 
     /// Copies the file into the store, and proves the copy. Where it has no place there, or a part of the file has come
-    /// there already, the copy lives as long as the answer.
-    fn copied(&self, from: &File) -> Option<File> {
+    /// there already, the copy lives as long as the answers that have it. `None` also where the disk has no room for it.
+    fn copied(&self, from: &File) -> Option<Arc<File>> {
         let Self { means, name, sha256, size, .. } = self;
         let store = &means.store;
-        let has_place = *size <= store.most() && !store.is_short(*size) && store.arrived(*sha256, *size) == 0;
+        if store.is_short(*size) {
+            return None;
+        }
+        let has_place = *size <= store.most() && store.arrived(*sha256, *size) == 0;
         let slot = if has_place { store.try_lock(&sha256.to_string()).ok().flatten() } else { None };
         let Some(slot) = slot else {
+            let copies = &means.memory.copies;
+            if let Some(copy) = copies.get(*sha256) {
+                return Some(copy);
+            }
             let copy = store.scratch().ok()?;
-            return verify::prove_copy(from, &copy, *sha256, *size).ok()?.is_ok().then_some(copy);
+            verify::prove_copy(from, &copy, *sha256, *size).ok()?.ok()?;
+            return Some(copies.share(*sha256, copy));
         };
         let kept = slot.fresh_partial().ok().and_then(|copy| {
             let proof = verify::prove_copy(from, &copy, *sha256, *size).ok()?.ok()?;
             let origin = FileOrigin { is_stored: true, ..FileOrigin::default() };
             slot.keep(name, &proof, Stay::Lasting, &origin).ok()?;
             means.memory.proven.note(*sha256, FileKey::of(&copy).ok()?);
-            Some(copy)
+            Some(Arc::new(copy))
         });
         if kept.is_none() {
             slot.discard();

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::copies::SharedCopies;
 use super::held::HeldBytes;
 use super::in_hand::SignaturesInHand;
 use super::states::ProvenHere;
@@ -56,6 +57,7 @@ pub(super) struct EndpointMemory {
     pub(super) signatures: SignaturesInHand,
     /// The bytes of small files that wait for their clients.
     pub(super) held: HeldBytes,
+    pub(super) copies: SharedCopies,
 }
 
 /// The run of pacman that requests of this moment belong to, and what was said so far.

@@ -15,6 +15,7 @@
 //! | `means`, `desk`, `threads` | what threads share; those that look into lists; those that make transfers |
 //! | `known`, `here` | the file in the lists of this machine; its bytes on this machine |
 //! | `piece`, `held` | bytes of files for the thread of the connections, so many at a time |
+//! | `copies` | files of other users that have no place in the store |
 //! | `states`, `in_hand` | files that were proven; signatures that were fetched |
 //! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
 //! | `ahead`, `causes` | pending updates, before pacman asks for them |
@@ -37,6 +38,7 @@ mod answer;
 mod body;
 mod causes;
 mod connections;
+mod copies;
 mod database;
 mod desk;
 #[cfg(feature = "node")]
