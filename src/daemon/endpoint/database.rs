@@ -23,7 +23,8 @@ use super::transfer::{NewTransfer, PATIENCE, candidates, has_secret};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::{FileName, RepoName};
-use crate::engine::deliver::{Candidate, Delivery, Obtained};
+use crate::engine::deliver::{Candidate, Obtained};
+use crate::engine::hub::Ticket;
 use crate::engine::want::Want;
 use crate::index::time;
 use crate::lists::system::NameKind;
@@ -75,9 +76,16 @@ pub(super) async fn answered(
     let KnownDatabase { repo, mut want, is_signature } = known;
     want.candidates = candidates(endpoint, &want, is_foreign);
     want.candidates.retain(|source| matches!(source, Candidate::Mirror(_) | Candidate::File(_)));
-    let first = want.candidates.first()?.clone();
+    let public = want.candidates.iter().find_map(|source| match source {
+        Candidate::Mirror(url) if !has_secret(url) => Some(url.clone()),
+        _ => None,
+    });
+    want.candidates.first()?;
     let patience = if is_signature { SIGNATURE } else { PATIENCE };
-    match timeout(patience, fetched(endpoint, &repo, want, asked)).await {
+    let ticket = joined(endpoint, &repo, want, asked)?;
+    let progress = ticket.progress();
+    let obtained = timeout(patience, ticket.result());
+    match obtained.await.map(|made| made.and_then(|made| made.result.ok().flatten())) {
         Ok(Some(obtained)) => {
             if !is_signature {
                 endpoint.views.aged.clear(&repo);
@@ -92,18 +100,17 @@ pub(super) async fn answered(
             }
             Some(answer)
         }
-        Ok(None) if !is_signature && is_foreign => last_known(endpoint, asked, name, repo).await,
         // A mirror that is slow, and sends: the client waits for it by itself.
-        Err(_) if !is_signature && is_foreign => last_known(endpoint, asked, name, repo).await,
-        Err(_) if !is_signature => match first {
-            Candidate::Mirror(url) if !has_secret(&url) => Some(redirect(&url)),
-            _ => None,
-        },
+        Err(_) if !is_signature && public.is_some() && (!is_foreign || progress.borrow().bytes > 0) => {
+            public.map(|url| redirect(&url))
+        }
+        Ok(None) | Err(_) if !is_signature && is_foreign => last_known(endpoint, asked, name, repo).await,
         _ => None,
     }
 }
 
-async fn fetched(endpoint: &HttpEndpoint, repo: &RepoName, want: Want, asked: &ClientRequest) -> Option<Obtained> {
+/// Joins the transfer of a database for a client, or begins it.
+fn joined(endpoint: &HttpEndpoint, repo: &RepoName, want: Want, asked: &ClientRequest) -> Option<Ticket> {
     let is_forced = asked.since.is_none();
     let key =
         Sha256::of(format!("database {repo}/{} {is_forced} {}", want.name, asked.client.is_loopback()).as_bytes());
@@ -125,8 +132,7 @@ async fn fetched(endpoint: &HttpEndpoint, repo: &RepoName, want: Want, asked: &C
         };
         transfer.start(endpoint, duty, steps);
     }
-    let Delivery { result, .. } = ticket.result().await?;
-    result.ok().flatten()
+    Some(ticket)
 }
 
 /// Answers another machine with the database that this one has, when no mirror delivers one: what it lists is served
