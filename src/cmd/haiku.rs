@@ -11,7 +11,7 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
 use crate::cmd::cli::{HaikuAddArgs, HaikuCommand, HaikuRefreshArgs, HaikuStepsArgs, JsonArgs, NameArgs};
 use crate::cmd::screen::{Column, Grid, Screen};
-use crate::config::{HaikuConfig, Settings, declared, key};
+use crate::config::{HaikuConfig, Settings, declared, key, layers};
 use crate::haiku::kept::{KeptSnapshot, SnapshotShelf};
 use crate::haiku::take::{Taken, take};
 use crate::index::time;
@@ -48,6 +48,9 @@ fn add(env: &Env, settings: &Settings, flags: &[String], args: &HaikuAddArgs) ->
         return Err(Error::usage(&args.name, "not added").into());
     }
     report::say(&format!("added to {}", declared::declare_haiku(env, &repo)?.display()));
+    if layers::user_dir(env).is_some() {
+        report::say("warning: the system's endpoint does not read it; `sudo pkgswarm haiku add` adds it there");
+    }
     let status = refresh_added(env, flags, settings, &repo)?;
     let next = match (status, settings.endpoint.enabled) {
         (0, true) => format!("Next: pkgswarm haiku steps {}", repo.name),
