@@ -1,14 +1,14 @@
 //! Signatures of packages. Where pacman demands one, a package from here whose signature is answered with 404 ends the
 //! whole transaction, and no other server is asked: so the signature is in hand before the first byte of its package
 //! leaves. In hand means listed by an index, or delivered by a mirror, now or earlier; never a neighbour's word. When no
-//! mirror can deliver it, as without an uplink, the endpoint that the user named as the house's is believed, as pacman
-//! would believe it: else the package would not come at all. A mirror that takes its time is no such case.
+//! mirror delivers it in time, as without an uplink, the endpoint that the user named as the house's is believed, as
+//! pacman would believe it: else the package would not come at all.
 
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -23,9 +23,7 @@ use super::reply::ClientRequest;
 use super::threads::Urgency;
 use super::transfer::{NewTransfer, PATIENCE, candidates, has_secret};
 use crate::base::digest::Sha256;
-use crate::base::error::ErrorKind;
 use crate::base::fsx;
-use crate::base::miss::Miss;
 use crate::base::name::FileName;
 use crate::base::size::SIGNATURE_MOST;
 use crate::engine::deliver::{self, Candidate, Delivery, Obtained, Purpose};
@@ -201,41 +199,14 @@ pub(super) async fn obtained(
         // What an index lists is proven, whatever its source.
         sources.splice(0..0, house.candidates(repo, name));
     }
-    let missed = match timeout(patience, fetched(endpoint, &key, &want, sources)).await {
-        Ok(Ok(held)) => Ok(held),
-        Ok(Err(missed)) => Err(missed),
-        Err(_) => Err(SignatureMiss::Silent),
-    };
-    let held = match (missed, at_last) {
-        (Ok(held), _) | (Err(_), Some(held)) => held,
-        // A mirror that is slow may have it: a neighbour's word is none then.
-        (Err(SignatureMiss::Refused), None) if asks_house && !of_index => {
-            let sources = house.named(repo, name);
-            timeout(OF_HOUSE, fetched(endpoint, &key, &want, sources)).await.ok()?.ok()?
-        }
-        (Err(_), None) => return None,
-    };
+    let mut held = timeout(patience, fetched(endpoint, &key, &want, sources)).await.ok().flatten().or(at_last);
+    if held.is_none() && asks_house && !of_index {
+        let sources = house.named(repo, name);
+        held = timeout(OF_HOUSE, fetched(endpoint, &key, &want, sources)).await.ok().flatten();
+    }
+    let held = held?;
     endpoint.means.memory.signatures.put(key, &held);
     Some(held)
-}
-
-/// The reason why no source delivered a signature.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum SignatureMiss {
-    /// Each mirror refused it, or could not be reached; or there was none to ask.
-    Refused,
-    /// One of them may have it: it did not answer in time, or sent something else.
-    Silent,
-}
-
-impl SignatureMiss {
-    /// Tells it by these misses of the sources that were to be asked.
-    fn of(sources: &[Candidate], misses: &[(Candidate, Miss)]) -> Self {
-        let refuses = |miss: &Miss| matches!(miss, Miss::Absent(_) | Miss::Busy(..) | Miss::Unreachable(_));
-        let is_asked = |source: &Candidate| misses.iter().any(|(asked, _)| asked == source);
-        let is_refused = misses.iter().all(|(_, miss)| refuses(miss)) && sources.iter().all(is_asked);
-        if is_refused { Self::Refused } else { Self::Silent }
-    }
 }
 
 /// Fetches it from these sources. Shared by all who wait for it.
@@ -244,64 +215,24 @@ async fn fetched(
     (repo, name, package): &SignatureKey,
     want: &Want,
     sources: Vec<Candidate>,
-) -> Result<HeldSignature, SignatureMiss> {
+) -> Option<HeldSignature> {
     let is_private = |source: &Candidate| matches!(source, Candidate::Mirror(url) if has_secret(url));
-    let from = match sources.first().ok_or(SignatureMiss::Refused)? {
+    let from = match sources.first()? {
         Candidate::House(_) => "the house",
         _ if sources.iter().any(is_private) => "private mirrors",
         _ => "mirrors",
     };
-    let want = Want { candidates: sources.clone(), ..want.clone() };
+    let want = Want { candidates: sources, ..want.clone() };
     let key = Sha256::of(format!("signature {repo}/{name} of {package} from {from}").as_bytes());
-    let (ticket, duty) = endpoint.transfers.hub.join(Some(key)).map_err(|_| SignatureMiss::Silent)?;
+    let (ticket, duty) = endpoint.transfers.hub.join(Some(key)).ok()?;
     if let Some(duty) = duty {
         let transfer = NewTransfer::of(&want, repo, Urgency::First);
-        let steps = async move |call: &mut Call| {
-            let begun = Instant::now();
-            let mut made = deliver::fetch(call, want.order(), Purpose::Caller).await;
-            let took = begun.elapsed();
-            if took >= call.machine.settings.connect {
-                // A connection that was waited for until then looks like one that was refused.
-                let unreached = made.receipt.misses.iter_mut().filter(|(_, miss)| matches!(miss, Miss::Unreachable(_)));
-                unreached.for_each(|(_, miss)| *miss = Miss::Stalled(took));
-            }
-            made
-        };
+        let steps = async move |call: &mut Call| deliver::fetch(call, want.order(), Purpose::Caller).await;
         transfer.start(endpoint, duty, steps);
     }
-    let Delivery { result, receipt } = ticket.result().await.ok_or(SignatureMiss::Silent)?;
-    let obtained = match result {
-        Ok(obtained) => obtained,
-        Err(error) if error.kind == ErrorKind::NoSource => {
-            return Err(SignatureMiss::of(&sources, &receipt.misses));
-        }
-        Err(_) => return Err(SignatureMiss::Silent),
-    };
-    let held = async {
-        let Obtained { file, accepted, modified, .. } = obtained?;
-        let size = Some(accepted.size()).filter(|size| *size <= SIGNATURE_MOST as u64)?;
-        let bytes = piece::read(&Arc::new(file), 0, size).await.ok()?;
-        (bytes.len() as u64 == size).then(|| HeldSignature { bytes: bytes.into(), modified })
-    };
-    held.await.ok_or(SignatureMiss::Silent)
-}
-
-#[cfg(test)]
-mod tests {
-    use reqwest::Url;
-
-    use super::*;
-
-    #[test]
-    fn a_mirror_that_takes_its_time_has_not_refused() {
-        let [a, b] = ["a", "b"].map(|host| Candidate::Mirror(Url::parse(&format!("http://{host}/it.sig")).unwrap()));
-        let sources = [a.clone(), b.clone()];
-        let (absent, unreachable) = (Miss::Absent("HTTP 404".to_owned()), Miss::Unreachable("no route".to_owned()));
-        let of = |misses: &[(Candidate, Miss)]| SignatureMiss::of(&sources, misses);
-        assert_eq!(of(&[(a.clone(), absent.clone()), (b.clone(), unreachable)]), SignatureMiss::Refused);
-        assert_eq!(of(&[(a.clone(), absent.clone())]), SignatureMiss::Silent);
-        for late in [Miss::Stalled(OF_HOUSE), Miss::Slow(0), Miss::Corrupt("a page".to_owned())] {
-            assert_eq!(of(&[(a.clone(), absent.clone()), (b.clone(), late)]), SignatureMiss::Silent);
-        }
-    }
+    let Delivery { result, .. } = ticket.result().await?;
+    let Obtained { file, accepted, modified, .. } = result.ok()??;
+    let size = Some(accepted.size()).filter(|size| *size <= SIGNATURE_MOST as u64)?;
+    let bytes = piece::read(&Arc::new(file), 0, size).await.ok()?;
+    (bytes.len() as u64 == size).then(|| HeldSignature { bytes: bytes.into(), modified })
 }
