@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{self, ENTRIES_MOST, PLAIN_MOST};
+use super::table::{ENTRIES_MOST, PLAIN_MOST};
 use super::time::{LAST, span};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
@@ -13,6 +13,15 @@ use crate::base::public::is_public_url;
 use crate::base::size::{self, OWN_BLOCK_MOST, PROFILE};
 use crate::config::peer_address::PeerAddress;
 use crate::lists::pacman::names;
+
+mod system;
+mod wire;
+
+pub use self::system::TableSystem;
+#[cfg(test)]
+pub(super) use self::system::{DEPTH_MOST, PATH_MOST, SYSTEM_MOST};
+pub(crate) use self::system::{FILES, HAIKU};
+use self::wire::{Head, WireDatabase, WireManifest, WirePacked, WireTable};
 
 /// The written format, and the only one that is read.
 pub(crate) const FORMAT: u32 = 1;
@@ -38,8 +47,21 @@ pub const DIFF_MOST: u64 = OWN_BLOCK_MOST;
 
 /// Fields that may be named as critical because this reader supports them.
 const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables", "peers", "gateways"];
-const KNOWN_IN_TABLES: &[&str] =
-    &["repo", "arch", "changed", "entries", "sha256", "size", "packed", "diffs", "databases", "upstream", "lastupdate"];
+const KNOWN_IN_TABLES: &[&str] = &[
+    "repo",
+    "arch",
+    "changed",
+    "entries",
+    "sha256",
+    "size",
+    "packed",
+    "diffs",
+    "databases",
+    "upstream",
+    "lastupdate",
+    "system",
+    "path",
+];
 
 /// A manifest whose form was checked. `index::accept` checks its proof and its age.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,6 +109,8 @@ pub struct Table {
     /// Upstream's own time of this state, Unix seconds: what its mirrors say in `lastupdate`. It is brought up to date
     /// with each publication, and makes none by itself.
     pub lastupdate: Option<u64>,
+    /// The system that its files are for, where that is not pacman's.
+    pub system: Option<TableSystem>,
 }
 
 /// A table compressed with zstd.
@@ -262,6 +286,11 @@ impl Table {
         format!("tables/{}-{}.ndjson.zst", self.repo, self.arch)
     }
 
+    /// Returns the directory of its files below the root of the index.
+    pub(crate) fn place(&self) -> String {
+        self.system.as_ref().map_or_else(|| format!("{}/os/{}", self.repo, self.arch), |system| system.path.clone())
+    }
+
     /// Returns the directory of its diffs below the root of the index.
     pub fn diff_dir(&self) -> String {
         format!("diffs/{}-{}", self.repo, self.arch)
@@ -312,8 +341,9 @@ impl Table {
         });
         let databases = databases.collect::<Result<Vec<_>, ManifestError>>()?;
         within(wire.lastupdate.is_none_or(|at| at <= LAST), "time of the last update")?;
+        let system = TableSystem::check(wire.system, wire.path).ok_or(ManifestError::Limit("system of a table"))?;
         let WireTable { arch, changed, entries, sha256, size, diffs, upstream, lastupdate, .. } = wire;
-        Ok(Self { repo, arch, changed, entries, sha256, size, packed, diffs, databases, upstream, lastupdate })
+        Ok(Self { repo, arch, changed, entries, sha256, size, packed, diffs, databases, upstream, lastupdate, system })
     }
 
     fn to_wire(&self) -> WireTable {
@@ -340,6 +370,8 @@ impl Table {
             databases: databases.collect(),
             upstream: self.upstream.clone(),
             lastupdate: self.lastupdate,
+            system: self.system.as_ref().map(|system| system.name.clone()),
+            path: self.system.as_ref().map(|system| system.path.clone()),
         }
     }
 }
@@ -351,76 +383,6 @@ pub fn is_arch(text: &str) -> bool {
 
 fn within(holds: bool, what: &'static str) -> Result<(), ManifestError> {
     if holds { Ok(()) } else { Err(ManifestError::Limit(what)) }
-}
-
-#[derive(Deserialize)]
-struct Head {
-    pkgswarm: u64,
-    #[serde(default)]
-    critical: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireManifest {
-    pkgswarm: u32,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    critical: Vec<String>,
-    publisher: String,
-    sequence: u64,
-    created: u64,
-    expires: u64,
-    profile: String,
-    tables: Vec<WireTable>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    peers: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    gateways: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireTable {
-    repo: String,
-    arch: String,
-    changed: u64,
-    entries: u64,
-    sha256: Sha256,
-    size: u64,
-    packed: WirePacked,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    diffs: Vec<Diff>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    databases: Vec<WireDatabase>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    upstream: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lastupdate: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WirePacked {
-    sha256: Sha256,
-    size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cid: Option<Cid>,
-}
-
-impl WirePacked {
-    fn check(self) -> Result<Packed, ManifestError> {
-        let Self { sha256, size, cid } = self;
-        let cid = table::cid(size, sha256, cid).map_err(|_| ManifestError::Limit("CID of a table"))?;
-        Ok(Packed { cid, sha256, size })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireDatabase {
-    name: String,
-    size: u64,
-    sha256: Sha256,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cid: Option<Cid>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    modified: Option<u64>,
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ fn the_limits_are_those_of_the_program() {
     for line in limits() {
         assert!(PAGE.contains(&format!(".br\n{line}\n")), "the page lacks {line:?}");
     }
-    assert_eq!(PAGE.split(".SH ").find(|part| part.starts_with("LIMITS")).unwrap().matches(".br\n").count(), 20);
+    assert_eq!(PAGE.split(".SH ").find(|part| part.starts_with("LIMITS")).unwrap().matches(".br\n").count(), 22);
 }
 
 /// Returns the lines of the section on limits.
@@ -82,6 +82,8 @@ fn limits() -> Vec<String> {
         format!("name of the publisher: {PUBLISHER_MOST} bytes"),
         format!("databases of a table: {DATABASES_MOST}"),
         format!("upstream servers of a table: {UPSTREAM_MOST}, of {URL_MOST} bytes each"),
+        format!("system of a table: {SYSTEM_MOST} bytes"),
+        format!("path of a table: {PATH_MOST} bytes, {DEPTH_MOST} names"),
         format!("peers: {PEERS_MOST}, of {PEER_ADDRESS_MOST} bytes each"),
         format!("gateways: {GATEWAYS_MOST}, of {URL_MOST} bytes each"),
         format!("sequence and created: {FUTURE_MOST} seconds ahead of the clock"),

@@ -98,6 +98,7 @@ impl FakeIndex {
             databases: self.databases.clone(),
             upstream: Vec::new(),
             lastupdate: None,
+            system: None,
         };
         let (created, expires) = (now - self.age, now.saturating_add_signed(self.expires_in));
         let manifest = Manifest {

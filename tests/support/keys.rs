@@ -82,6 +82,7 @@ impl Keys {
             databases: Vec::new(),
             upstream: Vec::new(),
             lastupdate: None,
+            system: None,
         };
         let (publisher, created, expires) = ("tests".to_owned(), sequence, sequence + life);
         let manifest = Manifest {

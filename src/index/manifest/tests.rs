@@ -25,6 +25,7 @@ pub(crate) fn sample() -> Manifest {
         databases: vec![database],
         upstream: vec!["https://mirror.example/core/os/x86_64".to_owned()],
         lastupdate: Some(1_789_999_100),
+        system: None,
     };
     let publisher = "example".to_owned();
     Manifest {
@@ -48,6 +49,29 @@ fn changed(change: impl FnOnce(&mut Value)) -> Result<Manifest, ManifestError> {
 fn what_is_written_is_read_back() {
     assert_eq!(Manifest::decode(&sample().encode()), Ok(sample()));
     assert_eq!(sample().tables[0].path(), "tables/core-x86_64.ndjson.zst");
+}
+
+#[test]
+fn a_table_of_another_system_says_where_its_files_are() {
+    let path = "haikuports/master/x86_64/current";
+    let of = |table: &mut Value| (table["system"], table["path"]) = (json!("haiku"), json!(path));
+    let read = changed(|m| of(&mut m["tables"][0])).unwrap();
+    assert_eq!(read.tables[0].system, Some(TableSystem::haiku(path.to_owned())));
+    assert_eq!((read.tables[0].place().as_str(), sample().tables[0].place().as_str()), (path, "core/os/x86_64"));
+    assert_eq!(Manifest::decode(&read.encode()), Ok(read));
+    let later = changed(|m| (m["tables"][0]["system"], m["tables"][0]["path"]) = (json!("apk"), json!("alpine")));
+    assert_eq!(later.unwrap().tables[0].system.as_ref().map(|system| system.name.as_str()), Some("apk"));
+    let refused = Err(ManifestError::Limit("system of a table"));
+    for bad in ["", "/a", "a/", "a//b", "../a", "a/..", "a/\u{1b}[2J", "1/2/3/4/5/6/7/8/9", &"x".repeat(300)] {
+        assert_eq!(
+            changed(|m| (m["tables"][0]["system"], m["tables"][0]["path"]) = (json!("haiku"), json!(bad))),
+            refused
+        );
+    }
+    for bad in ["", "Haiku", "a/b"] {
+        assert_eq!(changed(|m| (m["tables"][0]["system"], m["tables"][0]["path"]) = (json!(bad), json!("a"))), refused);
+    }
+    assert_eq!(changed(|m| m["tables"][0]["system"] = json!("haiku")), refused, "one without the other");
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
         databases: Vec::new(),
         upstream: Vec::new(),
         lastupdate: None,
+        system: None,
     };
     let (publisher, created, expires) = ("bench".to_owned(), sequence, sequence + 172_800);
     (

@@ -1,0 +1,82 @@
+//! The fields of a manifest as they are written. Unknown ones are skipped.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::table;
+use super::{Diff, ManifestError, Packed};
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+
+#[derive(Deserialize)]
+pub(super) struct Head {
+    pub(super) pkgswarm: u64,
+    #[serde(default)]
+    pub(super) critical: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireManifest {
+    pub(super) pkgswarm: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) critical: Vec<String>,
+    pub(super) publisher: String,
+    pub(super) sequence: u64,
+    pub(super) created: u64,
+    pub(super) expires: u64,
+    pub(super) profile: String,
+    pub(super) tables: Vec<WireTable>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) peers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) gateways: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireTable {
+    pub(super) repo: String,
+    pub(super) arch: String,
+    pub(super) changed: u64,
+    pub(super) entries: u64,
+    pub(super) sha256: Sha256,
+    pub(super) size: u64,
+    pub(super) packed: WirePacked,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) diffs: Vec<Diff>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) databases: Vec<WireDatabase>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) upstream: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lastupdate: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) system: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WirePacked {
+    pub(super) sha256: Sha256,
+    pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cid: Option<Cid>,
+}
+
+impl WirePacked {
+    pub(super) fn check(self) -> Result<Packed, ManifestError> {
+        let Self { sha256, size, cid } = self;
+        let cid = table::cid(size, sha256, cid).map_err(|_| ManifestError::Limit("CID of a table"))?;
+        Ok(Packed { cid, sha256, size })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireDatabase {
+    pub(super) name: String,
+    pub(super) size: u64,
+    pub(super) sha256: Sha256,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cid: Option<Cid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) modified: Option<u64>,
+}
