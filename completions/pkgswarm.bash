@@ -1632,7 +1632,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__publish)
-            opts="-q -v -h --key --publisher --minisign-key --drop --content --lifetime --offline --out --json --set --quiet --verbose --help status help"
+            opts="-q -v -h --key --publisher --minisign-key --haiku-key --drop --content --lifetime --offline --out --json --set --quiet --verbose --help status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1647,6 +1647,10 @@ _pkgswarm() {
                     return 0
                     ;;
                 --minisign-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --haiku-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

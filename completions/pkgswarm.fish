@@ -178,6 +178,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand haiku; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l key -d 'Name of the Kubo key to publish under; made when there is none [default: pkgswarm]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l publisher -d 'Name of the publisher in the index [default: pkgswarm]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l haiku-key -d 'minisign public key that must have signed lists of Haiku\'s repositories, and images [default: Haiku\'s own]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l drop -d 'Leave out this repository, which the last publication has; may be repeated' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l content -d 'What is kept of the packages: all, or none but their entries and root blocks [default: all]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l lifetime -d 'How long the index is valid [default: 48 h]' -r

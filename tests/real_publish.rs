@@ -102,6 +102,7 @@ impl Publisher {
             follow: None,
             publisher: "tests".to_owned(),
             dirs: vec![self.repo.dir().to_owned()],
+            list_key: None,
             drop: Vec::new(),
             state_dir: self.tree.path().join("state"),
             key: "tests".to_owned(),

@@ -283,7 +283,7 @@ pub(crate) struct PublishArgs {
     pub(crate) command: Option<PublishCommand>,
     /// Directories made by repo-add: databases, packages and signatures; or the name of a publication
     ///
-    /// One NAME without a slash means the publication that /etc/pkgswarm/publish.d/NAME.toml describes, where there is such a file (see the manual). ./NAME is always a directory; so is a directory called status, which is written ./status.
+    /// Repositories of Haiku's, and its images, are taken as well (see the manual). One NAME without a slash means the publication that /etc/pkgswarm/publish.d/NAME.toml describes, where there is such a file (see the manual). ./NAME is always a directory; so is a directory called status, which is written ./status.
     #[arg(required = true, value_name = "REPO_DIR|NAME")]
     pub(crate) directories: Vec<PathBuf>,
     /// Name of the Kubo key to publish under; made when there is none [default: pkgswarm]
@@ -297,6 +297,11 @@ pub(crate) struct PublishArgs {
     /// The password of an encrypted key is read from $PKGSWARM_MINISIGN_PASSWORD; it is never asked for.
     #[arg(long, value_name = "FILE")]
     pub(crate) minisign_key: Option<PathBuf>,
+    /// minisign public key that must have signed lists of Haiku's repositories, and images [default: Haiku's own]
+    ///
+    /// With "none", those without a signature are published too: for clients of this program such a repository does not count.
+    #[arg(long, value_name = "KEY|none")]
+    pub(crate) haiku_key: Option<String>,
     /// Leave out this repository, which the last publication has; may be repeated
     ///
     /// Without it, a run that names fewer repositories than the last one stops: users of the index would lose them.

@@ -13,7 +13,7 @@ use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
 use crate::cmd::cli::{PublishArgs, PublishCommand};
-use crate::config::publication::{self, PublicationFile};
+use crate::config::publication::{self, PublicationFile, list_key};
 use crate::config::{ContentRule, ProgressMode, Settings, own_state_dir, value};
 use crate::index::minisign::SecretKey;
 use crate::net::http::Http;
@@ -127,6 +127,7 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
         lifetime: lifetime.map_err(|why| Error::usage("--lifetime", why))?,
         content: content(args.content.as_deref())?,
         dirs: args.directories.clone(),
+        list_key: list_key(args.haiku_key.as_deref()).map_err(|why| Error::usage("--haiku-key", why))?,
         follow: None,
         drop: args.drop.clone(),
         state_dir: state_dir(env, settings, &publisher)?,
@@ -164,6 +165,7 @@ fn by_file(
         content: publication.content,
         follow: described::mirrors(env, settings, publication, &state_dir)?,
         dirs: publication.directories.clone(),
+        list_key: publication.list_key.clone(),
         drop: args.drop.clone(),
         state_dir,
         publisher: publication.publisher.clone(),
@@ -254,9 +256,10 @@ fn secret_key(env: &Env, path: &PathBuf) -> Result<SecretKey, Error> {
 
 fn explained(settings: &Settings, e: &PublishError) -> Error {
     let kind = match e {
-        PublishError::Package { .. } | PublishError::Database { .. } | PublishError::ReadBack { .. } => {
-            ErrorKind::Corrupt
-        }
+        PublishError::Package { .. }
+        | PublishError::Haiku { .. }
+        | PublishError::Database { .. }
+        | PublishError::ReadBack { .. } => ErrorKind::Corrupt,
         PublishError::NoRepo(_)
         | PublishError::Reserved(_)
         | PublishError::Twice(_)
@@ -295,6 +298,10 @@ fn explained(settings: &Settings, e: &PublishError) -> Error {
         PublishError::Follow(follow) if follow.is_alarm() => {
             error.hint("nothing was published; find out which mirror is wrong, and take it out of sources.mirrors")
         }
+        PublishError::Haiku { why, .. } if why.contains("signed") => {
+            error.hint("fetch it again; if another key is right, --haiku-key names it; nothing was published")
+        }
+        PublishError::Haiku { .. } => error.hint("fetch it again, or wait until it is whole; nothing was published"),
         PublishError::Package { .. } => error.hint("run repo-add again, or restore the file; nothing was published"),
         _ => error,
     }

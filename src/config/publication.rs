@@ -14,9 +14,11 @@ use crate::base::error::Error;
 use crate::base::name::RepoName;
 use crate::base::public::is_public_url;
 use crate::config::content::{ContentRule, ContentWords};
+use crate::config::haiku::HAIKU_KEY;
 use crate::config::key::nearest;
 use crate::config::layers;
 use crate::config::peer_address::PeerAddress;
+use crate::config::publisher::PublicKey;
 use crate::config::secret::{Secret, Webhook};
 use crate::config::template::MirrorTemplate;
 use crate::config::value;
@@ -54,7 +56,12 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
     (
         "sources.directories",
         "Absolute paths of directories made by repo-add: databases, packages and signatures, a mirror kept by rsync \
-         included. What a database names must be there, else nothing is published.",
+         included; and of Haiku's repositories and images. What a list names must be there, else nothing is published.",
+    ),
+    (
+        "sources.haiku_key",
+        "minisign public key that must have signed the lists of Haiku's repositories, and images; \"none\" for those without \
+         a signature, which do not count for clients of this program. Default: the key of Haiku's own.",
     ),
     (
         "sources.mirrors",
@@ -114,6 +121,7 @@ pub(crate) struct PublicationFile {
     pub(crate) minisign: Option<Secret>,
     pub(crate) password: Option<Secret>,
     pub(crate) directories: Vec<PathBuf>,
+    pub(crate) list_key: Option<PublicKey>,
     pub(crate) mirrors: Vec<MirrorTemplate>,
     pub(crate) repos: Vec<RepoName>,
     pub(crate) archs: Vec<String>,
@@ -173,6 +181,7 @@ impl PublicationFile {
             minisign: None,
             password: None,
             directories: Vec::new(),
+            list_key: list_key(None).expect("it is a key"),
             mirrors: Vec::new(),
             repos: Vec::new(),
             archs: vec![std::env::consts::ARCH.to_owned()],
@@ -222,6 +231,7 @@ impl PublicationFile {
             "keys.minisign" => self.minisign = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
             "keys.password" => self.password = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
             "sources.directories" => self.directories = each(value, absolute).map_err(told)?,
+            "sources.haiku_key" => self.list_key = list_key(Some(&text(value).map_err(told)?)).map_err(told)?,
             "sources.mirrors" => self.mirrors = each(value, MirrorTemplate::parse).map_err(told)?,
             "sources.repos" => self.repos = each(value, repo).map_err(told)?,
             "sources.architectures" => self.archs = each(value, arch).map_err(told)?,
@@ -291,6 +301,17 @@ fn each<T>(value: &Spanned<DeValue<'_>>, read: impl Fn(&str) -> Result<T, String
     match value.get_ref() {
         DeValue::Array(items) => items.iter().map(|item| read(&text(item)?)).collect(),
         _ => Ok(vec![read(&text(value)?)?]),
+    }
+}
+
+/// Reads the key of lists and images of Haiku's: its own without a text, none for "none".
+///
+/// # Errors
+/// The sentence that says what is wrong with it.
+pub(crate) fn list_key(text: Option<&str>) -> Result<Option<PublicKey>, String> {
+    match text.unwrap_or(HAIKU_KEY) {
+        "none" => Ok(None),
+        key => key.parse().map(Some).map_err(|why| format!("expected a minisign public key or \"none\": {why}")),
     }
 }
 

@@ -75,7 +75,7 @@ pub enum SnapshotRefusal {
 }
 
 /// Says what is wrong with a signature in the words of a repository.
-fn told(error: &SignatureError) -> String {
+pub(crate) fn told(error: &SignatureError) -> String {
     match error {
         SignatureError::Malformed => "repo.minisig is not a minisign signature".to_owned(),
         SignatureError::OtherKey { expected } => format!("repo is signed by another key than {expected}"),

@@ -2,6 +2,8 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
+use std::io;
+
 use cid::multibase::Base;
 
 #[cfg(feature = "testing")]
@@ -49,6 +51,39 @@ impl PublicKey {
             _ => SignatureError::Forged,
         })?;
         Ok(Comment(signature.trusted_comment().to_owned()))
+    }
+
+    /// Checks that this key made `signature` over all that `from` gives, without holding it in memory. Only signatures of
+    /// a digest can be checked so, which minisign has made since 0.10; others count as malformed.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn verify_read(
+        &self,
+        mut from: impl io::Read,
+        signature: &[u8],
+    ) -> io::Result<Result<(), SignatureError>> {
+        let text = std::str::from_utf8(signature).ok().filter(|text| text.len() <= SIGNATURE_MOST);
+        let Some(signature) = text.and_then(|text| minisign_verify::Signature::decode(text).ok()) else {
+            return Ok(Err(SignatureError::Malformed));
+        };
+        let mut verifier = match self.key.verify_stream(&signature) {
+            Ok(verifier) => verifier,
+            Err(minisign_verify::Error::UnexpectedKeyId) => {
+                return Ok(Err(SignatureError::OtherKey { expected: self.fingerprint() }));
+            }
+            Err(_) => return Ok(Err(SignatureError::Malformed)),
+        };
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => verifier.update(&piece[..read]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(verifier.finalize().map_err(|_| SignatureError::Forged))
     }
 
     /// Returns the comment of a signature, if this key signed the comment; the signed bytes may be any. For

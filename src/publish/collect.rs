@@ -1,4 +1,4 @@
-//! The first step: the repos to publish, made by repo-add, and every file in them that clients may ask for.
+//! The first step: the repos to publish, made by repo-add or of Haiku's, and every file in them that clients may ask for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,14 +6,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::PublishError;
-use super::hash::Hashed;
+use super::hash::{Hashed, ROOTS};
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
 use crate::base::name::{FileName, RepoName};
-use crate::index::manifest::is_arch;
+use crate::index::manifest::{HAIKU, TableSystem, is_arch};
+use crate::index::minisign::PublicKey;
 use crate::index::time;
 use crate::lists::pacman::names;
 use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
+
+mod haiku;
+mod images;
+
+pub(super) use images::prove;
 
 /// Depth of the search for repos below a given directory: `<repo>/os/<arch>` and one more.
 const DEPTH: usize = 4;
@@ -29,10 +35,16 @@ impl Collection {
     /// Sorts repos.
     fn of(mut repos: Vec<CollectedRepo>) -> Result<Self, PublishError> {
         repos.sort_by(|a, b| (&a.name, &a.arch).cmp(&(&b.name, &b.arch)));
-        if let Some(repo) = repos.iter().find(|repo| is_reserved(&repo.name)) {
-            return Err(PublishError::Reserved(repo.name.clone()));
+        for repo in &repos {
+            let (path, is_foreign) = (repo.path(), repo.system.is_some());
+            let top = RepoName::new(path.split('/').next().unwrap_or_default());
+            let top = top.ok().filter(|top| is_reserved(top) || is_foreign && top.as_str() == ROOTS);
+            if let Some(reserved) = top.or_else(|| is_reserved(&repo.name).then(|| repo.name.clone())) {
+                return Err(PublishError::Reserved(reserved));
+            }
         }
-        match repos.windows(2).find(|two| two[0].path() == two[1].path()) {
+        let is_same = |a: &CollectedRepo, b: &CollectedRepo| (&a.name, &a.arch) == (&b.name, &b.arch);
+        match repos.windows(2).find(|two| is_same(&two[0], &two[1])) {
             Some(two) => Err(PublishError::Twice(two[0].path())),
             None => Ok(Self { repos }),
         }
@@ -58,6 +70,8 @@ pub(super) struct CollectedRepo {
     pub(super) files: BTreeMap<FileName, CollectedFile>,
     /// Upstream's time of this state, Unix seconds.
     pub(super) lastupdate: Option<u64>,
+    /// The system that it is of, where that is not pacman's.
+    pub(super) system: Option<TableSystem>,
 }
 
 /// A file to be published.
@@ -79,21 +93,38 @@ pub(super) enum Role {
     PackageSignature,
     /// `REPO.db`, `REPO.files` and their signatures.
     Database,
+    /// A file that describes a repository of another system, or an image of it; `sha256` is that of the bytes which were
+    /// checked.
+    Description { sha256: Sha256 },
 }
 
 impl CollectedRepo {
     /// Returns its path in the tree.
     pub(super) fn path(&self) -> String {
-        format!("{}/os/{}", self.name, self.arch)
+        self.system.as_ref().map_or_else(|| format!("{}/os/{}", self.name, self.arch), |system| system.path.clone())
+    }
+
+    /// Returns the directory of its packages below that path; `None` for that path itself.
+    pub(super) fn below(&self) -> Option<&'static str> {
+        self.system.as_ref().filter(|system| system.name == HAIKU).map(|_| haiku::PACKAGES)
+    }
+
+    /// Returns the path of one of its files in the tree.
+    pub(super) fn path_of(&self, name: &FileName, role: Role) -> String {
+        match (self.below(), role) {
+            (Some(below), Role::Package { .. }) => format!("{}/{below}/{name}", self.path()),
+            _ => format!("{}/{name}", self.path()),
+        }
     }
 }
 
-/// Finds every repo in `dirs` and lists its files. Reads databases and file states, but hashes nothing yet.
-pub(super) fn collect(dirs: &[PathBuf]) -> Result<Collection, PublishError> {
+/// Finds every repo in `dirs` and lists its files. Reads lists and file states, but hashes no package yet. With
+/// `list_key`, a list of Haiku's needs its signature.
+pub(super) fn collect(dirs: &[PathBuf], list_key: Option<&PublicKey>) -> Result<Collection, PublishError> {
     let mut repos: Vec<CollectedRepo> = Vec::new();
     for dir in dirs {
         let before = repos.len();
-        find(dir, DEPTH, &mut repos)?;
+        Search { root: dir, list_key }.find(dir, DEPTH, &mut repos)?;
         if repos.len() == before {
             return Err(PublishError::NoRepo(dir.clone()));
         }
@@ -114,28 +145,47 @@ fn is_reserved(name: &RepoName) -> bool {
     matches!(name.as_str(), "tables" | "diffs" | "index.html" | "status.json") || name.as_str().starts_with("pkgswarm")
 }
 
-fn find(dir: &Path, depth: usize, repos: &mut Vec<CollectedRepo>) -> Result<(), PublishError> {
-    let at = |error: io::Error| PublishError::Io { path: dir.to_owned(), error };
-    let mut below = Vec::new();
-    let before = repos.len();
-    for entry in fs::read_dir(dir).map_err(at)? {
-        let entry = entry.map_err(at)?;
-        let name = entry.file_name().to_str().and_then(|name| FileName::new(name).ok());
-        // repo-add makes `REPO.db` a link to `REPO.db.tar.gz`; the database keeps its own name in the tree.
-        if let Some(name) = name.as_ref().filter(|name| name.as_str().ends_with(".db"))
-            && let Some(repo) = names::repo(name)
-        {
-            repos.push(read(dir, repo)?);
+/// A directory in which repos are looked for.
+struct Search<'a> {
+    root: &'a Path,
+    list_key: Option<&'a PublicKey>,
+}
+
+impl Search<'_> {
+    fn find(&self, dir: &Path, depth: usize, repos: &mut Vec<CollectedRepo>) -> Result<(), PublishError> {
+        let at = |error: io::Error| PublishError::Io { path: dir.to_owned(), error };
+        let mut below = Vec::new();
+        let before = repos.len();
+        if haiku::is_repository(dir) {
+            repos.push(haiku::read(dir, self.list_key)?);
+            return Ok(());
         }
-        if entry.file_type().map_err(at)?.is_dir() {
-            below.push(entry.path());
+        repos.extend(images::read(self.root, dir, self.list_key)?);
+        for entry in fs::read_dir(dir).map_err(at)? {
+            let entry = entry.map_err(at)?;
+            let name = entry.file_name().to_str().and_then(|name| FileName::new(name).ok());
+            // repo-add makes `REPO.db` a link to `REPO.db.tar.gz`; the database keeps its own name in the tree.
+            if let Some(name) = name.as_ref().filter(|name| name.as_str().ends_with(".db"))
+                && let Some(repo) = names::repo(name)
+            {
+                repos.push(read(dir, repo)?);
+            }
+            if entry.file_type().map_err(at)?.is_dir() {
+                below.push(entry.path());
+            }
         }
+        // Where Haiku's server keeps several states of a repository, a link says which one is served.
+        let current = dir.join("current");
+        if current.is_symlink() && haiku::is_repository(&current) {
+            below.retain(|below| !haiku::is_repository(below));
+            below.push(current);
+        }
+        if repos.len() == before && depth > 0 {
+            below.sort();
+            below.iter().try_for_each(|dir| self.find(dir, depth - 1, repos))?;
+        }
+        Ok(())
     }
-    if repos.len() == before && depth > 0 {
-        below.sort();
-        below.iter().try_for_each(|dir| find(dir, depth - 1, repos))?;
-    }
-    Ok(())
 }
 
 fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
@@ -189,7 +239,7 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
     archs.sort();
     archs.dedup();
     let arch = arch(dir, archs)?;
-    Ok(CollectedRepo { name, arch, files, lastupdate: None })
+    Ok(CollectedRepo { name, arch, files, lastupdate: None, system: None })
 }
 
 /// Returns the architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.
@@ -227,7 +277,7 @@ mod tests {
         made.write("b-1-1-any.pkg.tar.zst.sig", b"sig");
         made.write("custom.files", b"files");
         made.write("stray.txt", b"not ours");
-        let repos = collect(&[made.path()]).unwrap().repos;
+        let repos = collect(&[made.path()], None).unwrap().repos;
         assert_eq!(repos[0].path(), format!("custom/os/{}", std::env::consts::ARCH));
         let names: Vec<&str> = repos[0].files.keys().map(FileName::as_str).collect();
         let expected = [
@@ -243,12 +293,12 @@ mod tests {
     #[test]
     fn a_mirror_tree_is_searched_and_names_the_architecture() {
         let made = RepoFixture::at("mirror/core/os/aarch64", "core", &[package("a-1-1-any", 10)]);
-        let repos = collect(&[made.root().join("mirror")]).unwrap().repos;
+        let repos = collect(&[made.root().join("mirror")], None).unwrap().repos;
         assert_eq!((repos.len(), repos[0].path()), (1, "core/os/aarch64".to_owned()));
         assert_eq!(repos[0].lastupdate, None);
         for (text, expected) in [("1790000000\n", Some(1_790_000_000)), ("<html>", None), ("99999999999999", None)] {
             fs::write(made.root().join("mirror/lastupdate"), text).unwrap();
-            assert_eq!(collect(&[made.root().join("mirror")]).unwrap().repos[0].lastupdate, expected, "{text}");
+            assert_eq!(collect(&[made.root().join("mirror")], None).unwrap().repos[0].lastupdate, expected, "{text}");
         }
     }
 
@@ -257,20 +307,20 @@ mod tests {
         let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
         let a = made.path().join("a-1-1-any.pkg.tar.zst");
         made.write("a-1-1-any.pkg.tar.zst", b"short");
-        let error = collect(&[made.path()]).unwrap_err().to_string();
+        let error = collect(&[made.path()], None).unwrap_err().to_string();
         assert_eq!(error, format!("{}: it has 5 bytes, the database says 10", a.display()));
         fs::remove_file(&a).unwrap();
-        let error = collect(&[made.path()]).unwrap_err().to_string();
+        let error = collect(&[made.path()], None).unwrap_err().to_string();
         assert!(error.ends_with("the database lists it and it is missing"), "{error}");
     }
 
     #[test]
     fn a_directory_without_a_repo_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(collect(&[dir.path().to_owned()]), Err(PublishError::NoRepo(_))));
+        assert!(matches!(collect(&[dir.path().to_owned()], None), Err(PublishError::NoRepo(_))));
         let made = RepoFixture::repo("tables", &[]);
-        assert!(matches!(collect(&[made.path()]), Err(PublishError::Reserved(_))));
+        assert!(matches!(collect(&[made.path()], None), Err(PublishError::Reserved(_))));
         let made = RepoFixture::repo("custom", &[]);
-        assert!(matches!(collect(&[made.path(), made.path()]), Err(PublishError::Twice(_))));
+        assert!(matches!(collect(&[made.path(), made.path()], None), Err(PublishError::Twice(_))));
     }
 }

@@ -22,7 +22,7 @@ pub enum PublishError {
     #[error(transparent)]
     Follow(#[from] FollowError),
     /// No repo in a given directory.
-    #[error("{}: no REPO.db here or below; make one with repo-add", .0.display())]
+    #[error("{}: neither a REPO.db nor a repo of Haiku's here or below; make one with repo-add", .0.display())]
     NoRepo(PathBuf),
     /// The name is needed for the index itself.
     #[error("a repo called {0} cannot be published: the name is used by the index")]
@@ -42,6 +42,10 @@ pub enum PublishError {
     /// A package does not match the database. Running repo-add again helps, or restoring the file.
     #[error("{}: {why}", path.display())]
     Package { path: PathBuf, why: String },
+    /// A repository of Haiku's, or an image, whose parts do not belong together. Fetching it again helps, or waiting until
+    /// it is whole.
+    #[error("{}: {why}", path.display())]
+    Haiku { path: PathBuf, why: String },
     /// Trying again helps once no process writes to it.
     #[error("{}: it changed while it was published; try again", .0.display())]
     Changed(PathBuf),

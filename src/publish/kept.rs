@@ -32,7 +32,7 @@ impl Keepable {
     pub(super) fn collected(file: &CollectedFile) -> Option<Self> {
         match file.role {
             Role::Package { size, sha256, built } => Some(Self { sha256, size, built: built.unwrap_or(0) }),
-            Role::PackageSignature | Role::Database => None,
+            Role::PackageSignature | Role::Database | Role::Description { .. } => None,
         }
     }
 }

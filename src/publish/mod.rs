@@ -1,5 +1,5 @@
-//! `publish`: from a directory made by repo-add, or a mirror that is followed, to a signed index and a plain tree under one
-//! IPNS name.
+//! `publish`: from a directory made by repo-add or of Haiku's, or a mirror that is followed, to a signed index and a plain
+//! tree under one IPNS name.
 //!
 //! ```text
 //! collect      ->  tree           ->  seal                 ->  targets
@@ -14,9 +14,9 @@
 //!
 //! # Room
 //!
-//! - In: a directory made by repo-add, or mirrors; and a key
+//! - In: a directory made by repo-add or of Haiku's, or mirrors; and a key
 //! - Out: blocks, a signed manifest, a tree under one IPNS name
-//! - May use: base, config, dag, engine, index, lists, machine, net, pins, trust
+//! - May use: base, config, dag, engine, haiku, index, lists, machine, net, pins, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!
@@ -44,7 +44,7 @@ use crate::config::ContentRule;
 use crate::config::peer_address::PeerAddress;
 use crate::index::ipns::Name;
 use crate::index::manifest::FUTURE_MOST;
-use crate::index::minisign::SecretKey;
+use crate::index::minisign::{PublicKey, SecretKey};
 use crate::net::kubo::Kubo;
 
 mod chain;
@@ -79,8 +79,10 @@ pub(crate) use crate::index::diff::DIFFS_KEPT;
 pub struct PublishOptions {
     /// The publisher's name in manifest and pins, at most 64 bytes.
     pub publisher: String,
-    /// Directories made by repo-add, or trees `<repo>/os/<arch>` of them.
+    /// Directories made by repo-add or of Haiku's, images, or trees of them.
     pub dirs: Vec<PathBuf>,
+    /// The key that must have signed lists of Haiku's, and images; `None` for any, or no signature.
+    pub list_key: Option<PublicKey>,
     /// Mirrors to follow, beside them.
     pub follow: Option<FollowOptions>,
     /// The directory of this publisher's memory; for this publisher alone, kept between runs.
@@ -209,7 +211,7 @@ pub async fn run(
     if memory.sequence > options.now + FUTURE_MOST {
         return Err(PublishError::Clock { last: memory.sequence, now: options.now });
     }
-    let mut collection = collect(&options.dirs)?;
+    let mut collection = collect(&options.dirs, options.list_key.as_ref())?;
     // Before a byte is fetched for it.
     let mut tables: Vec<(&RepoName, &str)> = collection.repos.iter().map(|repo| (&repo.name, &*repo.arch)).collect();
     tables.extend(options.follow.iter().flat_map(FollowOptions::wanted));

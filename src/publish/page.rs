@@ -113,13 +113,13 @@ impl IndexPage<'_> {
     }
 
     fn repo(&self, table: &Table, state: RepoState) -> Markup {
-        let place = format!("{}/os/{}/", table.repo, table.arch);
+        let place = href(&format!("{}/", table.place()));
         let dated = table.databases.iter().filter_map(|database| database.modified).max();
         html! {
             tr {
                 td { @if self.has_files { a href=(place) { (table.repo) } } @else { (table.repo) } }
                 td { (table.arch) }
-                td.figure { (table.entries) }
+                td.figure { (state.packages) }
                 td.figure { (show_size(state.size)) }
                 td { @if let Some(at) = dated.max(state.lastupdate) { (moment(at)) } @else { "not told" } }
             }
@@ -222,7 +222,7 @@ mod tests {
         );
         let publisher = "<b>\"me\" & you</b>".to_owned();
         let options = PublishOptions { publisher, ..made.options(NOW) };
-        let tree = Tree::of(&options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap();
+        let tree = Tree::of(&options, &collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
         let name: crate::index::ipns::Name =
             "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8".parse().unwrap();
         let sealed = seal(&options, &tree, 7, &BTreeMap::new(), Some(&name)).unwrap();

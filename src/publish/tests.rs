@@ -79,6 +79,7 @@ impl RepoFixture {
         PublishOptions {
             publisher: "tester".to_owned(),
             dirs: vec![self.path()],
+            list_key: None,
             follow: None,
             drop: Vec::new(),
             state_dir: self.root().join("state"),

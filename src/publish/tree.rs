@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::collect::{CollectedRepo, Collection, Role};
+use super::collect::{CollectedRepo, Collection, Role, prove};
 use super::hash::{HashMemory, Hashed, ROOTS, has_leaves};
 use super::kept::{Keepable, KeptContent};
 use super::{FindHints, Phase, PublishError, PublishOptions};
@@ -15,8 +15,12 @@ use crate::base::name::FileName;
 use crate::base::size::{self, SIGNATURE_MOST};
 use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
 use crate::dag::{Block, build};
-use crate::index::manifest::{Database, Manifest, Packed, Table};
+use crate::index::manifest::{Database, HAIKU, Manifest, Packed, Table};
 use crate::index::table::{self, Entry, TableWriter};
+
+mod nest;
+
+use nest::Nest;
 
 /// Most packages that the page lists as new.
 const NEWEST_MOST: usize = 30;
@@ -51,6 +55,8 @@ pub(super) struct Tree {
 /// The state of one repository, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RepoState {
+    /// Its packages; images count as such.
+    pub(super) packages: u64,
     /// Bytes of its packages.
     pub(super) size: u64,
     /// Upstream's time of it, Unix seconds.
@@ -100,6 +106,7 @@ impl Tree {
         let hashed: Vec<Hashed> = all.map(|hashed| hashed.expect("each is held or was hashed")).collect();
         drop(new);
         compare(collection, &hashed)?;
+        prove(options, collection, &hashed)?;
         Self::build(options, collection, &hashed)
     }
 
@@ -123,11 +130,10 @@ impl Tree {
         };
         let mut hashed = hashed.iter();
         let mut roots: BTreeMap<String, DirEntry> = BTreeMap::new();
-        // repo -> arch -> its directory
-        let mut dirs: BTreeMap<&str, Vec<DirEntry>> = BTreeMap::new();
+        let mut dirs = Nest::default();
         let mut tables = Vec::new();
         for repo in &collection.repos {
-            let (mut files, mut entries) = (BTreeMap::new(), Vec::new());
+            let (mut files, mut entries, mut below) = (BTreeMap::new(), Vec::new(), Vec::new());
             for ((name, found), hashed) in repo.files.iter().zip(hashed.by_ref()) {
                 files.insert(name, hashed);
                 out.count += 1;
@@ -141,20 +147,21 @@ impl Tree {
                     }
                     continue;
                 }
-                let path = format!("{}/{name}", repo.path());
+                let path = repo.path_of(name, found.role);
                 out.files.push(TreeFile { path, source: found.path.clone(), hashed: *hashed });
-                entries.push(DirEntry { name: name.to_string(), cid: hashed.cid, dag_size: hashed.dag_size });
+                let is_below = repo.below().is_some() && matches!(found.role, Role::Package { .. });
+                let to = if is_below { &mut below } else { &mut entries };
+                to.push(DirEntry { name: name.to_string(), cid: hashed.cid, dag_size: hashed.dag_size });
+            }
+            if let Some(name) = repo.below() {
+                entries.push(entry(name, out.directory(&below)?));
             }
             let built = out.directory(&entries)?;
-            drop(entries);
-            dirs.entry(repo.name.as_str()).or_default().push(entry(&repo.arch, built));
+            drop((entries, below));
+            dirs.put(&repo.path(), built)?;
             tables.push(out.table(options, repo, &files)?);
         }
-        for (repo, archs) in dirs {
-            let os = out.directory(&archs)?;
-            let os = out.directory(&[entry("os", os)])?;
-            out.top.push(entry(repo, os));
-        }
+        out.top = dirs.build(&mut out.blocks)?;
         out.roots(options, roots.into_values().collect())?;
         tables.sort_by(|a, b| a.name.cmp(&b.name));
         let built = out.directory(&tables)?;
@@ -188,7 +195,7 @@ impl Tree {
     ) -> Result<DirEntry, PublishError> {
         let local = |error| PublishError::Io { path: repo.path().into(), error };
         let mut writer = TableWriter::new(Vec::new());
-        let (mut entries, mut bytes, mut databases) = (0, 0, Vec::new());
+        let (mut entries, mut packages, mut bytes, mut databases) = (0, 0, 0, Vec::new());
         for (name, found) in &repo.files {
             let hashed = files[name];
             match found.role {
@@ -199,13 +206,16 @@ impl Tree {
                     databases.push(Database { name: name.clone(), size, sha256, cid, modified });
                 }
                 Role::PackageSignature => {}
-                Role::Package { .. } => {
+                Role::Package { .. } | Role::Description { .. } => {
                     let signature = FileName::new(format!("{name}.sig")).ok();
                     let signature = signature.and_then(|name| files.get(&name)).map(|sig| (sig.size, sig.sha256));
                     let Hashed { cid, sha256, size, .. } = *hashed;
                     writer.add(&Entry { name: name.clone(), size, sha256, cid, signature }).map_err(local)?;
                     entries += 1;
-                    bytes += size;
+                    if matches!(found.role, Role::Package { .. }) {
+                        packages += 1;
+                        bytes += size;
+                    }
                 }
             }
         }
@@ -232,13 +242,14 @@ impl Tree {
             upstream: options.upstream.get(&repo.name).cloned().unwrap_or_default(),
             // As well.
             lastupdate: None,
+            system: repo.system.clone(),
         };
         let path = table.path();
         let name = path.trim_start_matches("tables/").to_owned();
         self.tables.push(table);
         self.packed.push((path, packed));
         self.plain.push(plain);
-        self.states.push(RepoState { size: bytes, lastupdate: repo.lastupdate });
+        self.states.push(RepoState { packages, size: bytes, lastupdate: repo.lastupdate });
         Ok(DirEntry { name, cid: built.root, dag_size: built.dag_size })
     }
 
@@ -280,7 +291,7 @@ fn newest(collection: &Collection, kept: &KeptContent) -> Vec<NewestFile> {
     let mut newest: Vec<NewestFile> = files
         .filter_map(|(repo, name, file)| match file.role {
             Role::Package { size, sha256, built: Some(built) } => {
-                let path = format!("{}/{name}", repo.path());
+                let path = repo.path_of(name, file.role);
                 Some(NewestFile { path, size, built, is_kept: kept.has(sha256) })
             }
             _ => None,
@@ -310,18 +321,29 @@ fn root_entry(file: &Hashed) -> Option<DirEntry> {
     has_leaves(file).then(|| DirEntry { name: file.cid.to_string(), cid: Cid::raw(file.cid.digest()), dag_size })
 }
 
-/// Checks every package against the database, byte for byte.
+/// Checks every package against the list of its repository, byte for byte.
 fn compare(collection: &Collection, hashed: &[Hashed]) -> Result<(), PublishError> {
-    for (found, hashed) in collection.files().zip(hashed) {
+    let files = collection.repos.iter().flat_map(|repo| repo.files.values().map(move |found| (repo, found)));
+    for ((repo, found), hashed) in files.zip(hashed) {
         let path = || found.path.clone();
         if found.key.is_some_and(|key| key != hashed.key) {
             return Err(PublishError::Changed(path()));
         }
         match found.role {
             Role::Package { size, sha256, .. } if (size, sha256) != (hashed.size, hashed.sha256) => {
-                let why = format!("its sha256 is {}, the database says {sha256}", hashed.sha256);
-                return Err(PublishError::Package { path: path(), why });
+                let is = hashed.sha256;
+                let list = repo.system.as_ref().map(|system| if system.name == HAIKU { "repo" } else { "its .sha256" });
+                return Err(match list {
+                    Some(list) => {
+                        PublishError::Haiku { path: path(), why: format!("its sha256 is {is}, {list} says {sha256}") }
+                    }
+                    None => PublishError::Package {
+                        path: path(),
+                        why: format!("its sha256 is {is}, the database says {sha256}"),
+                    },
+                });
             }
+            Role::Description { sha256 } if sha256 != hashed.sha256 => return Err(PublishError::Changed(path())),
             Role::PackageSignature if !(1..=SIGNATURE_MOST as u64).contains(&hashed.size) => {
                 let why = format!("a signature of {} bytes; 1 to 16384 are allowed", hashed.size);
                 return Err(PublishError::Package { path: path(), why });
@@ -341,7 +363,7 @@ mod tests {
     use super::*;
 
     fn tree(options: &PublishOptions) -> Tree {
-        Tree::of(options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap()
+        Tree::of(options, &collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap()
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod fetch_blocks;
 mod front;
 mod gather;
 mod haiku_list;
+mod haiku_publish;
 mod haiku_snapshot;
 mod http_tolerance;
 mod index_attacks;

@@ -272,6 +272,21 @@ def is_public(peer):
     return kind in ("dns", "dns4", "dns6", "dnsaddr") and "." in host
 
 
+def check_system(table, rows):
+    """What a table of another package system says of itself: where its files are, and which of them describe it."""
+    need(("system" in table) == ("path" in table), "half of a system")
+    if "system" not in table:
+        return
+    need(re.fullmatch("[a-z0-9-]{1,32}", table["system"]), "the system is none")
+    parts = table["path"].split("/")
+    need(len(table["path"].encode()) <= 1024 and len(parts) <= 8, "the path is too long")
+    need(all(part not in ("", ".", "..") and part.isprintable() for part in parts), "the path is none")
+    if table["system"] == "haiku":
+        need(parts[2:] == [table["arch"], "current"] and table["repo"] == "-".join(parts[:2]), "it is in another place")
+        described = {name for name in map(lambda row: json.loads(row)["name"], rows) if not name.endswith(".hpkg")}
+        need(described in ({"repo", "repo.info", "repo.sha256"} | more for more in ({"repo.minisig"}, set())), "it is not described")
+
+
 def verify(name, key, now, directory, repos):
     part = lambda path: (directory / path).read_bytes()
     manifest = part("pkgswarm.json")
@@ -286,7 +301,7 @@ def verify(name, key, now, directory, repos):
     index = json.loads(manifest)
     need(index["pkgswarm"] == 1, "another format")
     known = ["pkgswarm", "critical", "publisher", "sequence", "created", "expires", "profile", "tables", "peers", "gateways"]
-    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate".split()]
+    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate system path".split()]
     need(all(field in known for field in index.get("critical", [])), "something critical is not known")
     need(index["profile"] == "unixfs-v1-2025", "another profile")
     for word in comment.split():
@@ -308,6 +323,7 @@ def verify(name, key, now, directory, repos):
         packed = part(f"tables/{table['repo']}-{table['arch']}.ndjson.zst")
         need(hashlib.sha256(packed).hexdigest() == table["packed"]["sha256"], "the compressed table is another one")
         rows = rows_of(unpacked(packed), table)
+        check_system(table, rows)
         for entry in map(json.loads, rows):
             root = directory / "ipfs" / entry.get("cid", "none")
             if root.exists() and entry["size"] <= 1 << 30:

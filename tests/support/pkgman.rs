@@ -131,6 +131,12 @@ impl HaikuRepository {
         self.key.pk.to_base64()
     }
 
+    /// Returns a signature by its key, as the minisign tool makes it.
+    pub fn signature(&self, bytes: &[u8], name: &str) -> String {
+        let comment = format!("timestamp:1790000000\tfile:{name}\thashed");
+        minisign::sign(None, &self.key.sk, Cursor::new(bytes), Some(&comment), None).expect("a signature").into_string()
+    }
+
     /// Puts the list of these packages on a mirror, signed at `time`, and the packages themselves.
     pub fn publish_on(&self, mirror: &FakeMirror, listed: &[(HpkrPackage, Vec<u8>)], time: u64) {
         let list = HpkrWriter::of(&listed.iter().map(|(package, _)| package.clone()).collect::<Vec<_>>()).file();

@@ -48,6 +48,7 @@ pub(super) fn described(env: &Env, args: &PublishArgs) -> Result<Option<Publicat
         ("--key", args.key.is_some()),
         ("--publisher", args.publisher.is_some()),
         ("--minisign-key", args.minisign_key.is_some()),
+        ("--haiku-key", args.haiku_key.is_some()),
         ("--content", args.content.is_some()),
         ("--lifetime", args.lifetime.is_some()),
         ("--offline", args.offline),

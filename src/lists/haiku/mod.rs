@@ -14,5 +14,6 @@ mod package;
 pub mod repo_info;
 
 pub use header::{HpkrError, HpkrLimits};
+pub(crate) use package::HaikuArch;
 #[cfg(feature = "testing")]
 pub use package::HaikuPackage;

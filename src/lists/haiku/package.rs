@@ -114,6 +114,11 @@ impl HaikuArch {
         ARCHS.get(usize::try_from(number).ok()?).map(|(arch, _)| *arch)
     }
 
+    /// Returns the architecture of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        ARCHS.iter().find(|(_, known)| *known == name).map(|(arch, _)| *arch)
+    }
+
     /// Returns its name in file names.
     pub fn as_str(self) -> &'static str {
         ARCHS[self as usize].1

@@ -328,7 +328,8 @@ impl Followed {
             let lastupdate = self.read.snapshot.lastupdate;
             // A map that is made of all at once is half as large as one that grows in order.
             let files: BTreeMap<_, _> = files.into_iter().collect();
-            repos.push(CollectedRepo { name: listed.repo.clone(), arch: listed.arch.clone(), files, lastupdate });
+            let (name, arch) = (listed.repo.clone(), listed.arch.clone());
+            repos.push(CollectedRepo { name, arch, files, lastupdate, system: None });
         }
         Ok(repos)
     }

@@ -189,7 +189,7 @@ fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>, tar
     let repos = tree.tables.iter().zip(&tree.states).map(|(table, state)| RepoRecord {
         repo: table.repo.to_string(),
         arch: table.arch.clone(),
-        packages: table.entries,
+        packages: state.packages,
         size: state.size,
         lastupdate: state.lastupdate,
     });

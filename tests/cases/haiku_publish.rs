@@ -1,0 +1,254 @@
+//! Haiku's repositories and images in an index: nothing is published that does not belong together, and what is published
+//! serves pkgman when no server does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pkgswarm::base::digest::Sha256;
+use serde_json::Value;
+
+use crate::support::hpkr::{HpkrPackage, HpkrWriter};
+use crate::support::pkgman::{HaikuRepository, file_of, hpkg};
+use crate::support::*;
+
+/// The repository below the directory of the publisher, at its servers and in the index.
+const PATH: &str = "haikuports/master/x86_64/current";
+
+/// A time at which lists are signed.
+const SIGNED: u64 = 1_790_000_000;
+
+type Listed = Vec<(HpkrPackage, Vec<u8>)>;
+
+fn listed() -> Listed {
+    vec![hpkg("Haze++", 3000), hpkg("vision", 3_300_000)]
+}
+
+/// A publisher's machine: a directory of repositories, and the keys.
+struct HaikuPublisher {
+    world: World,
+    repository: HaikuRepository,
+    /// The minisign key of its index, as `index add` takes it.
+    key: String,
+}
+
+impl HaikuPublisher {
+    /// Puts these packages into its repository.
+    fn of(listed: &Listed) -> Self {
+        let (world, repository) = (World::new(), HaikuRepository::new());
+        let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
+        fs::write(world.path("secret.key"), pair.sk.to_box(None).expect("a key file").to_string()).expect("a key file");
+        let made = Self { world, repository, key: pair.pk.to_base64() };
+        made.put(PATH, listed);
+        made
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.world.path("tree").join(PATH)
+    }
+
+    /// Writes a repository to this path below the tree.
+    fn put(&self, path: &str, listed: &Listed) {
+        let (dir, mirror) = (self.world.path("tree").join(path), FakeMirror::serving::<&str, &[u8]>(&[]));
+        self.repository.publish_on(&mirror, listed, SIGNED);
+        fs::create_dir_all(dir.join("packages")).expect("a directory of ours");
+        for name in ["repo", "repo.info", "repo.sha256", "repo.minisig"] {
+            fs::write(dir.join(name), mirror.file(name)).expect("a file of ours");
+        }
+        for (package, bytes) in listed {
+            fs::write(dir.join("packages").join(file_of(package)), bytes).expect("a file of ours");
+        }
+    }
+
+    /// Publishes its tree into a plain copy, with the key of its repository unless these words say otherwise.
+    fn publish(&self, words: &[&str]) -> run::Run {
+        let key = self.repository.key();
+        let paths = ["secret.key", "copy", "tree"].map(|path| self.world.path(path).to_str().unwrap().to_owned());
+        let [secret, copy, tree] = &paths;
+        let mut all = vec!["publish", "--offline", "--minisign-key", secret, "--out", copy, tree];
+        if !words.contains(&"--haiku-key") {
+            all.extend(["--haiku-key", &key]);
+        }
+        all.extend(words);
+        self.world.run(&all)
+    }
+
+    /// Publishes, as above.
+    fn published(&self, words: &[&str]) {
+        let run = self.publish(words);
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+    }
+
+    /// Expects that nothing is published, and returns what is said.
+    fn refused(&self) -> String {
+        let run = self.publish(&[]);
+        assert_eq!(run.code(), 3, "{}", run.stderr);
+        assert!(run.stderr.contains("nothing was published"), "{}", run.stderr);
+        assert!(!self.world.path("copy/pkgswarm.json").exists());
+        run.stderr
+    }
+
+    /// Returns the table of its index with this path.
+    fn table(&self, path: &str) -> Value {
+        let manifest: Value =
+            serde_json::from_slice(&fs::read(self.world.path("copy/pkgswarm.json")).unwrap()).unwrap();
+        let tables = manifest["tables"].as_array().unwrap();
+        tables.iter().find(|table| table["path"] == *path).unwrap_or_else(|| panic!("{manifest}")).clone()
+    }
+
+    /// Returns the entries of a table.
+    fn entries(&self, table: &Value) -> Vec<Value> {
+        let name =
+            format!("copy/tables/{}-{}.ndjson.zst", table["repo"].as_str().unwrap(), table["arch"].as_str().unwrap());
+        let plain = zstd::decode_all(&fs::read(self.world.path(&name)).unwrap()[..]).unwrap();
+        String::from_utf8(plain).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Writes an image with its checksum and a signature by the key of `repository`.
+fn image(dir: &Path, repository: &HaikuRepository, name: &str, bytes: &[u8]) {
+    fs::create_dir_all(dir).expect("a directory of ours");
+    fs::write(dir.join(name), bytes).expect("an image");
+    fs::write(dir.join(format!("{name}.sha256")), format!("SHA256 ({name}) = {}\n", Sha256::of(bytes))).expect("a sum");
+    fs::write(dir.join(format!("{name}.minisig")), repository.signature(bytes, name)).expect("a signature");
+}
+
+#[test]
+fn a_haiku_repository_is_published_where_its_servers_have_it_beside_one_of_pacmans() {
+    let listed = listed();
+    let publisher = HaikuPublisher::of(&listed);
+    let package = Package::new("a", 100);
+    let core = publisher.world.path("tree/core/os/x86_64");
+    fs::create_dir_all(&core).unwrap();
+    fs::write(core.join("core.db"), database(&[&package], Compression::Gzip)).unwrap();
+    fs::write(core.join(package.file_name()), &package.bytes).unwrap();
+    fs::write(publisher.dir().join("packages/former-1-1-any.hpkg"), "of a former list").unwrap();
+    publisher.published(&[]);
+    let table = publisher.table(PATH);
+    assert_eq!(
+        (&table["repo"], &table["arch"], &table["system"]),
+        (&"haikuports-master".into(), &"x86_64".into(), &"haiku".into())
+    );
+    let entries = publisher.entries(&table);
+    let names: Vec<&str> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    let (haze, vision) = (file_of(&listed[0].0), file_of(&listed[1].0));
+    assert_eq!(names, [haze.as_str(), "repo", "repo.info", "repo.minisig", "repo.sha256", vision.as_str()]);
+    let large = &entries[5];
+    assert_eq!(large["size"].as_u64(), Some(listed[1].1.len() as u64));
+    assert_eq!(large["sha256"].as_str().unwrap(), Sha256::of(&listed[1].1).to_string());
+    let root = publisher.world.path("copy/ipfs").join(large["cid"].as_str().unwrap());
+    assert!(root.exists(), "each MiB of it can be proven");
+    let page = fs::read_to_string(publisher.world.path("copy/index.html")).unwrap();
+    assert!(page.contains("haikuports-master") && page.contains("core"), "{page}");
+    assert!(publisher.publish(&[]).stderr.contains("unchanged"));
+}
+
+#[test]
+fn an_independent_reader_reads_an_index_with_tables_of_other_systems() {
+    let publisher = HaikuPublisher::of(&listed());
+    image(&publisher.world.path("tree/haiku/nightly/x86_64/images"), &publisher.repository, "haiku.iso", b"an image");
+    publisher.published(&[]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/verify_index.py");
+    let now = keys::now().to_string();
+    let copy = publisher.world.path("copy");
+    let mut command = std::process::Command::new("python3");
+    command.arg(script).args(["-", &publisher.key, &now]).arg(copy).args(["haikuports-master", "haiku-nightly-images"]);
+    let Ok(done) = command.output() else { return };
+    let (out, why) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let lines: Vec<&str> = out.lines().skip(1).collect();
+    assert_eq!(lines, ["haiku-nightly-images-x86_64 3", "haikuports-master-x86_64 6"], "{why}");
+}
+
+#[test]
+fn a_package_that_is_not_what_the_list_says_stops_the_publication() {
+    let listed = listed();
+    let publisher = HaikuPublisher::of(&listed);
+    let package = publisher.dir().join("packages").join(file_of(&listed[1].0));
+    fs::write(&package, [&listed[1].1[..2_000_000], b"x"].concat()).unwrap();
+    let said = publisher.refused();
+    let sum = Sha256::of(&listed[1].1);
+    assert!(said.contains(&package.display().to_string()) && said.contains(&format!("repo says {sum}")), "{said}");
+    fs::remove_file(&package).unwrap();
+    let said = publisher.refused();
+    assert!(said.contains(&format!("{}: repo lists it and it is missing", package.display())), "{said}");
+    fs::write(&package, &listed[1].1).unwrap();
+    publisher.published(&[]);
+}
+
+#[test]
+fn a_list_that_its_key_has_not_signed_stops_the_publication() {
+    let publisher = HaikuPublisher::of(&listed());
+    let dir = publisher.dir();
+    let read = |name: &str| fs::read(dir.join(name)).unwrap();
+    let (signature, list, sum) = (read("repo.minisig"), read("repo"), read("repo.sha256"));
+
+    let other = HaikuRepository::new();
+    fs::write(dir.join("repo.minisig"), other.signature(&list, "repo")).unwrap();
+    assert!(publisher.refused().contains("repo is signed by another key than"));
+
+    let evil = HpkrWriter::of(&[HpkrPackage::of("evil", b"evil")]).file();
+    fs::write(dir.join("repo.minisig"), &signature).unwrap();
+    fs::write(dir.join("repo"), &evil).unwrap();
+    assert!(publisher.refused().contains("repo and repo.sha256 do not belong together"));
+    fs::write(dir.join("repo.sha256"), Sha256::of(&evil).to_string()).unwrap();
+    let said = publisher.refused();
+    assert!(said.contains("repo is not what its key has signed") && said.contains("--haiku-key"), "{said}");
+
+    fs::write(dir.join("repo"), &list).unwrap();
+    fs::write(dir.join("repo.sha256"), &sum).unwrap();
+    for name in ["repo.minisig", "repo.info", "repo.sha256"] {
+        let bytes = read(name);
+        fs::remove_file(dir.join(name)).unwrap();
+        let said = publisher.refused();
+        assert!(said.contains(&format!("{name}: it is missing")), "{said}");
+        fs::write(dir.join(name), bytes).unwrap();
+    }
+    let run = publisher.publish(&["--haiku-key", "nonsense"]);
+    assert!(run.code() == 2 && run.stderr.contains("expected a minisign public key or \"none\""), "{}", run.stderr);
+    fs::remove_file(dir.join("repo.minisig")).unwrap();
+    publisher.published(&["--haiku-key", "none"]);
+    assert_eq!(publisher.entries(&publisher.table(PATH)).len(), 5);
+}
+
+#[test]
+fn of_several_states_of_a_repository_the_one_that_is_served_is_published() {
+    let publisher = HaikuPublisher::of(&listed());
+    fs::rename(publisher.dir(), publisher.world.path("tree/haikuports/master/x86_64/r2")).unwrap();
+    publisher.put("haikuports/master/x86_64/r1", &listed()[..1].to_vec());
+    std::os::unix::fs::symlink("r2", publisher.dir()).unwrap();
+    publisher.published(&[]);
+    assert_eq!(publisher.entries(&publisher.table(PATH)).len(), 6);
+    fs::remove_file(publisher.dir()).unwrap();
+    let run = publisher.publish(&[]);
+    assert!(run.code() == 2 && run.stderr.contains(&format!("{PATH} is there twice")), "{}", run.stderr);
+}
+
+#[test]
+fn images_are_published_with_their_checksums_and_signatures_or_not_at_all() {
+    let publisher = HaikuPublisher::of(&listed());
+    let dir = publisher.world.path("tree/haiku/r1beta5/x86_64/images");
+    let bytes = repo::noise("image", 1_200_000);
+    image(&dir, &publisher.repository, "haiku.iso", &bytes);
+    publisher.published(&[]);
+    let path = "haiku/r1beta5/x86_64/images";
+    let table = publisher.table(path);
+    assert_eq!((&table["repo"], &table["system"]), (&"haiku-r1beta5-images".into(), &"files".into()));
+    let names: Vec<String> =
+        publisher.entries(&table).iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["haiku.iso", "haiku.iso.minisig", "haiku.iso.sha256"]);
+    fs::remove_file(publisher.world.path("copy/pkgswarm.json")).unwrap();
+
+    let mut other = bytes.clone();
+    other[7] ^= 1;
+    image(&dir, &HaikuRepository::new(), "haiku.iso", &bytes);
+    assert!(publisher.refused().contains("haiku.iso: it is signed by another key than"));
+    image(&dir, &publisher.repository, "haiku.iso", &bytes);
+    fs::write(dir.join("haiku.iso"), &other).unwrap();
+    assert!(publisher.refused().contains("its .sha256 says"));
+    fs::write(dir.join("haiku.iso.sha256"), Sha256::of(&other).to_string()).unwrap();
+    assert!(publisher.refused().contains("haiku.iso: it is not what its key has signed"));
+    fs::remove_file(dir.join("haiku.iso.minisig")).unwrap();
+    assert!(publisher.refused().contains("haiku.iso: it has no signature beside it (.minisig)"));
+    fs::remove_file(dir.join("haiku.iso.sha256")).unwrap();
+    fs::write(dir.join("other.iso.sha256"), "").unwrap();
+    assert!(publisher.refused().contains("haiku.iso"));
+}
