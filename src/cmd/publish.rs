@@ -326,7 +326,8 @@ fn print_json(report: &PublishReport) -> io::Result<()> {
     let line = serde_json::json!({
         "did": RunWord::from(report.did).word(), "root": report.root.to_string(),
         "name": report.name.as_ref().map(ToString::to_string), "sequence": report.sequence, "expires": report.expires,
-        "files": report.files, "without_bytes": report.bare, "new_files": report.new_files, "sent": report.sent,
+        "files": report.files, "without_bytes": report.bare, "unlisted": report.backlog.packages,
+        "unlisted_bytes": report.backlog.bytes, "new_files": report.new_files, "sent": report.sent,
     });
     writeln!(report::out(), "{line}")
 }

@@ -13,7 +13,7 @@ use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::name::RepoName;
 use crate::base::public::is_public_url;
-use crate::config::content::{ContentRule, ContentWords};
+use crate::config::content::{ContentRule, ContentWords, bytes};
 use crate::config::haiku::HAIKU_KEY;
 use crate::config::key::nearest;
 use crate::config::layers;
@@ -45,6 +45,11 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
     (
         "recent.size",
         "Most bytes of packages that are kept, like \"50 GB\", for content = \"recent\": the newest first.",
+    ),
+    (
+        "backfill",
+        "Most bytes a day, like \"5 GB\", for packages that a mirror had before this publisher began: the index begins with \
+         what is new, and lists the others as they come, the newest first. Default: everything comes with the first run.",
     ),
     ("keys.kubo", "Name of the Kubo key to publish under; made when there is none. Default: the publisher's name."),
     (
@@ -117,6 +122,7 @@ pub(crate) struct PublicationFile {
     pub(crate) publisher: String,
     pub(crate) lifetime: Duration,
     pub(crate) content: ContentRule,
+    pub(crate) backfill: Option<u64>,
     pub(crate) kubo_key: String,
     pub(crate) minisign: Option<Secret>,
     pub(crate) password: Option<Secret>,
@@ -177,6 +183,7 @@ impl PublicationFile {
             publisher: name.to_owned(),
             lifetime: Duration::from_secs(48 * 3600),
             content: ContentRule::All,
+            backfill: None,
             kubo_key: String::new(),
             minisign: None,
             password: None,
@@ -227,6 +234,7 @@ impl PublicationFile {
             "content" => content.content(&text(value).map_err(told)?).map_err(told)?,
             "recent.age" => content.age(&text(value).map_err(told)?).map_err(told)?,
             "recent.size" => content.bytes(&text(value).map_err(told)?).map_err(told)?,
+            "backfill" => self.backfill = Some(bytes(&text(value).map_err(told)?).map_err(told)?),
             "keys.kubo" => self.kubo_key = text(value).map_err(told)?,
             "keys.minisign" => self.minisign = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
             "keys.password" => self.password = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
@@ -258,6 +266,9 @@ impl PublicationFile {
         }
         if self.mirrors.is_empty() != self.repos.is_empty() {
             return Err("sources.mirrors and sources.repos need each other".to_owned());
+        }
+        if self.backfill.is_some() && self.mirrors.is_empty() {
+            return Err("backfill is for sources.mirrors: files of this disk need no budget".to_owned());
         }
         let is_one = (self.repos.len() < 2, self.archs.len() < 2);
         for mirror in &self.mirrors {
@@ -416,6 +427,7 @@ mod tests {
             ),
             ("[find]\ngateways = \"http://a.example.org\"\n", "a public https URL"),
             ("[alarm]\nwebhook = \"ftp://host\"\n", "alarm.webhook: expected an http or https URL"),
+            ("backfill = \"5 GB\"\n[sources]\ndirectories = [\"/a\"]\n", "backfill is for sources.mirrors"),
             ("publisher = \"a b\"\n[sources]\ndirectories = [\"/a\"]\n", "1 to 64 letters"),
             ("[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\n", "there is no target"),
         ] {

@@ -60,7 +60,7 @@ impl Chain {
             }
         }
         if let Some(before) = before.filter(|before| before.changed < link.changed) {
-            let old = self.read(before.sha256, "ndjson", PLAIN_MOST);
+            let old = self.table(before.sha256);
             let changes = old.and_then(|old| Changes::between(&old[..], plain).ok());
             match changes.and_then(|changes| changes.pack()) {
                 Some(bytes) => {
@@ -108,6 +108,11 @@ impl Chain {
             // A file that cannot be removed now is removed next time.
             let _ = fs::remove_file(old.path());
         }
+    }
+
+    /// Reads the last published state of a table; `None` when it is missing or damaged.
+    pub(super) fn table(&self, sha256: Sha256) -> Option<Vec<u8>> {
+        self.read(sha256, "ndjson", PLAIN_MOST)
     }
 
     fn path(&self, sha256: Sha256, ending: &str) -> PathBuf {

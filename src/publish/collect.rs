@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::PublishError;
 use super::hash::{Hashed, ROOTS};
+use super::record::Backlog;
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
 use crate::base::name::{FileName, RepoName};
@@ -72,6 +73,8 @@ pub(super) struct CollectedRepo {
     pub(super) lastupdate: Option<u64>,
     /// The system that it is of, where that is not pacman's.
     pub(super) system: Option<TableSystem>,
+    /// What its database names beside them.
+    pub(super) backlog: Backlog,
 }
 
 /// A file to be published.
@@ -239,7 +242,8 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
     archs.sort();
     archs.dedup();
     let arch = arch(dir, archs)?;
-    Ok(CollectedRepo { name, arch, files, lastupdate: None, system: None })
+    let backlog = Backlog::default();
+    Ok(CollectedRepo { name, arch, files, lastupdate: None, system: None, backlog })
 }
 
 /// Returns the architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.

@@ -22,6 +22,27 @@ pub(super) struct Keepable {
 }
 
 impl Keepable {
+    /// Makes one that was built at `built` (Unix seconds).
+    #[cfg(test)]
+    pub(super) fn new(sha256: Sha256, size: u64, built: u64) -> Self {
+        Self { sha256, size, built }
+    }
+
+    /// Returns its digest.
+    pub(super) fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// Returns its bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the key by which the newest are first; of one moment, the smallest.
+    pub(super) fn newest_first(&self) -> impl Ord + use<> {
+        (std::cmp::Reverse(self.built), self.size, self.sha256)
+    }
+
     /// Describes a package of a database; `None` without size and sha256.
     pub(super) fn listed(package: &Package) -> Option<Self> {
         let (size, sha256) = package.size.zip(package.sha256)?;
@@ -55,7 +76,7 @@ impl KeptContent {
         let today = now - now % DAY;
         let oldest = age.map_or(0, |age| today.saturating_sub(age.as_secs()));
         let mut packages: Vec<Keepable> = packages.filter(|package| package.built >= oldest).collect();
-        packages.sort_by_key(|package| (std::cmp::Reverse(package.built), package.size, package.sha256));
+        packages.sort_by_key(Keepable::newest_first);
         packages.dedup();
         let mut room = bytes.unwrap_or(u64::MAX);
         let fits = |package: &Keepable| {
@@ -86,7 +107,7 @@ mod tests {
 
     fn kept(age: Option<u64>, bytes: Option<u64>, now: u64) -> Vec<u8> {
         let packages = [(1, 10, 99 * DAY), (2, 20, 98 * DAY), (3, 5, 98 * DAY), (4, 1, 0)];
-        let packages = packages.map(|(n, size, built)| Keepable { sha256: Sha256([n; 32]), size, built });
+        let packages = packages.map(|(n, size, built)| Keepable::new(Sha256([n; 32]), size, built));
         let rule = ContentRule::Recent { age: age.map(|days| Duration::from_secs(days * DAY)), bytes };
         let kept = KeptContent::of(rule, packages.into_iter().chain(packages), now);
         (1..=4).filter(|n| kept.has(Sha256([*n; 32]))).collect()

@@ -65,7 +65,7 @@ pub use error::{FollowError, PublishError};
 pub use follow::FollowOptions;
 pub(crate) use follow::machine_in;
 use last::PublisherMemory;
-pub(crate) use record::{PublicationRecord, RepoRecord, RunOutcome, RunRecord, RunWord};
+pub(crate) use record::{Backlog, PublicationRecord, RepoRecord, RunOutcome, RunRecord, RunWord};
 use targets::PublishTarget;
 pub use targets::TargetFailure;
 use targets::kubo::KuboTarget;
@@ -182,6 +182,8 @@ pub struct PublishReport {
     pub name: Option<Name>,
     /// Packages, signatures and databases that it is about.
     pub files: usize,
+    /// What mirrors have and it does not list yet.
+    pub(crate) backlog: Backlog,
     /// Packages of them whose bytes are not kept.
     pub(crate) bare: usize,
     /// Files that were not in the last publication.
@@ -233,7 +235,8 @@ pub async fn run(
         };
         follow::recall_roots(options, kubo.zip(delivered.as_ref())).await?;
         let beside = &collection;
-        let mut mirrors = follow::follow(mirrors, options, beside, delivered.as_ref(), progress).await?;
+        let mut mirrors =
+            follow::follow(mirrors, options, beside, delivered.as_ref(), memory.tables.values(), progress).await?;
         collection = collection.with(mirrors.repos()?)?;
         followed = Some(mirrors);
     }

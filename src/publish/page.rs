@@ -109,6 +109,13 @@ impl IndexPage<'_> {
                     tbody { @for (table, state) in rows() { (self.repo(table, *state)) } }
                 }
             }
+            @let backlog = self.tree.backlog();
+            @if backlog.packages > 0 {
+                p {
+                    "Not listed yet: " (backlog.packages) " packages that upstream has (" (show_size(backlog.bytes)) "). They \
+                     come little by little; until then, pacman takes them from its mirrors."
+                }
+            }
         }
     }
 

@@ -146,6 +146,32 @@ pub(crate) struct RepoRecord {
     pub(crate) size: u64,
     /// Upstream's time of this state, Unix seconds.
     pub(crate) lastupdate: Option<u64>,
+    /// Packages that its database names and the index does not list yet.
+    #[serde(default)]
+    pub(crate) unlisted: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub(crate) unlisted_bytes: u64,
+}
+
+/// Packages that mirrors have and the index does not list yet.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Backlog {
+    pub(crate) packages: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+}
+
+impl Backlog {
+    /// Adds a package of this size.
+    pub(super) fn add(&mut self, size: u64) {
+        *self = self.with(Self { packages: 1, bytes: size });
+    }
+
+    /// Returns the sum of the two.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self { packages: self.packages + other.packages, bytes: self.bytes.saturating_add(other.bytes) }
+    }
 }
 
 /// A target of it.
@@ -178,6 +204,12 @@ impl PublicationRecord {
             repos: report.repos.clone(),
             targets: report.targets.iter().map(lacks).collect(),
         }
+    }
+
+    /// Adds up what it does not list yet.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let of = |repo: &RepoRecord| Backlog { packages: repo.unlisted, bytes: repo.unlisted_bytes };
+        self.repos.iter().map(of).fold(Backlog::default(), Backlog::with)
     }
 
     /// Returns the newest time of upstream in it.
@@ -244,7 +276,7 @@ impl RunRecord {
             .map(|repo| {
                 serde_json::json!({
                     "repo": repo.repo, "arch": repo.arch, "packages": repo.packages, "size": repo.size,
-                    "lastupdate": repo.lastupdate,
+                    "lastupdate": repo.lastupdate, "unlisted": repo.unlisted, "unlisted_bytes": repo.unlisted_bytes,
                 })
             })
             .collect();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::collect::{CollectedRepo, Collection, Role, prove};
 use super::hash::{HashMemory, Hashed, ROOTS, has_leaves};
 use super::kept::{Keepable, KeptContent};
+use super::record::Backlog;
 use super::{FindHints, Phase, PublishError, PublishOptions};
 use crate::base::cid::Cid;
 use crate::base::digest::{Hasher, Sha256};
@@ -61,6 +62,8 @@ pub(super) struct RepoState {
     pub(super) size: u64,
     /// Upstream's time of it, Unix seconds.
     pub(super) lastupdate: Option<u64>,
+    /// What is not listed yet.
+    pub(super) backlog: Backlog,
 }
 
 /// A package that was built lately.
@@ -249,8 +252,14 @@ impl Tree {
         self.tables.push(table);
         self.packed.push((path, packed));
         self.plain.push(plain);
-        self.states.push(RepoState { packages, size: bytes, lastupdate: repo.lastupdate });
+        let (lastupdate, backlog) = (repo.lastupdate, repo.backlog);
+        self.states.push(RepoState { packages, size: bytes, lastupdate, backlog });
         Ok(DirEntry { name, cid: built.root, dag_size: built.dag_size })
+    }
+
+    /// Adds up what the tables do not list yet.
+    pub(super) fn backlog(&self) -> Backlog {
+        self.states.iter().fold(Backlog::default(), |sum, state| sum.with(state.backlog))
     }
 
     fn directory(&mut self, entries: &[DirEntry]) -> Result<BuiltDirectory, PublishError> {

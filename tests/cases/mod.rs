@@ -50,6 +50,7 @@ mod ordinary_user;
 mod pins;
 mod prefetch;
 mod prefetch_conditions;
+mod publish_backfill;
 mod publish_beside;
 mod publish_faults;
 mod publish_file;

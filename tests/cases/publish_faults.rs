@@ -3,18 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::support::follow::{following, listed, publish, published, requests, upstream, wanted};
+use crate::support::Misbehaves as _;
+use crate::support::follow::{following, listed, publish, published, remembering, requests, upstream, wanted};
 use crate::support::repo::Package;
 use crate::support::world::listing;
-use crate::support::{Misbehaves as _, World};
-
-/// Changes what the publication remembers of its mirrors.
-fn remembering(world: &World, change: impl FnOnce(&mut serde_json::Value)) {
-    let memory = world.path("state-publish/arch/follow/followed.json");
-    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
-    change(&mut kept);
-    fs::write(&memory, kept.to_string()).unwrap();
-}
 
 #[test]
 fn a_mirror_that_drips_is_given_up_like_one_that_is_away() {

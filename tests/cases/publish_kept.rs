@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pkgswarm::dag::build::build;
 
-use crate::support::follow::{following, listed, publish, published, requests, upstream, wanted};
+use crate::support::follow::{following, keeping, key_of, listed, publish, published, requests, upstream, wanted};
 use crate::support::publisher::files_below;
 use crate::support::repo::{Package, database};
 use crate::support::tier1::Upstream;
@@ -13,14 +13,6 @@ use crate::support::world::listing;
 use crate::support::{Compression, FakeMirror, Misbehaves as _, World};
 
 const MIB: usize = 1 << 20;
-
-/// Says in the file of the publication what is kept.
-fn keeping(world: &World, text: &str) {
-    let file = world.path("config/publish.d/arch.toml");
-    let before = fs::read_to_string(&file).unwrap();
-    let before = before.split_once("[keys]").map(|(_, rest)| format!("[keys]{rest}")).unwrap();
-    fs::write(file, format!("{text}\n{before}")).unwrap();
-}
 
 fn bytes_here(world: &World) -> Vec<String> {
     listing(&world.path("state-publish/arch/follow/packages"))
@@ -159,13 +151,6 @@ fn a_client_of_an_index_without_content_pays_one_leaf_for_a_lie() {
     let out = world.out(&small.file_name());
     world.xfer(&liar.url("core", &small.file_name()), &out).succeeds();
     assert_eq!(fs::read(&out).unwrap(), small.bytes);
-}
-
-/// Returns the public key of a publication's plain copy.
-fn key_of(publisher: &World) -> String {
-    let secret = fs::read_to_string(publisher.path("secret")).unwrap();
-    let secret = minisign::SecretKeyBox::from_string(&secret).unwrap().into_unencrypted_secret_key().unwrap();
-    minisign::PublicKey::from_secret_key(&secret).unwrap().to_base64()
 }
 
 #[test]

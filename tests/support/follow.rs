@@ -97,3 +97,26 @@ pub fn requests(mirrors: &[&FakeMirror], what: &str) -> usize {
     let paths = mirrors.iter().flat_map(|mirror| mirror.requests()).map(|request| request.path());
     paths.filter(|path| path.ends_with(what)).count()
 }
+
+/// Changes what the publication remembers of its mirrors.
+pub fn remembering(world: &World, change: impl FnOnce(&mut serde_json::Value)) {
+    let memory = world.path("state-publish/arch/follow/followed.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+    change(&mut kept);
+    fs::write(&memory, kept.to_string()).unwrap();
+}
+
+/// Says in the file of the publication what is kept.
+pub fn keeping(world: &World, text: &str) {
+    let file = world.path("config/publish.d/arch.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let before = before.split_once("[keys]").map(|(_, rest)| format!("[keys]{rest}")).unwrap();
+    fs::write(file, format!("{text}\n{before}")).unwrap();
+}
+
+/// Returns the public key of a publication's plain copy.
+pub fn key_of(publisher: &World) -> String {
+    let secret = fs::read_to_string(publisher.path("secret")).unwrap();
+    let secret = minisign::SecretKeyBox::from_string(&secret).unwrap().into_unencrypted_secret_key().unwrap();
+    minisign::PublicKey::from_secret_key(&secret).unwrap().to_base64()
+}

@@ -102,12 +102,12 @@ pub(super) fn mirrors(
     publication: &PublicationFile,
     state_dir: &Path,
 ) -> Result<Option<FollowOptions>, Error> {
-    let PublicationFile { mirrors, repos, archs, keyring, files, .. } = publication.clone();
+    let PublicationFile { mirrors, repos, archs, keyring, files, backfill, .. } = publication.clone();
     if mirrors.is_empty() {
         return Ok(None);
     }
     let machine = publish::machine_in(env, settings, state_dir)?;
-    Ok(Some(FollowOptions { machine, mirrors, repos, archs, keyring, files }))
+    Ok(Some(FollowOptions { machine, mirrors, repos, archs, keyring, files, backfill }))
 }
 
 /// Lists the mirrors that the index may name: public ones, where a repository has one architecture.

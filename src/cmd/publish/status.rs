@@ -202,6 +202,12 @@ fn of_index(row: &mut impl FnMut(&str, Cell), index: &PublicationRecord) {
         row("name", name.as_str().into());
     }
     row("files", format!("{}, {} new in the last run", index.files, index.new_files).into());
+    let backlog = index.backlog();
+    if backlog.packages > 0 {
+        let packages = report::counted(backlog.packages, "package");
+        let what = format!("{packages}, {}: they come as backfill allows", value::show_size(backlog.bytes));
+        row("not listed", what.into());
+    }
     for repo in &index.repos {
         let packages = report::counted(repo.packages, "package");
         row("repository", format!("{} {}: {packages}, {}", repo.repo, repo.arch, value::show_size(repo.size)).into());

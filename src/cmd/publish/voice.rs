@@ -16,7 +16,7 @@ use crate::config::secret::Webhook;
 use crate::config::{Settings, value};
 use crate::index::time::span;
 use crate::net::http::{self, Http};
-use crate::publish::{PublishReport, RunOutcome, RunRecord, RunWord};
+use crate::publish::{Backlog, PublishReport, RunOutcome, RunRecord, RunWord};
 use crate::report::{self, counted};
 
 /// Time that an alarm command has, and the whole of a webhook.
@@ -35,9 +35,13 @@ pub(super) fn line(name: &str, report: &PublishReport, now: u64, took: Duration)
     let upstream = report.repos.iter().filter_map(|repo| repo.lastupdate).max();
     let upstream = upstream.map(|at| format!(", upstream {} old", span(now.saturating_sub(at)))).unwrap_or_default();
     let bare = if report.bare > 0 { format!(", {} without their bytes", report.bare) } else { String::new() };
+    let backlog = match report.backlog {
+        Backlog { packages: 0, .. } => String::new(),
+        Backlog { packages, bytes } => format!(", {packages} not listed yet ({})", value::show_size(bytes)),
+    };
     let expires = span(report.expires.saturating_sub(now));
     format!(
-        "{name}: {did}: {}, {} new{bare}, {sent} sent; sequence {}{upstream}, expires in {expires}; {} s",
+        "{name}: {did}: {}, {} new{bare}{backlog}, {sent} sent; sequence {}{upstream}, expires in {expires}; {} s",
         counted(report.files, "file"),
         report.new_files,
         report.sequence,

@@ -12,7 +12,7 @@ use std::io::{self, Read as _};
 use std::path::{Component, Path};
 
 use super::super::PublishError;
-use super::{CollectedFile, CollectedRepo, Role};
+use super::{Backlog, CollectedFile, CollectedRepo, Role};
 use crate::base::clock;
 use crate::base::digest::Sha256;
 use crate::base::fsx;
@@ -98,7 +98,8 @@ pub(super) fn read(dir: &Path, key: Option<&PublicKey>) -> Result<CollectedRepo,
         Some(error) => Err(error),
         None => {
             let system = Some(TableSystem::haiku(path));
-            Ok(CollectedRepo { name, arch: parsed.arch, files, lastupdate: None, system })
+            let backlog = Backlog::default();
+            Ok(CollectedRepo { name, arch: parsed.arch, files, lastupdate: None, system, backlog })
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use super::super::hash::Hashed;
 use super::super::{PublishError, PublishOptions};
-use super::{CollectedFile, CollectedRepo, Collection, Role, beside};
+use super::{Backlog, CollectedFile, CollectedRepo, Collection, Role, beside};
 use crate::base::clock;
 use crate::base::digest::{Hasher, Sha256};
 use crate::base::fsx;
@@ -77,7 +77,8 @@ pub(super) fn read(root: &Path, dir: &Path, key: Option<&PublicKey>) -> Result<O
     let name = RepoName::new(parts.join("-")).map_err(|_| wrong(dir, "", "its path is too long"))?;
     let arch = arch.unwrap_or("any").to_owned();
     let system = Some(TableSystem::files(path.to_owned()));
-    Ok(Some(CollectedRepo { name, arch, files, lastupdate: None, system }))
+    let backlog = Backlog::default();
+    Ok(Some(CollectedRepo { name, arch, files, lastupdate: None, system, backlog }))
 }
 
 /// The files of an image.

@@ -13,7 +13,7 @@ use super::ask::MirrorAnswer;
 use super::memory::FollowPlace;
 use super::pulse::{MirrorPulses, host};
 use super::snapshot::{ListedRepo, key};
-use super::{FollowError, FollowOptions, KeptContent, PublishError, keyring};
+use super::{FollowError, FollowOptions, Keepable, KeptContent, PublishError, keyring};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::FileName;
@@ -36,16 +36,34 @@ use crate::trust::verify::{self, Waiver};
 const AT_ONCE: usize = 4;
 
 /// A package that is to come, or its signature.
-struct MirrorArrival<'p> {
+pub(super) struct MirrorArrival<'p> {
     package: &'p Package,
     known: Known,
     /// The directory of its repository at each mirror.
     repo: (&'p str, &'p str),
-    needs_bytes: bool,
+    pub(super) needs_bytes: bool,
     /// True for a package that the keyring has not checked yet; then its bytes are needed, wherever else they are.
     is_unchecked: bool,
     /// True when no target lacks its bytes.
     is_delivered: bool,
+}
+
+impl MirrorArrival<'_> {
+    pub(super) fn sha256(&self) -> Sha256 {
+        self.known.sha256
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.known.size
+    }
+
+    pub(super) fn name(&self) -> &FileName {
+        &self.package.file
+    }
+
+    pub(super) fn keepable(&self) -> Option<Keepable> {
+        Keepable::listed(self.package)
+    }
 }
 
 /// A signature that came, and the mirror that sent it.
@@ -62,36 +80,34 @@ pub(super) struct ArrivalDesk<'a> {
 }
 
 impl ArrivalDesk<'_> {
-    /// Fetches everything that is missing; `has` tells the packages of which nothing is needed. Bytes that are not `kept`
-    /// are dropped as soon as their root is known. Goes on after a failure, so that the next run finds the rest here, and
-    /// returns the first.
-    pub(super) async fn fetch(
+    /// Fetches what is missing, in that order. Bytes that are not `kept` are dropped as soon as their root is known. Goes on
+    /// after a failure, so that the next run finds the rest here, and returns what failed.
+    pub(super) async fn fetch<'p>(
         &self,
-        repos: &[ListedRepo],
+        arrivals: &'p [MirrorArrival<'p>],
         kept: &KeptContent,
-        has: &dyn Fn(Sha256) -> bool,
         progress: &mut dyn FnMut(Phase, u64, u64),
-    ) -> Result<(), FollowError> {
-        let arrivals = self.missing(repos, has)?;
+    ) -> Vec<(&'p MirrorArrival<'p>, FollowError)> {
         let total = arrivals.iter().filter(|arrival| arrival.needs_bytes).map(|arrival| arrival.known.size).sum();
-        let (mut done, mut failed) = (0, None);
+        let (mut done, mut failed) = (0, Vec::new());
         progress(Phase::Fetch, 0, total);
-        let work = futures_util::stream::iter(arrivals.iter().map(|arrival| self.one(arrival, kept)));
+        let work =
+            futures_util::stream::iter(arrivals.iter().map(async |arrival| (arrival, self.one(arrival, kept).await)));
         let mut work = work.buffer_unordered(AT_ONCE);
-        while let Some(result) = work.next().await {
+        while let Some((arrival, result)) = work.next().await {
             match result {
                 Ok(size) => {
                     done += size;
                     progress(Phase::Fetch, done, total);
                 }
-                Err(error) => failed = failed.or(Some(error)),
+                Err(error) => failed.push((arrival, error)),
             }
         }
-        failed.map_or(Ok(()), Err)
+        failed
     }
 
-    /// Lists what is missing, each package once.
-    fn missing<'p>(
+    /// Lists what is missing, each package once; `has` tells the packages of which nothing is needed.
+    pub(super) fn missing<'p>(
         &self,
         repos: &'p [ListedRepo],
         has: &dyn Fn(Sha256) -> bool,

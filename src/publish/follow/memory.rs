@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FollowError;
 use super::ask::MirrorNotes;
+use super::budget::BackfillRecord;
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey, Lasting, ReplaceOptions, Replacement};
@@ -41,6 +42,9 @@ pub(super) struct FollowMemory {
     /// Unix seconds of the last run in which a mirror said its `lastupdate`.
     #[serde(default)]
     pub(super) heard: u64,
+    /// What was spent of the budget for the backlog.
+    #[serde(default)]
+    pub(super) backfill: BackfillRecord,
     /// The mirrors, by their address.
     #[serde(default)]
     pub(super) mirrors: BTreeMap<String, MirrorRecord>,

@@ -17,9 +17,11 @@ use std::rc::Rc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::chain::ChainLink;
 use super::collect::{CollectedFile, CollectedRepo, Collection, Role};
 use super::hash::{Hashed, is_rooted};
 use super::kept::{Keepable, KeptContent};
+use super::record::Backlog;
 use super::tree::Tree;
 use super::{FollowError, Phase, PublishError, PublishOptions};
 use crate::base::cid::Cid;
@@ -37,7 +39,10 @@ use crate::net::kubo::Kubo;
 
 mod arrivals;
 mod ask;
+mod backfill;
 mod beside;
+mod budget;
+mod former;
 mod keyring;
 mod memory;
 mod pulse;
@@ -45,6 +50,8 @@ mod snapshot;
 mod voice;
 
 use arrivals::{ArrivalDesk, signature_name};
+use backfill::bring;
+use former::FormerTables;
 use memory::{FollowMemory, FollowPlace, FollowedDatabase};
 use snapshot::{ListedRepo, ReadSnapshot, SnapshotReader, kept, key};
 
@@ -69,6 +76,8 @@ pub struct FollowOptions {
     pub(crate) keyring: Option<PathBuf>,
     /// True for the lists of files, `REPO.files`, as well.
     pub(crate) files: bool,
+    /// Most bytes a day of packages that were there before this publisher began.
+    pub(crate) backfill: Option<u64>,
 }
 
 impl FollowOptions {
@@ -106,12 +115,15 @@ pub(super) struct Followed {
     packages: HashSet<Sha256>,
     /// For the user.
     pub(super) warnings: Vec<String>,
+    /// What was listed before, where packages come within a budget: none of it may be left out.
+    former: Option<FormerTables>,
     /// The reason why this is the former snapshot.
     pub(super) late: Option<FollowError>,
 }
 
 /// Follows the mirrors, for a publication of what is `beside` them as well. `delivered` are the files that every target
-/// has, so that their bytes need not be here; `None` where no target holds bytes.
+/// has, so that their bytes need not be here; `None` where no target holds bytes. `tables` are those that were published
+/// last.
 ///
 /// # Errors
 /// [`FollowError`]: there is no snapshot that could be published, or none may be.
@@ -120,13 +132,15 @@ pub(super) async fn follow(
     publish: &PublishOptions,
     beside: &Collection,
     delivered: Option<&HashSet<Cid>>,
+    tables: impl Iterator<Item = &ChainLink>,
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<Followed, FollowError> {
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
     let mut memory = place.memory()?;
     let former = memory.snapshot.as_ref().and_then(|snapshot| kept(options, &place, snapshot));
     place.keep_listed(&memory);
-    let holdings = Holdings { held: place.held(), publish, beside, delivered };
+    let former_tables = FormerTables::of(&publish.state_dir, tables);
+    let holdings = Holdings { held: place.held(), publish, beside, delivered, former: former_tables };
     let mut warnings = Vec::new();
     let newer = newer(options, &place, &mut memory, former, &holdings, &mut warnings, progress).await;
     // What the mirrors said is remembered, whatever came of it. A run may have taken hours.
@@ -140,7 +154,9 @@ pub(super) async fn follow(
         }
     };
     place.save(&memory)?;
-    Ok(Followed { machine: Rc::clone(&options.machine), place, memory, read, packages: HashSet::new(), warnings, late })
+    let former = options.backfill.is_some().then_some(holdings.former);
+    let (machine, packages) = (Rc::clone(&options.machine), HashSet::new());
+    Ok(Followed { machine, place, memory, read, packages, warnings, former, late })
 }
 
 /// Puts root blocks that are missing here to their place, from beside the memory, or from the daemon that has the files or
@@ -181,6 +197,8 @@ struct Holdings<'a> {
     publish: &'a PublishOptions,
     beside: &'a Collection,
     delivered: Option<&'a HashSet<Cid>>,
+    /// What the last publication listed.
+    former: FormerTables,
 }
 
 impl Holdings<'_> {
@@ -248,9 +266,7 @@ async fn newer(
     let read = match former {
         Some(former) if is_known || pulses.is_early => {
             // Bytes may be missing all the same: a target may have lost them.
-            let kept = holdings.kept(&former.repos);
-            let has = |sha256| holdings.has(sha256, &kept);
-            return match desk.fetch(&former.repos, &kept, &has, progress).await {
+            return match bring(&desk, &former, Some(&former), holdings, memory, warnings, progress).await {
                 Ok(()) => Ok(former),
                 // Not the fault of a mirror: none was to be asked.
                 Err(_) if pulses.is_early => {
@@ -283,8 +299,7 @@ async fn newer(
     if let Err(error) = place.save(memory) {
         return Err(NotNewer { error, former });
     }
-    let kept = holdings.kept(&read.repos);
-    match desk.fetch(&read.repos, &kept, &|sha256| holdings.has(sha256, &kept), progress).await {
+    match bring(&desk, &read, former.as_ref(), holdings, memory, warnings, progress).await {
         Ok(()) => Ok(read),
         Err(error) => Err(NotNewer { error, former }),
     }
@@ -295,6 +310,7 @@ impl Followed {
     /// what the databases said of packages is taken along.
     pub(super) fn repos(&mut self) -> Result<Vec<CollectedRepo>, PublishError> {
         let held = self.place.held();
+        let may_wait = |package| self.former.as_ref().is_some_and(|former| !former.has(package));
         let mut repos = Vec::new();
         for listed in &mut self.read.repos {
             let database = &self.read.snapshot.databases[&key(&listed.repo, &listed.arch)];
@@ -308,12 +324,18 @@ impl Followed {
                 let file = CollectedFile { path, role: Role::Database, key: None, held: None };
                 files.push((name(format!("{}.{suffix}", listed.repo))?, file));
             }
+            let mut backlog = Backlog::default();
             for package in std::mem::take(&mut listed.packages) {
                 // `arrivals` has refused packages without.
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
                 self.packages.insert(sha256);
                 let path = self.place.package(sha256);
                 let held = held.get(&sha256).filter(|_| !path.exists()).copied().map(Box::new);
+                // One that was listed is asked for, and missed by the steps to come, rather than left out.
+                if held.is_none() && !path.exists() && may_wait(sha256) {
+                    backlog.add(size);
+                    continue;
+                }
                 let role = Role::Package { size, sha256, built: package.build_date };
                 let signature = signature_name(&package.file);
                 files.push((package.file, CollectedFile { path, role, key: None, held }));
@@ -329,7 +351,7 @@ impl Followed {
             // A map that is made of all at once is half as large as one that grows in order.
             let files: BTreeMap<_, _> = files.into_iter().collect();
             let (name, arch) = (listed.repo.clone(), listed.arch.clone());
-            repos.push(CollectedRepo { name, arch, files, lastupdate, system: None });
+            repos.push(CollectedRepo { name, arch, files, lastupdate, system: None, backlog });
         }
         Ok(repos)
     }

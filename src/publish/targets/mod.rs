@@ -192,6 +192,8 @@ fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>, tar
         packages: state.packages,
         size: state.size,
         lastupdate: state.lastupdate,
+        unlisted: state.backlog.packages,
+        unlisted_bytes: state.backlog.bytes,
     });
     PublishReport {
         did,
@@ -203,6 +205,7 @@ fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>, tar
         targets,
         name,
         files: tree.count,
+        backlog: tree.backlog(),
         bare: tree.bare,
         new_files: 0,
         sent: 0,

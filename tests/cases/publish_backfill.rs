@@ -1,0 +1,132 @@
+//! A publication that begins with what is new, and lists what was there before as a daily budget allows.
+
+use std::fs;
+
+use crate::support::follow::{following, keeping, key_of, listed, publish, published, remembering, requests, wanted};
+use crate::support::publisher::files_below;
+use crate::support::repo::Package;
+use crate::support::tier1::Upstream;
+use crate::support::{FakeMirror, Misbehaves as _, World};
+
+#[test]
+fn what_was_there_before_comes_within_the_budget_of_a_day_and_what_is_new_at_once() {
+    let old = [("one", 40_000), ("two", 60_000), ("three", 90_000)].map(|(name, size)| Package::new(name, size));
+    let mut upstream = Upstream::of(&[("core", &old), ("extra", &[])]);
+    let three = format!("core/os/x86_64/{}", old[2].file_name());
+    let [a, b] = [0, 1].map(|_| upstream.mirror().on(&three).status(404).times(1));
+    let world = following(&[&a, &b], "");
+    keeping(&world, "backfill = \"100000\"\ncontent = \"none\"");
+    let names = || listed(&world.path("plain")).into_keys().map(|name| name[..3].to_owned()).collect::<Vec<_>>();
+    let first = published(&world);
+    assert_eq!((&first["unlisted"], &first["unlisted_bytes"]), (&2.into(), &150_000.into()), "{first}");
+    let read = |name: &str| fs::read_to_string(world.path("plain").join(name)).unwrap();
+    assert!(read("index.html").contains("Not listed yet: 2 packages that upstream has"), "{}", read("index.html"));
+    let status: serde_json::Value = serde_json::from_str(&read("status.json")).unwrap();
+    assert_eq!((&status["repos"][0]["unlisted"], &status["repos"][1]["unlisted"]), (&2.into(), &0.into()));
+    let seen = world.run(&["publish", "status", "arch"]).stdout;
+    assert!(
+        seen.contains("not listed") && seen.contains("2 packages, 146.5 KiB: they come as backfill allows"),
+        "{seen}"
+    );
+    assert_eq!(names(), ["one"], "a run takes one package at least");
+    published(&world);
+    assert_eq!(names(), ["one", "two"], "a day takes the budget");
+    let (spent, bytes) = (published(&world), a.bytes() + b.bytes());
+    assert_eq!((&spent["did"], &spent["unlisted"]), (&"unchanged".into(), &1.into()), "{spent}");
+    assert_eq!(a.bytes() + b.bytes(), bytes, "the budget outlives the run");
+
+    upstream.change("core", &Package::new("new", 300_000), |_| {});
+    upstream.change("core", &Package::new("one", 50_000).version("2.0-1"), |_| {});
+    for mirror in [&a, &b] {
+        upstream.sync(mirror);
+    }
+    published(&world);
+    let listed_now = listed(&world.path("plain"));
+    let expected = wanted(&upstream).into_iter().filter(|(name, _)| !name.starts_with("three")).collect();
+    assert_eq!(listed_now, expected, "what is new is there, whatever is left of the budget");
+
+    // A new day. What does not come is said, costs nothing of the budget, and holds nothing up.
+    remembering(&world, |kept| kept["backfill"]["day"] = 1.into());
+    let run = publish(&world);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("warning: {}: not listed yet: ", old[2].file_name())), "{}", run.stderr);
+    let last = published(&world);
+    assert_eq!((&last["did"], &last["unlisted"]), (&"published".into(), &0.into()), "{last}");
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+}
+
+#[test]
+fn a_damaged_memory_takes_no_package_out_of_the_index() {
+    let old = [("one", 4000), ("two", 6000), ("three", 9000)].map(|(name, size)| Package::new(name, size));
+    let upstream = Upstream::of(&[("core", &old), ("extra", &[])]);
+    let three = format!("core/os/x86_64/{}", old[2].file_name());
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    keeping(&world, "backfill = \"1 MB\"\ncontent = \"none\"");
+    published(&world);
+    let before = listed(&world.path("plain"));
+    assert_eq!(before, wanted(&upstream), "all of it fits");
+
+    // Bytes that do not come again are an error, and nothing that is published becomes less.
+    let held = world.path("state-publish/arch/follow/held");
+    fs::write(&held, "damaged").unwrap();
+    remembering(&world, |kept| kept["backfill"] = serde_json::json!({"day": u32::MAX, "bytes": 1}));
+    let [a, b] = [a, b].map(|mirror| mirror.on(&three).status(404).times(1));
+    let run = publish(&world);
+    assert!(run.code() == 1 && run.stderr.contains(&old[2].file_name()), "{}", run.stderr);
+    assert_eq!(listed(&world.path("plain")), before);
+    // They come at once, whatever is left of the budget.
+    fs::write(&held, "damaged").unwrap();
+    let whole = published(&world);
+    assert_eq!((&whole["did"], &whole["unlisted"]), (&"unchanged".into(), &0.into()), "{whole}");
+    // So they do where no table is left that tells what was listed.
+    fs::write(&held, "damaged").unwrap();
+    fs::remove_dir_all(world.path("state-publish/arch/tables")).unwrap();
+    assert_eq!(&published(&world)["unlisted"], 0);
+    assert_eq!(listed(&world.path("plain")), before);
+    drop((a, b));
+}
+
+#[test]
+fn a_run_in_which_no_mirror_is_to_be_asked_leaves_the_backlog_for_the_next_one() {
+    let old = [("one", 40_000), ("two", 60_000)].map(|(name, size)| Package::new(name, size));
+    let upstream = Upstream::of(&[("core", &old), ("extra", &[])]);
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    keeping(&world, "backfill = \"100000\"\ncontent = \"none\"");
+    assert_eq!(&published(&world)["unlisted"], 1);
+    let asked = requests(&[&a, &b], "");
+    remembering(&world, |kept| {
+        let heard = kept["heard"].as_u64().unwrap();
+        for record in kept["mirrors"].as_object_mut().unwrap().values_mut() {
+            record["not_before"] = (heard + 3000).into();
+        }
+    });
+    let early = published(&world);
+    assert_eq!((&early["did"], &early["unlisted"]), (&"unchanged".into(), &1.into()), "{early}");
+    assert_eq!(requests(&[&a, &b], ""), asked);
+}
+
+#[test]
+fn a_client_takes_a_package_that_is_not_listed_yet_from_its_mirror_as_ever() {
+    let (one, two) = (Package::new("one", 40_000), Package::new("two", 60_000));
+    let upstream = Upstream::of(&[("core", &[one.clone(), two.clone()]), ("extra", &[])]);
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let publisher = following(&[&a, &b], "");
+    keeping(&publisher, "backfill = \"50000\"\ncontent = \"none\"");
+    assert_eq!(&published(&publisher)["unlisted"], 1);
+    let copy = FakeMirror::serving(&files_below(&publisher.path("plain")));
+
+    let (liar, honest) = (FakeMirror::serving(&[two.file()]).lying(), FakeMirror::serving(&[one.file(), two.file()]));
+    let world = World::new().repo("core", &[&one, &two], &[&liar, &honest]);
+    let url = format!("http://{}/index", copy.address());
+    let add = world.run(&["index", "add", "arch", &key_of(&publisher), "--url", &url, "--repo", "core", "--yes"]);
+    assert_eq!(add.code(), 0, "{}", add.stderr);
+    for package in [&one, &two] {
+        let out = world.out(&package.file_name());
+        let run = world.xfer(&honest.url("core", &package.file_name()), &out);
+        run.succeeds();
+        assert_eq!(fs::read(&out).unwrap(), package.bytes);
+        assert!(!run.said.contains("warning"), "{}", run.said);
+    }
+}
