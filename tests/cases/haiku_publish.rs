@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use pkgswarm::base::digest::Sha256;
 use serde_json::Value;
 
+use crate::support::endpoint::Endpoint;
 use crate::support::hpkr::{HpkrPackage, HpkrWriter};
-use crate::support::pkgman::{HaikuRepository, file_of, hpkg};
+use crate::support::pkgman::{HaikuRepository, Pkgman, PkgmanError, file_of, hpkg};
+use crate::support::publisher::files_below;
 use crate::support::*;
 
 /// The repository below the directory of the publisher, at its servers and in the index.
@@ -251,4 +253,126 @@ fn images_are_published_with_their_checksums_and_signatures_or_not_at_all() {
     fs::remove_file(dir.join("haiku.iso.sha256")).unwrap();
     fs::write(dir.join("other.iso.sha256"), "").unwrap();
     assert!(publisher.refused().contains("haiku.iso"));
+}
+
+/// What the index of a publisher gives a client: the plain copy, which is served while this lives.
+impl HaikuPublisher {
+    /// Makes a machine that serves the repository of `server`, with the index of this publisher in use.
+    fn client(&self, server: &str, key: &str) -> (World, FakeMirror) {
+        let copy = FakeMirror::serving(&files_below(&self.world.path("copy")));
+        let config = format!("[haiku.Ports]\nurls = [\"http://{server}/{PATH}\"]\nminisign = \"{key}\"\n");
+        let world = World::new().config(&config);
+        let url = format!("http://{}/index", copy.address());
+        let add =
+            world.run(&["index", "add", "test", &self.key, "--url", &url, "--repo", "haikuports-master", "--yes"]);
+        assert_eq!(add.code(), 0, "{}", add.stderr);
+        (world.run_by_user(), copy)
+    }
+
+    /// Makes a Kubo with all files of the repository.
+    fn kubo(&self) -> FakeKubo {
+        let below = files_below(&self.dir());
+        below.iter().fold(FakeKubo::empty(), |kubo, (_, bytes)| kubo.holding(bytes))
+    }
+
+    /// Makes a server of the repository.
+    fn server(&self, listed: &Listed, signed: u64) -> FakeMirror {
+        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
+        self.repository.publish_on(&mirror, listed, signed);
+        mirror
+    }
+}
+
+#[test]
+fn pkgman_gets_list_and_packages_by_an_index_when_no_server_is_left() {
+    let listed = listed();
+    let publisher = HaikuPublisher::of(&listed);
+    publisher.published(&[]);
+    let (world, _copy) = publisher.client(&dead_address().to_string(), &publisher.repository.key());
+    let kubo = publisher.kubo();
+    let (_world, endpoint) = Endpoint::of(world.kubo(&kubo));
+    let mut pkgman = Pkgman::at(endpoint.address(), PATH);
+    pkgman.add_repo().unwrap();
+    for (package, bytes) in &listed {
+        assert_eq!(&pkgman.install(&file_of(package)).unwrap(), bytes);
+    }
+    assert!(endpoint.log().contains("haiku Ports: the list is that of the index test"), "{}", endpoint.log());
+}
+
+#[test]
+fn a_package_of_an_index_needs_no_server_even_to_tell_its_size() {
+    let listed = listed();
+    let publisher = HaikuPublisher::of(&listed);
+    publisher.published(&[]);
+    let server = publisher.server(&listed, SIGNED);
+    let (world, _copy) = publisher.client(&server.address().to_string(), &publisher.repository.key());
+    let kubo = publisher.kubo();
+    let (_world, endpoint) = Endpoint::of(world.kubo(&kubo).set("PKGSWARM_ENDPOINT_MIRRORS", "false"));
+    let mut pkgman = Pkgman::at(endpoint.address(), PATH);
+    pkgman.add_repo().unwrap();
+    for (package, bytes) in &listed {
+        let file = file_of(package);
+        assert_eq!(&pkgman.install(&file).unwrap(), bytes);
+        assert_eq!(server.hits(&file), 0);
+    }
+}
+
+#[test]
+fn a_server_that_lies_about_a_package_of_an_index_costs_one_leaf() {
+    const MIB: usize = 1 << 20;
+    let listed = vec![hpkg("vision", 6 * MIB + 11)];
+    let publisher = HaikuPublisher::of(&listed);
+    publisher.published(&[]);
+    let file = file_of(&listed[0].0);
+    let (liar, honest) = (publisher.server(&listed, SIGNED).on(&file).lying(), publisher.server(&listed, SIGNED));
+    let servers = format!("{}/{PATH}\", \"http://{}", liar.address(), honest.address());
+    let (world, copy) = publisher.client(&servers, &publisher.repository.key());
+    let (_world, endpoint) = Endpoint::of(world);
+    let mut pkgman = Pkgman::at(endpoint.address(), PATH);
+    pkgman.add_repo().unwrap();
+    assert_eq!(pkgman.install(&file).unwrap(), listed[0].1);
+    let of_honest = honest.bytes();
+    assert!(of_honest <= MIB as u64 + 4096, "{of_honest} bytes for one leaf");
+    let is_head = |mirror: &FakeMirror| {
+        mirror.requests_of(&format!("{PATH}/packages/{file}")).iter().any(|asked| asked.method == "HEAD")
+    };
+    assert!(!is_head(&liar) && !is_head(&honest), "the index tells the size");
+    assert!(copy.requests().iter().any(|asked| asked.path().starts_with("index/ipfs/")), "the root block");
+}
+
+#[test]
+fn a_list_of_an_index_counts_by_the_key_of_the_repository_alone() {
+    let (listed, honest) = (listed(), HaikuRepository::new());
+    let publisher = HaikuPublisher::of(&listed);
+    publisher.published(&[]);
+    let kubo = publisher.kubo();
+    let (world, _copy) = publisher.client(&dead_address().to_string(), &honest.key());
+    let (_world, endpoint) = Endpoint::of(world.kubo(&kubo));
+    assert_eq!(Pkgman::at(endpoint.address(), PATH).add_repo(), Err(PkgmanError::Status(403)));
+    let said = "haiku Ports: index test: repo is signed by another key than";
+    eventually(said, || endpoint.log().contains(said));
+}
+
+#[test]
+fn a_list_of_an_index_that_was_signed_earlier_is_not_gone_back_to() {
+    let listed = listed();
+    let publisher = HaikuPublisher::of(&listed[..1].to_vec());
+    publisher.published(&[]);
+    let (kubo, server) = (publisher.kubo(), publisher.server(&listed, SIGNED + 100));
+    let (world, _copy) = publisher.client(&server.address().to_string(), &publisher.repository.key());
+    let (world, endpoint) = Endpoint::of(world.kubo(&kubo));
+    Pkgman::at(endpoint.address(), PATH).add_repo().unwrap();
+    let facts = world.path("state/haiku/Ports/snapshot.json");
+    eventually("the snapshot is kept", || facts.exists());
+    drop(endpoint);
+    ["repo", "repo.sha256", "repo.info", "repo.minisig"].iter().for_each(|name| server.publish(name, b""));
+    let mut aged: Value = serde_json::from_slice(&fs::read(&facts).unwrap()).unwrap();
+    aged["checked"] = (keys::now() - 7200).into();
+    fs::write(&facts, aged.to_string()).unwrap();
+    let (_world, endpoint) = Endpoint::of(world);
+    let mut pkgman = Pkgman::at(endpoint.address(), PATH);
+    pkgman.add_repo().unwrap();
+    assert_eq!(pkgman.install(&file_of(&listed[1].0)).unwrap(), listed[1].1, "of the newer list");
+    let said = "haiku Ports: index test: repo was signed at";
+    eventually(said, || endpoint.log().contains(said));
 }

@@ -24,7 +24,7 @@ use super::known::KnownPackage;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
 use super::route::parts;
 use super::transfer::{Waited, has_secret};
-use super::{stream, transfer};
+use super::{haiku_index, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
 use crate::engine::deliver::{Candidate, Delivery};
@@ -35,7 +35,7 @@ use crate::lists::system::{NameKind, Repository};
 use crate::machine::Machine;
 use crate::net::http::{self, GetOptions};
 use crate::trust::look::{FileShape, ShapeError};
-use crate::trust::plan::Known;
+use crate::trust::plan::IndexEntry;
 
 /// Longest wait for a mirror to tell the size of a package, which no list of Haiku's does.
 const SIZE: Duration = Duration::from_secs(10);
@@ -78,6 +78,7 @@ async fn described(
 ) -> Response<AnswerBody> {
     if matches!(name, "repo.info" | "repo.sha256") || repo.in_use(machine).await.is_none() {
         repo.renew(machine).await;
+        haiku_index::renew(endpoint, machine, repo, asked.client).await;
     }
     let Some(kept) = repo.in_use(machine).await else {
         // pkgman ends on it, and says that the operation is not allowed.
@@ -108,7 +109,16 @@ async fn package(
     let kept = repo.in_use(machine).await?;
     let sha256 = *kept.snapshot.packages.get(&name)?;
     let mirrors = mirrors(endpoint, machine, repo, &kept, &name);
-    for size in sizes(endpoint, machine, sha256, &mirrors).await {
+    let indexed = haiku_index::entries(endpoint, &kept.snapshot.info.arch, &name, sha256).await;
+    // Those that indexes tell are known without asking.
+    let mut next: Vec<u64> = indexed.iter().rev().map(|entry| entry.known.size).collect();
+    let mut is_asked = false;
+    loop {
+        if next.is_empty() && !std::mem::replace(&mut is_asked, true) {
+            next = sizes(endpoint, machine, sha256, &mirrors).await;
+            next.reverse();
+        }
+        let size = next.pop()?;
         let ready = || (name.clone(), RepoName::new(repo.config.name.as_str()).expect("its name is plain"), size, None);
         let (wanted_name, wants_all) = (name.clone(), asked.wants_all());
         let look = move |desk: &Desk| desk.find(&wanted_name, (sha256, size), wants_all);
@@ -123,7 +133,7 @@ async fn package(
         let Prepared::Body(builder, part) = prepared(asked, size, None) else {
             return Some(prepared(asked, size, None).bare());
         };
-        let wanted = wanted(machine, repo, &name, (sha256, size), &mirrors);
+        let wanted = wanted(machine, repo, &name, (sha256, size), (&indexed, &mirrors));
         let is_stuck = |long| endpoint.transfers.threads.is_stuck(sha256, long);
         let ticket = transfer::join(endpoint, &wanted, Some(asked.client), false)?.ticket;
         match transfer::wait(ticket, (part.0, size), (transfer::PATIENCE, asked.begun.into()), is_stuck).await {
@@ -151,7 +161,6 @@ async fn package(
             }
         }
     }
-    None
 }
 
 /// Returns the URLs of a package, that of the snapshot's own server first.
@@ -208,10 +217,12 @@ fn wanted(
     repo: &HaikuRepo,
     name: &FileName,
     (sha256, size): (Sha256, u64),
-    mirrors: &[Url],
+    (indexed, mirrors): (&[IndexEntry], &[Url]),
 ) -> KnownPackage {
-    let plan = Known { size, sha256, root: None }.plan();
-    let mut candidates = if repo.may_share(machine) { by_content(machine, &plan) } else { Vec::new() };
+    let plan = haiku_index::planned(name, (sha256, size), indexed);
+    // What an index lists is public.
+    let may_share = repo.may_share(machine) || !indexed.is_empty();
+    let mut candidates = if may_share { by_content(machine, &plan) } else { Vec::new() };
     candidates.extend(mirrors.iter().cloned().map(Candidate::Mirror));
     let of_repo = RepoName::new(repo.config.name.as_str()).expect("its name is plain");
     let repository = Repository {
@@ -226,5 +237,5 @@ fn wanted(
         false => Err(ShapeError::NotAnArchive),
     });
     let want = Want { name: name.clone(), shape, repo: Some(repository), plan, candidates, doubt: None };
-    KnownPackage { want, repo: of_repo, built: None, may_share: repo.may_share(machine) }
+    KnownPackage { want, repo: of_repo, built: None, may_share }
 }

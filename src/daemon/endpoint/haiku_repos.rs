@@ -86,8 +86,20 @@ impl HaikuRepo {
         }
         // One that came is good for a while; after failures the next request asks again.
         *asked = snapshot.as_ref().map(|_| Instant::now());
-        let Some(newest) = snapshot.map(Arc::new) else { return };
-        *kept.borrow_mut() = Some(Arc::clone(&newest));
+        if let Some(newest) = snapshot {
+            self.accept(machine, newest).await;
+        }
+    }
+
+    /// Returns the snapshot in use, however old.
+    pub(super) async fn known(&self, machine: &Machine) -> Option<Arc<KeptSnapshot>> {
+        self.kept(machine).await.borrow().clone()
+    }
+
+    /// Takes a snapshot into use that was proven.
+    pub(super) async fn accept(&self, machine: &Machine, newest: KeptSnapshot) {
+        let newest = Arc::new(newest);
+        *self.kept(machine).await.borrow_mut() = Some(Arc::clone(&newest));
         let shelf = SnapshotShelf::of(&machine.settings.state_dir, &self.config.name, machine.env.uid);
         if let Ok(Err(e)) = tokio::task::spawn_blocking(move || shelf.keep(&newest)).await {
             log::warn(&format!("haiku {}: the snapshot is not kept for the next start: {e}", self.config.name));

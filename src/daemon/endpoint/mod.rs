@@ -24,6 +24,7 @@
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
 //! | `aged` | the databases that no mirror delivered |
 //! | `haiku`, `haiku_repos` | the repositories of Haiku's pkgman, each of one proven snapshot |
+//! | `haiku_index` | what indexes say of them: sizes, roots, snapshots |
 //! | `running` | the answers that are being sent, for the page and the journal |
 //! | `page` | the page, the figures and the document about this machine |
 //! | `tidy` | what leaves the store once pacman has it |
@@ -44,6 +45,7 @@ mod desk;
 #[cfg(feature = "node")]
 pub mod dns_sd;
 mod haiku;
+mod haiku_index;
 mod haiku_repos;
 mod held;
 mod here;
