@@ -12,7 +12,7 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! budget clock digest env fsx hedge interrupt listener miss name ordered protobuf public users
+//! budget clock digest env fsx hedge interrupt listener miss name ordered own_address protobuf public users
 //! cid error program runtime
 //! size
 //! ```
@@ -32,6 +32,7 @@ pub mod listener;
 pub mod miss;
 pub mod name;
 pub(crate) mod ordered;
+pub(crate) mod own_address;
 pub(crate) mod program;
 pub mod protobuf;
 pub mod public;

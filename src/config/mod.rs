@@ -31,6 +31,7 @@ use reqwest::Url;
 use crate::base::env::{Env, HANDOVER};
 use crate::base::error::Error;
 use crate::base::name::RepoName;
+use crate::base::own_address::is_own_address;
 use crate::base::users;
 use crate::config::network::Network;
 use crate::config::time_window::TimeWindow;
@@ -141,7 +142,13 @@ impl EndpointSettings {
         }
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback() || listen().any(|own| own.ip() == address),
+            Ok(address) => {
+                let is_own = |own: &SocketAddr| {
+                    own.ip() == address
+                        || own.ip().is_unspecified() && own.port() == port && is_own_address(address)
+                };
+                address.is_loopback() || listen().any(|own| is_own(&own))
+            }
             Err(_) => host == "localhost" || self.names.iter().any(|name| name.eq_ignore_ascii_case(host)),
         }
     }

@@ -83,13 +83,31 @@ fn is_in(networks: &[Network], client: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::base::env::Env;
+    use crate::base::own_address;
     use crate::config::Settings;
 
-    fn rules(set: &[&str]) -> Result<AccessRules, Error> {
+    fn settings(set: &[&str]) -> Settings {
         let mut env = Env::from_process();
         env.vars = [("PKGSWARM_CONFIG_DIR".to_owned(), "/nonexistent".to_owned())].into();
         let set: Vec<String> = set.iter().map(|one| (*one).to_owned()).collect();
-        AccessRules::of(&Settings::read(&env, &set).unwrap().endpoint)
+        Settings::read(&env, &set).unwrap()
+    }
+
+    fn rules(set: &[&str]) -> Result<AccessRules, Error> {
+        AccessRules::of(&settings(set).endpoint)
+    }
+
+    #[test]
+    fn a_server_line_with_any_address_of_this_machine_leads_to_an_endpoint_that_listens_everywhere() {
+        let everywhere = settings(&["endpoint.listen=0.0.0.0:4011", "endpoint.allow=192.168.1.0/24"]).endpoint;
+        let loopback = settings(&[]).endpoint;
+        let url = |ip: IpAddr, port: u16| reqwest::Url::parse(&format!("http://{}/core", SocketAddr::new(ip, port)));
+        for own in nix::ifaddrs::getifaddrs().unwrap().filter_map(|it| own_address::of(&it)) {
+            assert!(everywhere.is_at(&url(own, 4011).unwrap(), &[]), "{own}");
+            assert!(!everywhere.is_at(&url(own, 4012).unwrap(), &[]), "{own}");
+            assert_eq!(loopback.is_at(&url(own, 4011).unwrap(), &[]), own.is_loopback(), "{own}");
+        }
+        assert!(!everywhere.is_at(&url("192.0.2.77".parse().unwrap(), 4011).unwrap(), &[]));
     }
 
     #[test]
