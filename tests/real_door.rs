@@ -144,6 +144,102 @@ fn what_a_machine_has_is_served_to_another_pacman_and_no_mirror_is_asked() {
     assert!(asked.iter().all(|it| !it.path.ends_with(".zst")), "{asked:?}");
 }
 
+/// What crosses the line for the files of an upgrade.
+const FILES: [&str; 6] = [
+    "alpha-2-1-any.pkg.tar.zst",
+    "beta-2-1-any.pkg.tar.zst",
+    "gamma-2-1-any.pkg.tar.zst",
+    "alpha-2-1-any.pkg.tar.zst.sig",
+    "beta-2-1-any.pkg.tar.zst.sig",
+    "gamma-2-1-any.pkg.tar.zst.sig",
+];
+
+/// A mirror whose address stays while it goes on from the earlier state of its repository to the later one.
+struct MovingMirror {
+    mirror: Mirror,
+    live: PathBuf,
+}
+
+impl MovingMirror {
+    fn of(house: &House) -> MovingMirror {
+        MovingMirror { mirror: Mirror::serve(house.tree.path()), live: house.tree.path().join("live") }
+    }
+
+    fn server(&self) -> String {
+        format!("{}/live/core", self.mirror.url())
+    }
+
+    fn shows(&self, state: &str) {
+        let _ = fs::remove_file(&self.live);
+        std::os::unix::fs::symlink(state, &self.live).expect("a link");
+    }
+
+    /// Counts the requests for each file of the upgrade that were answered with bytes, since `before` requests.
+    fn crossings(&self, before: usize) -> Vec<usize> {
+        let all: Vec<_> = self.mirror.requests().into_iter().skip(before).collect();
+        let of = |name: &&str| {
+            let sent = |it: &&real::AccessLine| it.method == "GET" && it.body > 0 && it.path.ends_with(&format!("/{name}"));
+            all.iter().filter(sent).count()
+        };
+        FILES.iter().map(of).collect()
+    }
+}
+
+/// Installs the earlier state through `urls`, as cache and as server.
+fn earlier(house: &House, moving: &MovingMirror, swarm: Swarm, is_server: bool) -> (PacmanRoot, EndpointProcess) {
+    moving.shows("then");
+    let server = moving.server();
+    let mut pacman = house.pacman(Release::New, "", &[&server]);
+    let endpoint = EndpointProcess::with(&pacman, swarm);
+    if is_server {
+        pacman.set_servers(&house.repo, &[&endpoint.url, &server]);
+    } else {
+        pacman.set_cache_server(&endpoint.url);
+    }
+    pacman.run(&["-Sy", "alpha", "beta", "gamma"]).ok();
+    moving.shows("now");
+    (pacman, endpoint)
+}
+
+#[test]
+fn with_the_usual_settings_each_file_of_an_upgrade_crosses_the_line_once() {
+    let house = House::new();
+    let (moving, reference) = (MovingMirror::of(&house), house.reference(Release::New));
+    for is_server in [false, true] {
+        let mut seen = Vec::new();
+        // A machine that is too busy to ask a mirror within the usual wait leaves that file to pacman: that says nothing.
+        let is_once = (0..3).any(|_| {
+            let mut swarm = Swarm::install();
+            swarm.set("PKGSWARM_ENDPOINT_WAIT", "300 ms");
+            let (pacman, endpoint) = earlier(&house, &moving, swarm, is_server);
+            let before = moving.mirror.requests().len();
+            let ran = pacman.run(&["-Syu"]).ok();
+            assert!(!format!("{ran}").contains("error"), "{ran}\n{}", endpoint.process.said());
+            assert_recorded("with the usual settings", &pacman, &reference);
+            seen.push(moving.crossings(before));
+            seen.last().is_some_and(|counts| counts.iter().all(|count| *count == 1))
+        });
+        assert!(is_once, "as server: {is_server}, requests of {FILES:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn after_a_refresh_pending_updates_are_here_before_pacman_asks_for_them() {
+    let house = House::new();
+    let (moving, reference) = (MovingMirror::of(&house), house.reference(Release::New));
+    let (pacman, endpoint) = earlier(&house, &moving, Swarm::install(), true);
+    let before = moving.mirror.requests().len();
+    pacman.run(&["-Sy"]).ok();
+    until("what is pending is here", Duration::from_secs(60), || {
+        let is_here = moving.crossings(before).iter().all(|count| *count == 1);
+        (is_here && endpoint.store_bytes() > 3200 * KIB).then_some(())
+    });
+    let asked = moving.mirror.requests().len();
+    pacman.run(&["-Su"]).ok();
+    assert_recorded("fetched ahead", &pacman, &reference);
+    assert_eq!(moving.crossings(asked), [0; 6], "pacman waits for no mirror: {}", endpoint.process.said());
+}
+
 /// One misfortune: its mirrors in their order, and what happens to the endpoint and its sources.
 struct Trouble {
     what: &'static str,

@@ -35,6 +35,11 @@ pub trait Listener {
     /// Tells that sources are asked from now on: what was kept has been hashed again.
     fn asks(&self) {}
 
+    /// Tells whether a source has said that it fetches the file itself and sends it then, so that silence means nothing.
+    fn promised(&self, is_promised: bool) {
+        let _ = is_promised;
+    }
+
     /// Counts the `bytes` of it that are here; the last came from the source called `from`.
     fn arrived(&self, bytes: u64, from: &str) {
         let _ = (bytes, from);
@@ -84,6 +89,10 @@ impl<L: Listener + ?Sized> Listener for Rc<L> {
 
     fn asks(&self) {
         (**self).asks();
+    }
+
+    fn promised(&self, is_promised: bool) {
+        (**self).promised(is_promised);
     }
 
     fn arrived(&self, bytes: u64, from: &str) {

@@ -82,6 +82,8 @@ pub(crate) struct HubProgress {
     /// True once sources are asked, where who has the duty says so ([`Duty::begin`]): before that it waits for its turn,
     /// or what an earlier run left is hashed again.
     pub(crate) is_begun: bool,
+    /// True while a source has said that it fetches the file itself, and sends it then.
+    pub(crate) is_promised: bool,
     /// Bytes that have come, proven or not. Fewer than before, when wrong ones were dropped.
     pub(crate) bytes: u64,
     /// The end of the leaves, from the beginning of the file on, that are proven by the root.
@@ -343,6 +345,11 @@ impl<L: Listener> Listener for DutyListener<L> {
     fn asks(&self) {
         self.tell.send_if_modified(|progress| !std::mem::replace(&mut progress.is_begun, true));
         self.also.asks();
+    }
+
+    fn promised(&self, is_promised: bool) {
+        self.tell.send_if_modified(|progress| std::mem::replace(&mut progress.is_promised, is_promised) != is_promised);
+        self.also.promised(is_promised);
     }
 
     fn arrived(&self, bytes: u64, from: &str) {

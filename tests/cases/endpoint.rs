@@ -210,6 +210,17 @@ fn what_keeps_it_from_starting_is_told() {
     let off = run(&world);
     assert_eq!(off.code(), 2);
     assert!(off.stderr.contains("endpoint.enabled: is false") && off.stderr.contains("hint: "), "{}", off.stderr);
+    let notify = world.path("tmp/notify");
+    let heard = UnixDatagram::bind(&notify).unwrap();
+    fs::set_permissions(&notify, fs::Permissions::from_mode(0o666)).unwrap();
+    // Started by systemd, as where a distribution enables units by default, it is no failed unit.
+    let world = world.set("NOTIFY_SOCKET", &notify.display().to_string());
+    let started = run(&world);
+    let mut bytes = [0; 100];
+    let len = heard.recv(&mut bytes).unwrap();
+    assert_eq!((started.code(), &bytes[..len]), (0, &b"READY=1"[..]), "{}", started.stderr);
+    assert!(started.stderr.contains("endpoint.enabled is false"), "{}", started.stderr);
+    let world = world.unset("NOTIFY_SOCKET");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
     let world = world.set("PKGSWARM_ENDPOINT_ENABLED", "true").set("PKGSWARM_ENDPOINT_LISTEN", &at);

@@ -1,6 +1,7 @@
 //! Updates that the endpoint fetches before pacman asks for them: once each, and for the asking.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 
 use crate::support::endpoint::Endpoint;
 use crate::support::keys::now;
@@ -71,6 +72,7 @@ fn the_second_update_that_is_asked_for_brings_the_others_and_a_client_joins_what
     assert_eq!(endpoint.core(&first.file_name()).status, 200);
     eventually("it is an update", || endpoint.log().contains("3 updates are pending"));
     assert_eq!(endpoint.core(&first.file_name()).status, 200);
+    eventually("one was asked for", || endpoint.log().contains("1 of the pending updates were asked for"));
     assert_eq!(mirror.hits(&big.file_name()), 0, "one alone may be all that the user wants");
     assert_eq!(endpoint.core(&second.file_name()).status, 200);
     eventually("the other one is on its way", || mirror.hits(&big.file_name()) == 1);
@@ -96,6 +98,35 @@ fn an_update_for_which_a_client_is_sent_elsewhere_is_not_fetched_ahead_as_well()
         endpoint.client().ask("HEAD", &path, &[]).is_some_and(|head| head.status == 404) || is_here(&world, &big)
     });
     assert!(!is_here(&world, &big) && mirror.bytes() < 7 << 20, "{} bytes", mirror.bytes());
+}
+
+#[test]
+fn an_update_that_a_client_leaves_in_the_middle_is_not_fetched_ahead_as_well() {
+    let (first, second, big) =
+        (Package::new("first", 9000), Package::new("second", 8000), Package::new("big", 12 << 20));
+    let updates = [&first, &second, &big];
+    let mirror = mirror_of(&updates).on(&big.file_name()).slow(1 << 20);
+    // It has the root alone, so that leaves leave while the rest comes.
+    let root = pkgswarm::dag::build::build(&big.bytes[..]).unwrap().root;
+    let kubo = FakeKubo::empty().holding(&big.bytes).on(&format!("ipfs/{root}")).status(404);
+    let world = current(&mirror, &updates).kubo(&kubo).set("PKGSWARM_KUBO_HEAD_START", "0 s");
+    let (world, endpoint) = Endpoint::of(FakeIndex::called("arch").listing(&big).in_use(world));
+    for package in [&first, &second] {
+        assert_eq!(endpoint.core(&package.file_name()).status, 200);
+    }
+    eventually("the other one is on its way", || mirror.hits(&big.file_name()) == 1);
+    let path = format!("/core/os/x86_64/{}", big.file_name());
+    let mut stream = std::net::TcpStream::connect(endpoint.address()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut begins = [0; 12];
+    stream.read_exact(&mut begins).unwrap();
+    assert_eq!(&begins, b"HTTP/1.1 200");
+    drop(stream);
+    // As where it has given up what is too slow, and goes on with its next server.
+    eventually("it comes no more", || {
+        endpoint.client().ask("HEAD", &path, &[]).is_some_and(|head| head.status == 404) || is_here(&world, &big)
+    });
+    assert!(!is_here(&world, &big) && mirror.bytes() < 10 << 20, "{} bytes", mirror.bytes());
 }
 
 #[test]
@@ -153,9 +184,12 @@ fn nothing_is_fetched_before_it_is_asked_for_where_the_user_or_the_line_does_not
             assert_eq!(endpoint.core(&asked.file_name()).status, 200);
         }
         match setting {
-            "off" => {}
+            "off" => eventually("it is off", || endpoint.log().contains("endpoint.ahead is false")),
             "metered" => eventually("the reason is told", || endpoint.log().contains("metered")),
-            _ => eventually("updates are known", || endpoint.log().contains("1 updates are pending")),
+            _ => {
+                eventually("updates are known", || endpoint.log().contains("1 updates are pending"));
+                eventually("none of them was asked for", || endpoint.log().contains("0 of the pending updates"));
+            }
         }
         assert_eq!(endpoint.core(&asked.file_name()).status, 200);
         assert!(!is_here(&world, &other) && mirror.hits(&other.file_name()) == 0, "{setting}");

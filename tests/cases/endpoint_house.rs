@@ -6,20 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::support::endpoint::{Answer, Endpoint};
-use crate::support::server::{PATIENCE, eventually};
+use crate::support::server::{Ending, Framing, PATIENCE, Reply, Server, eventually};
 use crate::support::*;
 
 fn machine(packages: &[&Package], mirror: &FakeMirror, peers: &[SocketAddr]) -> (World, Endpoint) {
+    Endpoint::of(scene(packages, mirror, peers))
+}
+
+fn scene(packages: &[&Package], mirror: &FakeMirror, peers: &[SocketAddr]) -> World {
     let peers = peers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ");
-    let world = World::new()
+    World::new()
         .run_by_user()
         .sync_database("core", &database(packages, Compression::Gzip))
         .servers("core", &[mirror.repo("core")], &[])
         .set("PKGSWARM_SHARE_REPOS", "core")
         // Tests must not depend on the speed of the machine.
         .set("PKGSWARM_KUBO_HEAD_START", "10 s")
-        .set("PKGSWARM_ENDPOINT_PEERS", &peers);
-    Endpoint::of(world)
+        .set("PKGSWARM_ENDPOINT_PEERS", &peers)
 }
 
 /// Asks until the answer is no 404, as clients of a busy machine would have to.
@@ -129,20 +132,82 @@ fn a_client_that_joined_what_another_machine_began_has_all_its_sources_asked() {
     });
 }
 
+/// Waits until it knows that a peer is there.
+fn knows_its_peer(endpoint: &Endpoint) {
+    eventually("the peer is known", || endpoint.log().contains("packages are asked of"));
+}
+
 #[test]
-fn a_signature_of_a_named_endpoint_is_believed_where_no_mirror_delivers_it() {
-    let packages = [Package::new("refused", 9000), Package::new("slow", 9000), Package::new("probe", 3000)];
-    let [refused, slow, probe] = &packages;
-    let (name, signature) = refused.signature();
-    let peer = FakeMirror::serving(&[refused.signature(), slow.signature(), probe.file()]);
-    let mirror = FakeMirror::serving(&[slow.signature()]).on(&slow.signature().0).hanging();
-    let (_world, endpoint) = machine(&packages.each_ref(), &mirror, &[peer.address()]);
-    eventually("the peer is known", || {
-        endpoint.core(&probe.file_name());
-        peer.hits(&probe.file_name()) > 0
+fn what_another_machine_is_fetching_is_waited_for_longer_than_a_source_that_sends_nothing() {
+    let package = Package::new("it", 3 << 20);
+    let mirror = FakeMirror::serving(&[package.file()]).slow(1 << 20);
+    let (_first, first) = machine(&[&package], &mirror, &[]);
+    // The one that asks gives a silent source less than the time that the file takes; so does it wait for a peer.
+    let world = scene(&[&package], &mirror, &[first.address()]);
+    let world = world.set("PKGSWARM_ENDPOINT_WAIT", "1500 ms").set("PKGSWARM_KUBO_HEAD_START", "1500 ms");
+    let (_world, second) = Endpoint::hasty(world);
+    knows_its_peer(&second);
+    let answer = second.core(&package.file_name());
+    assert!(answer.status == 200 && answer.body == package.bytes, "{}\n{}", answer.status, second.log());
+    assert_eq!((mirror.hits(&package.file_name()), mirror.bytes()), (1, package.bytes.len() as u64));
+}
+
+#[test]
+fn an_endpoint_that_accepts_and_says_nothing_is_not_waited_for() {
+    let packages = [Package::new("one", 70_000), Package::new("two", 70_000)];
+    let mirror = FakeMirror::serving(&packages.each_ref().map(Package::file));
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let world = scene(&packages.each_ref(), &mirror, &[hung.local_addr().unwrap()]);
+    let (_world, endpoint) = Endpoint::of(world.set("PKGSWARM_KUBO_HEAD_START", "250 ms"));
+    knows_its_peer(&endpoint);
+    for package in &packages {
+        let answer = endpoint.core(&package.file_name());
+        assert!(answer.status == 200 && answer.body == package.bytes, "{}", answer.status);
+    }
+}
+
+#[test]
+fn an_endpoint_that_stops_while_it_fetches_is_left_for_the_mirror() {
+    let package = Package::new("it", 70_000);
+    let mirror = FakeMirror::serving(&[package.file()]);
+    let size = package.bytes.len();
+    let asked = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&asked);
+    // It says that the file is on its way, and nothing from then on.
+    let peer = Server::start(move |request| {
+        let head = Reply { framing: Framing::Length(size as u64), ..Reply::new(200, "") };
+        let is_first = request.method == "HEAD" && counted.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first { head } else { Reply { ending: Ending::Silence, ..head } }
     });
-    assert!(patiently(&endpoint, &name).body == signature);
+    let (_world, endpoint) = machine(&[&package], &mirror, &[peer.address()]);
+    knows_its_peer(&endpoint);
+    let answer = endpoint.core(&package.file_name());
+    assert!(answer.status == 200 && answer.body == package.bytes, "{}\n{}", answer.status, endpoint.log());
+    assert!(asked.load(Ordering::Relaxed) > 1, "it was asked whether it goes on");
+}
+
+#[test]
+fn a_signature_of_a_named_endpoint_is_believed_only_where_no_mirror_can_be_reached() {
+    let packages = [Package::new("unsigned", 9000), Package::new("slow", 9000), Package::new("probe", 3000)];
+    let [unsigned, slow, probe] = &packages;
+    let peer = FakeMirror::serving(&[unsigned.signature(), slow.signature(), probe.file()]);
+    let slow_name = slow.signature().0;
+    let mirror = FakeMirror::serving(&[slow.signature()]).on(&slow_name).hanging();
+    let (_world, endpoint) = machine(&packages.each_ref(), &mirror, &[peer.address()]);
+    knows_its_peer(&endpoint);
+    std::thread::scope(|scope| {
+        for name in [unsigned.signature().0, slow_name] {
+            let (endpoint, mirror, peer) = (&endpoint, &mirror, &peer);
+            scope.spawn(move || {
+                assert_eq!(endpoint.core(&name).status, 404, "{name}");
+                assert!(mirror.hits(&name) > 0 && peer.hits(&name) == 0, "never a neighbour's word: {name}");
+            });
+        }
+    });
+    let world = scene(&packages.each_ref(), &mirror, &[peer.address()]);
+    let dead = format!("http://{}/core", dead_address());
+    let (_world, endpoint) = Endpoint::of(world.other_servers("core", &[dead]));
+    knows_its_peer(&endpoint);
     let (name, signature) = slow.signature();
-    assert!(patiently(&endpoint, &name).body == signature);
-    assert!(mirror.hits(&name) > 0, "the mirror was asked first");
+    assert!(patiently(&endpoint, &name).body == signature, "{}", endpoint.log());
 }

@@ -5,12 +5,15 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::endpoint::{Client, Endpoint};
+use crate::support::server::PATIENCE;
 use crate::support::tls::{Certificate, FakeTls, bundle};
 use crate::support::two::Two;
 use crate::support::world::give;
@@ -193,4 +196,87 @@ fn only_what_is_here_or_on_its_way_has_headers_without_a_body() {
     assert_eq!([here, coming, absent].map(|package| head(package).status), [200, 200, 404]);
     assert_eq!(head(here).header("content-length"), Some("900"));
     assert_eq!(mirror.hits(&absent.file_name()), 0);
+}
+
+/// Listens where an endpoint tells systemd how it is; each word comes once.
+fn heard_by_systemd(world: &World) -> mpsc::Receiver<String> {
+    let at = world.path("tmp/notify");
+    let heard = UnixDatagram::bind(&at).unwrap();
+    fs::set_permissions(&at, fs::Permissions::from_mode(0o666)).unwrap();
+    let (tell, words) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = [0; 100];
+        while let Ok(len) = heard.recv(&mut bytes) {
+            let _ = tell.send(String::from_utf8(bytes[..len].to_vec()).unwrap());
+        }
+    });
+    words
+}
+
+#[test]
+fn desks_that_all_hang_cost_one_wait_and_not_one_for_each_file_and_the_watchdog_hears_of_it() {
+    let packages = [Package::new("it", 900)];
+    let world = scene(&packages, &[format!("http://{}/core", dead_address())]);
+    fs::write(world.path("cache").join(packages[0].file_name()), &packages[0].bytes).unwrap();
+    let words = heard_by_systemd(&world);
+    let at = world.path("tmp/notify").display().to_string();
+    let world = world.set("NOTIFY_SOCKET", &at);
+    let (world, endpoint) = Endpoint::of(world.set("WATCHDOG_USEC", "200000"));
+    let heard = || words.recv_timeout(PATIENCE).expect("a word");
+    assert_eq!(ask_for_all(&endpoint, &packages), 1);
+    assert_eq!([heard(), heard()], ["READY=1", "WATCHDOG=1"]);
+    // Stands for a share that is gone: what looks there does not come back for a while.
+    let world = world.script("pacman-conf", "exec sleep 60").option("Color");
+    let ask = || endpoint.core(&packages[0].file_name()).status;
+    // Desks take the configuration as it was for a moment.
+    let all_hang = || {
+        thread::scope(|scope| {
+            let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().map(|asking| asking.join().unwrap()).all(|status| status == 404)
+        })
+    };
+    eventually("all desks hang", all_hang);
+    let begun = Instant::now();
+    (0..30).for_each(|_| assert_eq!(ask(), 404));
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    while words.try_recv().is_ok() {}
+    let silence = words.recv_timeout(Duration::from_millis(500));
+    assert_eq!(silence, Err(mpsc::RecvTimeoutError::Timeout), "systemd ends it");
+    drop(world);
+}
+
+#[test]
+fn clients_that_leave_have_no_more_files_hashed_at_a_time() {
+    let packages: Vec<Package> =
+        (0..7).map(|n| Package { bytes: vec![0; (64 << 20) + n], ..Package::new(&format!("p{n}"), 4) }).collect();
+    let world = scene(&packages, &[format!("http://{}/core", dead_address())]);
+    for package in &packages {
+        // All zeros, and none of them on the disk.
+        let file = fs::File::create(world.path("cache").join(package.file_name())).unwrap();
+        file.set_len(package.bytes.len() as u64).unwrap();
+    }
+    let (_world, endpoint) = Endpoint::of(world);
+    let open = || {
+        let files = fs::read_dir(format!("/proc/{}/fd", endpoint.id())).unwrap().flatten();
+        let name = |fd: fs::DirEntry| Some(fs::read_link(fd.path()).ok()?.file_name()?.to_str()?.to_owned());
+        files.filter_map(name).filter(|name| name.ends_with(".pkg.tar.zst")).collect::<BTreeSet<_>>()
+    };
+    let mut most = 0;
+    for package in &packages {
+        let mut client = endpoint.client();
+        assert!(client.send(format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", path(package)).as_bytes()));
+        let begun = Instant::now();
+        // It leaves once its file is being hashed, or waits for that.
+        while begun.elapsed() < Duration::from_millis(200) {
+            let now = open();
+            most = most.max(now.len());
+            if now.contains(&package.file_name()) {
+                break;
+            }
+        }
+    }
+    while !open().is_empty() {
+        most = most.max(open().len());
+    }
+    assert!((1..=4).contains(&most), "{most} at a time");
 }

@@ -153,6 +153,21 @@ fn the_endpoint_reaches_public_mirrors_and_the_daemon_does_not() {
 }
 
 #[test]
+fn units_that_are_enabled_and_switched_off_are_no_failed_ones() {
+    // As a distribution leaves it that enables the units of its packages.
+    let machine = Systemd::boot();
+    machine.ok(&["systemctl", "enable", "--now", SERVICE]);
+    until("it has ended", Duration::from_secs(20), || {
+        (machine.property(SERVICE, "ActiveState") == "inactive").then_some(())
+    });
+    assert_eq!(machine.property(SERVICE, "Result"), "success");
+    // A client that asks all the same goes on at once.
+    assert_eq!(asked(&machine), "closed");
+    assert_eq!(machine.property(SERVICE, "Result"), "success");
+    assert_eq!(machine.property(SOCKET, "ActiveState"), "active");
+}
+
+#[test]
 fn an_endpoint_for_a_house_announces_itself_from_within_its_unit() {
     let machine = enabled();
     machine.ok(&["ip", "addr", "add", "10.55.0.1/24", "dev", "eth0"]);

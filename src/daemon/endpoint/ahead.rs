@@ -54,8 +54,9 @@ type DatabaseStates = Vec<Option<FileKey>>;
 struct KnownUpdates {
     states: DatabaseStates,
     updates: AheadUpdates,
-    /// Those of them that pacman has asked for.
+    /// Those of them that pacman has asked for; their number when that was told last.
     asked: BTreeSet<FileName>,
+    told: Option<usize>,
     /// False once they are fetched, or were begun.
     are_left: bool,
 }
@@ -84,12 +85,16 @@ pub(super) async fn follow(endpoint: Rc<HttpEndpoint>) {
     // What a database that is sent is compared with: a `-Fy` changes none, and `checkupdates` has its own.
     let mut seen =
         if endpoint.machine().settings.endpoint.ahead { endpoint.desks.ask(Desk::database_states).await } else { None };
-    let mut is_broken_off = false;
+    let (mut is_broken_off, mut is_off) = (false, false);
     loop {
         let cause = endpoint.transfers.ahead.next().await;
         if !endpoint.machine().settings.endpoint.ahead {
+            if !std::mem::replace(&mut is_off, true) {
+                log::info(|| "nothing is fetched before pacman asks: endpoint.ahead is false".to_owned());
+            }
             continue;
         }
+        is_off = false;
         if cause == AheadCause::Database {
             settle(&endpoint, seen.as_ref().filter(|_| !is_broken_off)).await;
         }
@@ -107,7 +112,7 @@ pub(super) async fn follow(endpoint: Rc<HttpEndpoint>) {
             log::info(|| {
                 format!("{} updates are pending, {} of them not here", updates.names.len(), updates.files.len())
             });
-            known = Some(KnownUpdates { states, updates, asked: BTreeSet::new(), are_left: true });
+            known = Some(KnownUpdates { states, updates, asked: BTreeSet::new(), told: None, are_left: true });
         }
         let Some(now) = known.as_mut().filter(|known| known.are_left) else { continue };
         let is_asked_for = match cause {
@@ -123,6 +128,8 @@ pub(super) async fn follow(endpoint: Rc<HttpEndpoint>) {
             is_broken_off = fetch(&endpoint, &now.updates.files).await == Fetching::BrokenOff;
             // What is left of them is looked for anew.
             known = known.filter(|_| !is_broken_off);
+        } else if !is_asked_for && now.told.replace(now.asked.len()) != Some(now.asked.len()) {
+            log::info(|| format!("{} of the pending updates were asked for: no other is fetched", now.asked.len()));
         }
     }
 }

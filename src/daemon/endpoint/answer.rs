@@ -27,7 +27,7 @@ use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, re
 use super::route::{Route, RouteError, RoutedFile, is_own_host, route};
 use super::signature::{SignatureLook, SignatureQuest};
 use super::transfer::{PATIENCE, Waited};
-use super::{database, haiku, page, signature, stream, transfer};
+use super::{database, elsewhere, haiku, page, signature, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::engine::deliver::Delivery;
 use crate::lists::system::NameKind;
@@ -172,6 +172,10 @@ async fn package(
     if is_current {
         return signed.is_here().await.then(|| prepared(asked, size, *built).bare());
     }
+    if asked.is_head && asked.is_relayed && matches!(here, HereFile::Unproven(_)) {
+        // The other endpoint asks whether this one is about to send it.
+        return Some(prepared(asked, size, *built).bare());
+    }
     let here = match here {
         HereFile::Absent => None,
         HereFile::Proven(content) => Some(content),
@@ -181,7 +185,7 @@ async fn package(
                 Ok(content) => content,
                 // It goes on for the next client.
                 Err(_) => {
-                    let url = transfer::elsewhere(endpoint, &package, size, asked.begun.into()).await;
+                    let url = elsewhere::url(endpoint, &package, size, asked.begun.into()).await;
                     return url.map(|url| redirect(&url));
                 }
             }
@@ -243,11 +247,18 @@ async fn package(
                 }
                 let (running, (send, pieces)) = (sent(endpoint, asked, ready(None), part), mpsc::channel(1));
                 let receipt = Rc::clone(&running.receipt);
-                tokio::task::spawn_local(stream::send(ticket, want.plan.expect, part, send, receipt));
+                let (expect, endpoint) = (want.plan.expect, Rc::clone(endpoint));
+                tokio::task::spawn_local(async move {
+                    let is_whole = stream::send(ticket, expect, part, send, receipt).await;
+                    if is_own && !is_whole {
+                        // The client goes on elsewhere: what is fetched ahead would cross the line a second time.
+                        endpoint.transfers.ahead.leave(sha256);
+                    }
+                });
                 return Some(dated(builder, *built, AnswerBody::coming(pieces, part.1 - part.0, running)));
             }
             Some(Waited::Silent) => {
-                transfer::warm(endpoint, &package);
+                elsewhere::warm(endpoint, &package);
                 return None;
             }
             slow => {
@@ -256,7 +267,7 @@ async fn package(
                 }
                 // The signature cannot be had in time, or all of the package.
                 let begun = asked.begun.into();
-                return transfer::elsewhere(endpoint, &package, size, begun).await.map(|url| redirect(&url));
+                return elsewhere::url(endpoint, &package, size, begun).await.map(|url| redirect(&url));
             }
         }
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::{Response, StatusCode};
-use tokio::time::timeout;
+use reqwest::Url;
+use tokio::time::{Instant, timeout_at};
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
@@ -84,7 +85,7 @@ pub(super) async fn answered(
     let patience = if is_signature { SIGNATURE } else { PATIENCE };
     let ticket = joined(endpoint, &repo, want, asked)?;
     let progress = ticket.progress();
-    let obtained = timeout(patience, ticket.result());
+    let obtained = timeout_at(Instant::from(asked.begun) + patience, ticket.result());
     match obtained.await.map(|made| made.and_then(|made| made.result.ok().flatten())) {
         Ok(Some(obtained)) => {
             if !is_signature {
@@ -100,12 +101,34 @@ pub(super) async fn answered(
             }
             Some(answer)
         }
-        // A mirror that is slow, and sends: the client waits for it by itself.
-        Err(_) if !is_signature && public.is_some() && (!is_foreign || progress.borrow().bytes > 0) => {
-            public.map(|url| redirect(&url))
+        _ if is_signature => None,
+        made => match Undelivered::of(made.is_err(), is_foreign, progress.borrow().bytes, public) {
+            Undelivered::Elsewhere(url) => Some(redirect(&url)),
+            Undelivered::LastKnown => last_known(endpoint, asked, name, repo).await,
+            Undelivered::Nothing => None,
+        },
+    }
+}
+
+/// What a client gets where no mirror has delivered a database.
+#[derive(PartialEq, Eq, Debug)]
+enum Undelivered {
+    /// It waits for this mirror by itself.
+    Elsewhere(Url),
+    /// The database that this machine has.
+    LastKnown,
+    Nothing,
+}
+
+impl Undelivered {
+    /// Decides by whether it `is_late`, the client, and the bytes that came so far. A mirror that is slow, and sends, is no
+    /// reason for an old database.
+    fn of(is_late: bool, is_foreign: bool, bytes: u64, public: Option<Url>) -> Self {
+        match public {
+            Some(url) if is_late && (!is_foreign || bytes > 0) => Self::Elsewhere(url),
+            _ if is_foreign => Self::LastKnown,
+            _ => Self::Nothing,
         }
-        Ok(None) | Err(_) if !is_signature && is_foreign => last_known(endpoint, asked, name, repo).await,
-        _ => None,
     }
 }
 
@@ -154,4 +177,25 @@ async fn last_known(
     let mut response = whole(endpoint, asked, ReadyFile::new((name, repo, size, modified), content));
     response.headers_mut().insert(hyper::header::AGE, age.into());
     Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_sends_slowly_is_no_reason_for_another_machine_to_get_an_old_database() {
+        let url = || Url::parse("http://mirror.example/core.db").ok();
+        let at_mirror = || Undelivered::Elsewhere(url().unwrap());
+        for (is_late, is_foreign, bytes, public, expected) in [
+            (true, true, 9, url(), at_mirror()),
+            (true, true, 0, url(), Undelivered::LastKnown),
+            (false, true, 9, url(), Undelivered::LastKnown),
+            (true, true, 9, None, Undelivered::LastKnown),
+            (true, false, 0, url(), at_mirror()),
+            (false, false, 0, url(), Undelivered::Nothing),
+        ] {
+            assert_eq!(Undelivered::of(is_late, is_foreign, bytes, public), expected, "{is_late} {is_foreign} {bytes}");
+        }
+    }
 }

@@ -18,8 +18,8 @@ const DESKS: usize = 4;
 /// Time for which the configuration of pacman is taken as it was.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Longest wait for an answer: less than pacman's patience.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Longest wait for an answer: what follows it has its time within pacman's patience, too.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A question, which answers itself.
 type DeskQuestion = Box<dyn FnOnce(&Desk) + Send>;
@@ -27,6 +27,36 @@ type DeskQuestion = Box<dyn FnOnce(&Desk) + Send>;
 /// The desks of the process. They end with this value.
 pub(super) struct Desks {
     questions: mpsc::Sender<DeskQuestion>,
+    waiting: Arc<WaitingQuestions>,
+}
+
+/// The questions that no desk has taken yet, and since when none was taken.
+struct WaitingQuestions(Mutex<(usize, Instant)>);
+
+impl Default for WaitingQuestions {
+    fn default() -> Self {
+        Self(Mutex::new((0, Instant::now())))
+    }
+}
+
+impl WaitingQuestions {
+    fn came(&self) {
+        let mut state = locked(&self.0);
+        if state.0 == 0 {
+            state.1 = Instant::now();
+        }
+        state.0 += 1;
+    }
+
+    fn taken(&self) {
+        let mut state = locked(&self.0);
+        *state = (state.0.saturating_sub(1), Instant::now());
+    }
+
+    fn are_stuck(&self, long: Duration) -> bool {
+        let state = locked(&self.0);
+        state.0 > 0 && state.1.elapsed() >= long
+    }
 }
 
 /// One desk, with the lists as they were a moment ago.
@@ -46,16 +76,26 @@ impl Desks {
     /// When this machine allows no more threads.
     pub(super) fn start(means: &Arc<EndpointMeans>) -> std::io::Result<Self> {
         let (questions, next) = mpsc::channel();
-        let next = Arc::new(Mutex::new(next));
+        let (next, waiting) = (Arc::new(Mutex::new(next)), Arc::<WaitingQuestions>::default());
         for _ in 0..DESKS {
-            let (next, means) = (Arc::clone(&next), Arc::clone(means));
-            thread::Builder::new().name("desk".to_owned()).spawn(move || work(&next, &means))?;
+            let (next, means, waiting) = (Arc::clone(&next), Arc::clone(means), Arc::clone(&waiting));
+            thread::Builder::new().name("desk".to_owned()).spawn(move || work(&next, &means, &waiting))?;
         }
-        Ok(Self { questions })
+        Ok(Self { questions, waiting })
     }
 
-    /// Asks a desk; `None` where none answers in time.
+    /// Returns true where questions wait and no desk has taken one for so long: all of them hang on something, like a
+    /// disk or a share that is gone.
+    pub(super) fn are_stuck(&self, long: Duration) -> bool {
+        self.waiting.are_stuck(long)
+    }
+
+    /// Asks a desk; `None` where none answers in time, and at once where all of them hang: each file would cost pacman
+    /// that time (test `desks_that_all_hang_cost_one_wait_and_not_one_for_each_file`).
     pub(super) async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Desk) -> T + Send + 'static) -> Option<T> {
+        if self.are_stuck(PATIENCE) {
+            return None;
+        }
         let (tell, told) = oneshot::channel();
         let question: DeskQuestion = Box::new(move |desk| {
             // Not for a client that has left.
@@ -63,16 +103,18 @@ impl Desks {
                 let _ = tell.send(question(desk));
             }
         });
+        self.waiting.came();
         self.questions.send(question).ok()?;
         tokio::time::timeout(PATIENCE, told).await.ok()?.ok()
     }
 }
 
-fn work(next: &Mutex<mpsc::Receiver<DeskQuestion>>, means: &Arc<EndpointMeans>) {
+fn work(next: &Mutex<mpsc::Receiver<DeskQuestion>>, means: &Arc<EndpointMeans>, waiting: &WaitingQuestions) {
     let mut desk: Option<Desk> = None;
     loop {
         let question = locked(next).recv();
         let Ok(question) = question else { return };
+        waiting.taken();
         let present = desk.take().filter(Desk::is_fresh).unwrap_or_else(|| Desk::new(means));
         question(&present);
         desk = Some(present);

@@ -22,6 +22,7 @@ use super::HttpEndpoint;
 #[cfg(feature = "node")]
 use super::links::{HeardEndpoints, ServiceLinks, ServiceWishes};
 use crate::base::name::{FileName, RepoName};
+use crate::base::own_address::is_own_address;
 use crate::config::Settings;
 use crate::config::network::is_private;
 use crate::engine::deliver::Candidate;
@@ -104,16 +105,14 @@ pub(super) async fn follow(endpoint: Rc<HttpEndpoint>, listening: Vec<SocketAddr
         let (machine, settings) = (endpoint.machine(), endpoint.means.settings().1);
         let mut here = Vec::new();
         for peer in settings.endpoint.peers.iter().filter(|peer| *peer != DNS_SD).take(MOST) {
-            let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(with_port(peer))).await;
-            let found: Vec<SocketAddr> = found.map(|found| found.into_iter().flatten().collect()).unwrap_or_default();
-            let is_other =
-                |at: &SocketAddr| !endpoint.access.borrow().ports.contains(&at.port()) || !at.ip().is_loopback();
+            let found = endpoint.transfers.names.find(&with_port(peer), PATIENCE).await;
+            let is_other = |at: &SocketAddr| !is_itself(&listening, *at);
             let near = near(&settings, found.into_iter().filter(is_other).collect()).await;
             here.extend(near.first().map(|at| HousePeer { at: *at, by: peer.clone() }));
         }
         let (found, announced) = search.round(&machine, &settings, &listening).await;
         for at in near(&settings, found).await {
-            if here.len() < MOST && here.iter().all(|peer: &HousePeer| peer.at != at) {
+            if here.len() < MOST && !is_itself(&listening, at) && here.iter().all(|peer: &HousePeer| peer.at != at) {
                 here.push(HousePeer { at, by: DNS_SD.to_owned() });
             }
         }
@@ -129,6 +128,14 @@ pub(super) async fn follow(endpoint: Rc<HttpEndpoint>, listening: Vec<SocketAddr
         drop((machine, settings));
         search.pause().await;
     }
+}
+
+/// Returns true for an address at which this endpoint listens itself.
+fn is_itself(listening: &[SocketAddr], at: SocketAddr) -> bool {
+    let is_own = |ip: IpAddr| ip.is_loopback() || is_own_address(ip);
+    listening.iter().any(|own| {
+        own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified() && is_own(at.ip()))
+    })
 }
 
 /// Returns those of these addresses that are near. On a thread of its own: it asks the system for its routers.
@@ -274,6 +281,18 @@ mod tests {
             ("[fd00::2]", "[fd00::2]:4011"),
         ] {
             assert_eq!(with_port(peer), whole);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_listens_everywhere_knows_itself_by_each_address_of_this_machine() {
+        let itself = |own: &str, at: &str| is_itself(&[own.parse().unwrap()], at.parse().unwrap());
+        assert!(itself("0.0.0.0:4011", "127.0.0.1:4011") && itself("[::]:4011", "127.0.0.1:4011"));
+        assert!(itself("192.168.1.2:4011", "192.168.1.2:4011") && !itself("192.168.1.2:4011", "192.168.1.3:4011"));
+        assert!(!itself("0.0.0.0:4011", "127.0.0.1:4012") && !itself("0.0.0.0:4011", "192.0.2.1:4011"));
+        assert!(!itself("127.0.0.2:4011", "127.0.0.1:4011"), "another one listens there");
+        for own in nix::ifaddrs::getifaddrs().unwrap().filter_map(|it| crate::base::own_address::of(&it)) {
+            assert!(is_itself(&["0.0.0.0:4011".parse().unwrap()], SocketAddr::new(own, 4011)), "{own}");
         }
     }
 

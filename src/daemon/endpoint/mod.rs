@@ -18,10 +18,12 @@
 //! | `copies` | files of other users that have no place in the store |
 //! | `states`, `in_hand` | files that were proven; signatures that were fetched |
 //! | `transfer`, `stream` | a file that is not here: through the hub, and to clients while it comes |
+//! | `elsewhere` | the mirror to which a client is sent |
 //! | `ahead`, `causes` | pending updates, before pacman asks for them |
-//! | `house` | the endpoints of other machines of the house |
+//! | `house`, `lookups` | the endpoints of other machines of the house; their names |
 //! | `dns_sd`, `links` | finding them, and being found, by multicast DNS: its messages; the networks where that happens |
 //! | `signature`, `database` | what no list proves: signatures in hand, databases for a client without another server |
+//! | `reach` | whether any mirror can be reached |
 //! | `aged` | the databases that no mirror delivered |
 //! | `haiku`, `haiku_repos` | the repositories of Haiku's pkgman, each of one proven snapshot |
 //! | `haiku_index` | what indexes say of them: sizes, roots, snapshots |
@@ -44,6 +46,7 @@ mod database;
 mod desk;
 #[cfg(feature = "node")]
 pub mod dns_sd;
+mod elsewhere;
 mod haiku;
 mod haiku_index;
 mod haiku_repos;
@@ -54,11 +57,13 @@ mod in_hand;
 mod known;
 #[cfg(feature = "node")]
 mod links;
+mod lookups;
 mod means;
 mod page;
 pub mod part;
 mod patient;
 mod piece;
+mod reach;
 mod reply;
 pub mod route;
 mod running;

@@ -27,7 +27,7 @@ use super::tidy::tidy;
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::config::{Settings, layers};
-use crate::daemon::supervisor::{notify, watchdog};
+use crate::daemon::supervisor::{is_awaited, notify, watchdog};
 use crate::machine::Machine;
 use crate::net::http::shared::SharedConnections;
 use crate::report::log;
@@ -54,11 +54,15 @@ const LOOK: Duration = Duration::from_secs(2);
 /// page.
 ///
 /// # Errors
-/// When it is root, misconfigured or switched off; when the store or an address cannot be had.
+/// When it is root or misconfigured; when it is switched off, unless systemd has started it: a distribution that enables
+/// units by default has no failed one at each boot. When the store or an address cannot be had.
 pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: Viewer) -> Result<u8, Error> {
     if env.is_root() {
         return Err(Error::usage("pkgswarm endpoint", "does not run as root: it reads what strangers send")
             .hint("its unit runs it as a user of its own"));
+    }
+    if !settings.endpoint.enabled && is_awaited() {
+        return Ok(ends_at_once());
     }
     if !settings.endpoint.enabled {
         return Err(Error::usage("endpoint.enabled", "is false, so there is no endpoint")
@@ -97,7 +101,7 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: View
         notify("READY=1");
         tokio::select! {
             () = follow_configuration(&endpoint, env, flags) => {}
-            () = watchdog() => {}
+            () = watchdog(|long| endpoint.desks.are_stuck(long)) => {}
             () = tidy(&endpoint) => {}
             _ = term.recv() => {}
             _ = int.recv() => {}
@@ -109,6 +113,22 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings, viewer: View
     // Does not wait for a thread that a slow disk or a name look-up blocks.
     runtime.shutdown_background();
     Ok(0)
+}
+
+/// Ends as systemd wants it: ready, and over. Clients that are waiting in its sockets go on with their next server.
+fn ends_at_once() -> u8 {
+    log::warn("endpoint.enabled is false, so there is no endpoint");
+    notify("READY=1");
+    let mut handed_over = ListenFd::from_env();
+    for number in 0..handed_over.len() {
+        if let Ok(Some(listener)) = handed_over.take_tcp_listener(number)
+            && listener.set_nonblocking(true).is_ok()
+        {
+            while listener.accept().is_ok() {}
+        }
+    }
+    notify("STOPPING=1");
+    0
 }
 
 /// Has all threads ask mirrors over the same connections: as many as pacman makes, and one more; a single one where a

@@ -1,8 +1,9 @@
 //! Signatures of packages. Where pacman demands one, a package from here whose signature is answered with 404 ends the
 //! whole transaction, and no other server is asked: so the signature is in hand before the first byte of its package
-//! leaves. In hand means listed by an index, or delivered by a mirror, now or earlier; never a neighbour's word. When no
-//! mirror delivers it in time, as without an uplink, the endpoint that the user named as the house's is believed, as
-//! pacman would believe it: else the package would not come at all.
+//! leaves. In hand means listed by an index, or delivered by a mirror, now or earlier; never a neighbour's word. Only where
+//! no mirror can be reached, as without an uplink, the endpoint that the user named as the house's is believed, as pacman
+//! would believe it: else the package would not come at all. A mirror that is reached and slow, or has no signature, is
+//! none of that (test `a_signature_of_a_named_endpoint_is_believed_only_where_no_mirror_can_be_reached`).
 
 use std::fs;
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::Url;
 use tokio::time::timeout;
 
 use super::HttpEndpoint;
@@ -18,10 +20,10 @@ use super::desk::Desk;
 use super::here::{FileContent, HereFile};
 use super::in_hand::{HeldSignature, SignatureKey};
 use super::known::KnownPackage;
-use super::piece;
 use super::reply::ClientRequest;
 use super::threads::Urgency;
 use super::transfer::{NewTransfer, PATIENCE, candidates, has_secret};
+use super::{piece, reach};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::FileName;
@@ -35,6 +37,9 @@ use crate::trust::verify::{self, Waiver};
 
 /// Longest wait for an endpoint of the house.
 const OF_HOUSE: Duration = Duration::from_secs(3);
+
+/// Silence of mirrors after which it is asked whether any can be reached.
+const SILENT: Duration = Duration::from_millis(300);
 
 /// Longest wait for another copy of one that a client has had.
 const ANOTHER: Duration = Duration::from_secs(1);
@@ -164,7 +169,8 @@ pub(super) async fn given(
 ) -> Option<HeldSignature> {
     let SignatureAsked { package, look, disliked } = asked;
     // It may be another user of that address, who had none yet.
-    let patience = if disliked.is_some() { ANOTHER } else { PATIENCE - OF_HOUSE };
+    let left = PATIENCE.saturating_sub(request.begun.elapsed());
+    let patience = if disliked.is_some() { ANOTHER } else { left.saturating_sub(OF_HOUSE) };
     let (is_foreign, asks_house) = (!request.client.is_loopback(), request.asks_house(&package));
     let quest = SignatureQuest { is_foreign, asks_house, patience };
     let held = match look {
@@ -199,14 +205,34 @@ pub(super) async fn obtained(
         // What an index lists is proven, whatever its source.
         sources.splice(0..0, house.candidates(repo, name));
     }
-    let mut held = timeout(patience, fetched(endpoint, &key, &want, sources)).await.ok().flatten().or(at_last);
-    if held.is_none() && asks_house && !of_index {
-        let sources = house.named(repo, name);
-        held = timeout(OF_HOUSE, fetched(endpoint, &key, &want, sources)).await.ok().flatten();
+    let named = if asks_house && !of_index { house.named(repo, name) } else { Vec::new() };
+    let mirrors: Vec<Url> = sources.iter().filter_map(mirror).collect();
+    let may_ask_named = !named.is_empty() && !mirrors.is_empty();
+    let none_is_reached = async {
+        tokio::time::sleep(SILENT).await;
+        if !may_ask_named || reach::reaches_one(endpoint, &mirrors).await {
+            std::future::pending().await
+        }
+    };
+    let of_mirrors = tokio::select! {
+        held = timeout(patience, fetched(endpoint, &key, &want, sources)) => held.ok().flatten(),
+        () = none_is_reached => None,
+    };
+    let mut held = of_mirrors.or(at_last);
+    if held.is_none() && may_ask_named && !reach::reaches_one(endpoint, &mirrors).await {
+        held = timeout(OF_HOUSE, fetched(endpoint, &key, &want, named)).await.ok().flatten();
     }
     let held = held?;
     endpoint.means.memory.signatures.put(key, &held);
     Some(held)
+}
+
+/// Returns the URL of a mirror.
+fn mirror(source: &Candidate) -> Option<Url> {
+    match source {
+        Candidate::Mirror(url) => Some(url.clone()),
+        _ => None,
+    }
 }
 
 /// Fetches it from these sources. Shared by all who wait for it.

@@ -27,20 +27,21 @@ const DROP: u64 = 4;
 /// Longest time without another leaf.
 const STALL: Duration = Duration::from_secs(30);
 
-/// Sends the bytes from the first of `part` on, up to and without the second, to `pieces`.
+/// Sends the bytes from the first of `part` on, up to and without the second, to `pieces`. False where not all of
+/// them could be sent.
 pub(super) async fn send(
     ticket: Ticket,
     expect: Expect,
     (mut at, until): (u64, u64),
     pieces: mpsc::Sender<Bytes>,
     receipt: Rc<RefCell<Receipt>>,
-) {
+) -> bool {
     let mut progress = ticket.progress();
     let (mut seen, mut moved, mut sent) = (0, Instant::now(), Instant::now());
     loop {
         let HubProgress { proven, is_withdrawn, is_over, .. } = *progress.borrow_and_update();
         if is_withdrawn {
-            return;
+            return false;
         }
         if is_over {
             break;
@@ -55,58 +56,59 @@ pub(super) async fn send(
                 Ok(bytes) if bytes.is_empty() => {
                     // Else it ended just now, and all of it is there; or it cannot be opened at the moment.
                     if !progress.borrow().is_over {
-                        return;
+                        return false;
                     }
                 }
                 Ok(bytes) => {
                     at += bytes.len() as u64;
                     if pieces.send(bytes.into()).await.is_err() {
-                        return;
+                        return false;
                     }
                     sent = Instant::now();
                 }
-                Err(_) => return,
+                Err(_) => return false,
             }
             if at == until {
-                return;
+                return true;
             }
             continue;
         }
         let kept_back = proven.saturating_sub(1).min(until).saturating_sub(at).min(DROP);
         if moved.elapsed() > if kept_back > 0 { STALL } else { PATIENCE } {
-            return;
+            return false;
         }
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { break },
-            () = pieces.closed() => return,
+            () = pieces.closed() => return false,
             // Counted from what was sent last: bytes that trickle in tell the client nothing.
             () = tokio::time::sleep_until(sent + SIGN_OF_LIFE) => {
                 sent = Instant::now();
-                let Ok(bytes) = read(&ticket, at, kept_back).await else { return };
+                let Ok(bytes) = read(&ticket, at, kept_back).await else { return false };
                 at += bytes.len() as u64;
                 if !bytes.is_empty() && pieces.send(bytes.into()).await.is_err() {
-                    return;
+                    return false;
                 }
             }
         }
     }
-    let Some(Delivery { result, receipt: made }) = ticket.result().await else { return };
+    let Some(Delivery { result, receipt: made }) = ticket.result().await else { return false };
     receipt.borrow_mut().add(made);
-    let Ok(Some(obtained)) = result else { return };
-    let Expect::Exact { sha256, size } = expect else { return };
+    let Ok(Some(obtained)) = result else { return false };
+    let Expect::Exact { sha256, size } = expect else { return false };
     // The same bytes that the leaves were of.
-    let Accepted::Proven(proof) = obtained.accepted else { return };
+    let Accepted::Proven(proof) = obtained.accepted else { return false };
     if (proof.sha256(), proof.size()) != (sha256, size) {
-        return;
+        return false;
     }
     let file = Arc::new(obtained.file);
     while at < until {
-        let Ok(bytes) = piece::read(&file, at, until - at).await else { return };
+        let Ok(bytes) = piece::read(&file, at, until - at).await else { return false };
         at += bytes.len() as u64;
         if bytes.is_empty() || pieces.send(bytes.into()).await.is_err() {
-            return;
+            return false;
         }
     }
+    true
 }
 
 /// Reads proven bytes of a file that is not whole yet; none where they are not proven any more.

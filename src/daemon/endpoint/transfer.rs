@@ -9,9 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_LENGTH;
-use reqwest::{StatusCode, Url};
-use tokio::time::{Instant, sleep_until, timeout};
+use reqwest::Url;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::HttpEndpoint;
@@ -19,7 +18,9 @@ use super::causes::AheadCauses;
 use super::haiku_repos::HaikuRepos;
 use super::house::HousePeers;
 use super::known::KnownPackage;
+use super::lookups::NameLooks;
 use super::means::EndpointMeans;
+use super::reach::MirrorReach;
 use super::threads::{MirrorTurn, TransferJob, TransferThread, TransferThreads, Urgency};
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
@@ -29,20 +30,12 @@ use crate::engine::hub::{self, Duty, Hub, HubProgress, Ticket};
 use crate::engine::want::Want;
 use crate::lists::system::NameKind;
 use crate::machine::call::Call;
-use crate::net::http;
-use crate::net::http::GetOptions;
 use crate::pacman::background;
 use crate::report::log;
 use crate::store::journal::By;
 
 /// Longest time until the first proven byte: less than pacman's patience.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
-
-/// Longest time until a redirect: pacman gives up after ten seconds.
-const LAST: Duration = Duration::from_millis(9500);
-
-/// Longest look for a mirror to which a client is sent.
-const SOON: Duration = Duration::from_secs(3);
 
 /// Time after which the rate of a transfer says something about its rest.
 const JUDGED: Duration = Duration::from_secs(1);
@@ -68,9 +61,11 @@ pub(super) struct SharedTransfers {
     pub(super) hub: Hub,
     pub(super) threads: TransferThreads,
     /// Hosts of mirrors to which a connection is being made.
-    warming: RefCell<BTreeSet<String>>,
+    pub(super) warming: RefCell<BTreeSet<String>>,
     /// The endpoints that are asked before mirrors.
     pub(super) house: HousePeers,
+    pub(super) names: NameLooks,
+    pub(super) reach: MirrorReach,
     pub(super) ahead: AheadCauses,
     /// The repositories of Haiku's, with their snapshots and the sizes of their packages.
     pub(super) haiku: HaikuRepos,
@@ -83,6 +78,8 @@ impl SharedTransfers {
             threads: TransferThreads::new(means),
             warming: RefCell::default(),
             house: HousePeers::default(),
+            names: NameLooks::default(),
+            reach: MirrorReach::default(),
             haiku: HaikuRepos::default(),
             ahead: AheadCauses::default(),
         }
@@ -255,7 +252,8 @@ pub(super) async fn wait(
     let mut raced = None;
     let mut first: Option<(Instant, u64)> = None;
     loop {
-        let HubProgress { is_begun, bytes, proven, is_withdrawn, is_over } = *progress.borrow_and_update();
+        let HubProgress { is_begun, is_promised, bytes, proven, is_withdrawn, is_over } =
+            *progress.borrow_and_update();
         let now = Instant::now();
         let waited = now.duration_since(begun);
         if is_over {
@@ -264,7 +262,8 @@ pub(super) async fn wait(
         if !is_withdrawn && proven.saturating_sub(RESERVE) > at {
             return Waited::Growing(ticket);
         }
-        raced = raced.or(Some(now)).filter(|_| is_begun);
+        // Neither is it while an endpoint of the house fetches the file: it says yes or no in time.
+        raced = raced.or(Some(now)).filter(|_| is_begun && !is_promised);
         let next = if bytes == 0 {
             if raced.is_some_and(|raced| now.duration_since(raced) >= silence) || waited >= PATIENCE {
                 return Waited::Silent;
@@ -315,59 +314,6 @@ pub(super) fn go_on(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage) {
     }
 }
 
-/// Makes a connection to the mirror that was too slow, so that the next file finds it. Moves no byte of a file.
-pub(super) fn warm(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage) {
-    let sources = candidates(endpoint, &package.want, true);
-    let Some(Candidate::Mirror(url)) = sources.into_iter().find(|source| matches!(source, Candidate::Mirror(_))) else {
-        return;
-    };
-    let host = http::host(&url);
-    if !endpoint.transfers.warming.borrow_mut().insert(host.clone()) {
-        return;
-    }
-    let endpoint = Rc::clone(endpoint);
-    tokio::task::spawn_local(async move {
-        let machine = endpoint.machine();
-        let ask = GetOptions { head: true, ..GetOptions::default() };
-        let _ = timeout(PATIENCE, machine.http.ask(&url, &ask)).await;
-        endpoint.transfers.warming.borrow_mut().remove(&host);
-    });
-}
-
-/// Returns the URL of a package at a mirror that has it and its signature, both seen now; `None` where none shows them
-/// soon, for a request that `begun` then. What is fetched there is the client's own affair.
-pub(super) async fn elsewhere(
-    endpoint: &HttpEndpoint,
-    package: &KnownPackage,
-    size: u64,
-    begun: Instant,
-) -> Option<Url> {
-    let soon = (LAST - begun.elapsed().min(LAST)).min(SOON);
-    let machine = endpoint.machine();
-    let mirrors = candidates(endpoint, &package.want, true).into_iter().filter_map(|candidate| match candidate {
-        Candidate::Mirror(url) => Some(url),
-        _ => None,
-    });
-    let look = async {
-        for url in mirrors.take(2) {
-            let signature = Url::parse(&format!("{url}.sig")).ok()?;
-            // An answer that is held has a place at the mirror, for which the other one would wait.
-            let length_of = async |url: &Url| {
-                let ask = GetOptions { head: true, ..GetOptions::default() };
-                let answer =
-                    machine.http.ask(url, &ask).await.ok().filter(|answer| answer.status() == StatusCode::OK)?;
-                Some(http::text(answer.headers(), CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()))
-            };
-            let (file, signature) = tokio::join!(length_of(&url), length_of(&signature));
-            if file == Some(Some(size)) && signature.is_some() {
-                return Some(url);
-            }
-        }
-        None
-    };
-    timeout(soon, look).await.ok().flatten()
-}
-
 /// Has more transfers begin when a mirror turns out to speak HTTP/2.
 pub(super) async fn follow_mirrors(endpoint: Rc<HttpEndpoint>) {
     let Some(mut found) = endpoint.means.connections.as_ref().map(|connections| connections.multiplexed()) else {
@@ -398,6 +344,27 @@ mod tests {
         let (waited, ()) = tokio::join!(wait(ticket, (0, 99 * LEAF), (silence, begun), |_| false), hashing);
         assert!(matches!(waited, Waited::Silent));
         assert_eq!(begun.elapsed(), Duration::from_millis(3300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_waits_while_the_house_fetches_a_file_and_no_longer_once_it_has_said_no() {
+        for (says_no, millis) in [(Some(5000), 5300), (None, 8000)] {
+            let hub = Hub::new(1, CancellationToken::new());
+            let (ticket, duty) = hub.join(Some(Sha256([1; 32]))).unwrap();
+            let (duty, begun, silence) = (duty.unwrap(), Instant::now(), Duration::from_millis(300));
+            let fetching = async {
+                duty.begin();
+                let listener = duty.listener(Unheard);
+                listener.promised(true);
+                if let Some(millis) = says_no {
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    listener.promised(false);
+                }
+            };
+            let (waited, ()) = tokio::join!(wait(ticket, (0, LEAF), (silence, begun), |_| false), fetching);
+            assert!(matches!(waited, Waited::Silent));
+            assert_eq!(begun.elapsed(), Duration::from_millis(millis));
+        }
     }
 
     #[tokio::test(start_paused = true)]

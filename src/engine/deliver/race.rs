@@ -235,7 +235,9 @@ fn sources<'a>(
                     None => source,
                 })
             }
-            Candidate::House(url) => Box::new(HouseFile::new(http, url.clone(), size, most)),
+            Candidate::House(url) => {
+                Box::new(HouseFile::new(http, url.clone(), size, most).within(call.machine.settings.head_start))
+            }
             Candidate::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
             Candidate::Lan(sha256) => {
                 let source = LanFile::new(&call.machine.settings.socket, *sha256, plan.cid, most, name.as_str());

@@ -160,6 +160,21 @@ impl<'l> Board<'l> {
         is_useful
     }
 
+    /// Records that a source fetches the file itself, and sends it from `start` on then. False as of
+    /// [`answered`](Self::answered).
+    pub(crate) fn promised(&mut self, id: u32, start: u64, now: Time) -> bool {
+        let is_useful = self.answered(id, start, now);
+        if let Some((_, lane)) = self.lane(id) {
+            lane.is_promised = true;
+        }
+        is_useful
+    }
+
+    /// True while a source that fetches the file itself is waited for.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.stretches.iter().flat_map(Stretch::lanes).any(|lane| lane.is_promised)
+    }
+
     /// Handles `len` received bytes of an answer; zero when all that is known is that more are coming.
     pub fn arrived(&mut self, id: u32, len: u64, now: Time) -> Take {
         let Some(i) = self.stretches.iter().position(|stretch| stretch.lanes().any(|lane| lane.id == id)) else {
@@ -239,7 +254,8 @@ impl<'l> Board<'l> {
                 let at = stretch.asked.iter().position(|lane| lane.id == id).expect("found above");
                 let is_last = at + 1 == stretch.asked.len();
                 let lane = stretch.asked.remove(at);
-                if is_last && stretch.holder.is_none() {
+                // A promise is no wait for a peer that may have nothing.
+                if is_last && stretch.holder.is_none() && !lane.is_promised {
                     self.spend(lane.source, now - lane.asked);
                 }
                 lane

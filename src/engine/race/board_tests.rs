@@ -302,3 +302,16 @@ fn one_whose_blocks_are_on_their_way_is_not_silent_and_has_not_sent() {
     );
     assert_eq!(board.arrived(gateway, 0, ms(11_600)), Take::Late);
 }
+
+#[test]
+fn no_mirror_joins_a_source_that_fetches_the_file_itself_until_that_has_failed() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[SourceKind::Lan, SourceKind::Mirror], MIB, &mut log);
+    let (house, ..) = asked(&mut board, ms(0));
+    assert!(board.promised(house, 0, ms(100)) && board.is_promised());
+    assert_eq!(board.next(ms(300)), Move::Wait(ms(10_100)));
+    board.failed(house, Miss::Absent("HTTP 404".to_owned()), ms(4000));
+    assert!(!board.is_promised());
+    let (_, source, ..) = asked(&mut board, ms(4000));
+    assert_eq!((source, log.head_start_spent), (1, ms(0)), "later files are asked of it first again");
+}

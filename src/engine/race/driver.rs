@@ -187,6 +187,13 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
                 }
                 Ok(())
             }
+            Ok(SourceAnswer::Promised { start, body }) => {
+                if self.board.promised(lane, start, now) {
+                    self.race.progress.promised(true);
+                    self.lanes.listen(lane, body);
+                }
+                Ok(())
+            }
             Err(why) => self.failed(lane, why),
         }
     }
@@ -235,6 +242,7 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
         }
         let is_wrong = matches!(why, Miss::Corrupt(_));
         self.board.failed(lane, why, self.now());
+        self.race.progress.promised(self.board.is_promised());
         if is_wrong { self.erase_of(source) } else { self.broke_off(source) }
     }
 

@@ -1,9 +1,15 @@
 //! The choice of a source for a stretch without a sender, or whose holder is in trouble: one source after the
 //! other, the next one when the last has failed or is slow to answer.
 
+use std::time::Duration;
+
 use crate::engine::race::board::{Board, Move, SourceStanding};
 use crate::engine::race::stretch::{Lane, Stretch, Time};
 use crate::engine::source::Miss;
+
+/// Longest wait for a source that fetches the file itself, until the next one is asked as well. The endpoint of a house
+/// says yes or no before that (`src/daemon/endpoint/transfer.rs`).
+const PROMISED: Duration = Duration::from_secs(10);
 
 /// The result of examining one stretch.
 enum Look {
@@ -51,9 +57,10 @@ impl Board<'_> {
         if let Some(time) = last.map(|last| self.next_after(last)).filter(|time| now < *time) {
             return Look::Until(time);
         }
-        let (last, begins) = (last.map(|last| (last.source, last.asked)), stretch.holder.is_none());
+        let last = last.map(|last| (last.source, last.asked, last.is_promised));
+        let begins = stretch.holder.is_none();
         if let Some(source) = self.source_for(i) {
-            if let Some((before, asked)) = last.filter(|_| begins) {
+            if let Some((before, asked, _)) = last.filter(|(.., is_promised)| begins && !is_promised) {
                 self.spend(before, now - asked);
             }
             return Look::Ask(self.ask(i, source, now));
@@ -149,6 +156,7 @@ impl Board<'_> {
             is_part: at > 0 || until < end,
             asked: now,
             answered: false,
+            is_promised: false,
             heard: now,
             first: None,
             got: 0,
@@ -172,7 +180,9 @@ impl Board<'_> {
     /// head start for that, even after an answer: a peer with only the beginning of a file answers the same.
     fn next_after(&self, lane: &Lane) -> Time {
         let record = &self.sources[lane.source].record;
-        if self.has_head_start(lane.source) {
+        if lane.is_promised {
+            lane.heard + PROMISED
+        } else if self.has_head_start(lane.source) {
             let left = self.pace.budget.saturating_sub(self.log.head_start_spent);
             lane.asked + record.head_start(self.pace.head_start).min(left)
         } else {

@@ -29,6 +29,8 @@ pub(super) struct Lane {
     pub(crate) asked: Time,
     /// True once the source has answered that it will send.
     pub(crate) answered: bool,
+    /// True where it said that it fetches the file first.
+    pub(crate) is_promised: bool,
     /// Time of the last sign of life.
     pub(crate) heard: Time,
     /// Time of its first byte.

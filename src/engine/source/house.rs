@@ -1,17 +1,27 @@
-//! The endpoint of another machine of the house: one GET, past any proxy. It says within 0.3 s whether it has the file or
-//! is fetching it (`src/daemon/endpoint/transfer.rs`); one that is not there costs less than that, once.
+//! The endpoint of another machine of the house: one GET, past any proxy. One that has the file sends it at once, and one
+//! that has not says no within 0.3 s (`src/daemon/endpoint/transfer.rs`). One that fetches it says neither until enough of
+//! it is proven; but it answers a HEAD then, as it does for a file that it has. So one that is hung or gone is told from
+//! one that is fetching, and costs no more than the head start of peers.
 
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
+use tokio::time::{sleep, timeout};
 
 use super::mirror::offer;
 use crate::engine::source::{Body, FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
+use crate::net::http::answer::HttpAnswer;
 use crate::net::http::{self, GetOptions, Http};
 
-/// Time after which an endpoint that has not said no is fetching the file: a mirror that joined would fetch it twice.
-const SAYS_NO: Duration = Duration::from_millis(280);
+/// Silence after which it is asked whether it is fetching the file, and time until it is asked again.
+const LOOK: Duration = Duration::from_millis(80);
+
+/// Interval between looks whether one that is fetching goes on, and longest wait for its answer.
+const GOES_ON: Duration = Duration::from_secs(2);
+
+/// Longest wait for what it fetches: it says yes or no before that.
+const PROMISE: Duration = Duration::from_millis(7500);
 
 /// A file at such an endpoint.
 pub(crate) struct HouseFile<'a> {
@@ -19,12 +29,19 @@ pub(crate) struct HouseFile<'a> {
     url: Url,
     size: Option<u64>,
     most: u64,
+    /// Longest wait for it to say that it has the file, or fetches it.
+    within: Duration,
 }
 
 impl<'a> HouseFile<'a> {
     /// Makes a source of the file at `url`, which is `size` bytes long, or at most `most` when that is not known.
     pub(crate) fn new(http: &'a Http, url: Url, size: Option<u64>, most: u64) -> Self {
-        Self { http, url, size, most }
+        Self { http, url, size, most, within: Duration::from_millis(280) }
+    }
+
+    /// The same with so much time to say that it has the file, or fetches it.
+    pub(crate) fn within(self, within: Duration) -> Self {
+        Self { within, ..self }
     }
 
     async fn get(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
@@ -39,11 +56,46 @@ impl<'a> HouseFile<'a> {
             }
         }
         .boxed_local();
-        match tokio::time::timeout(SAYS_NO, &mut asked).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let body = stream::once(async move { begun(asked.await?, from) }).try_flatten().boxed_local();
-                Ok(SourceAnswer::Bytes { start: from, size: None, modified: None, body })
+        tokio::select! {
+            biased;
+            answer = &mut asked => answer,
+            () = self.is_fetching() => {
+                let first = async move {
+                    tokio::select! {
+                        biased;
+                        answer = asked => begun(answer?, from),
+                        () = self.is_lost() => Err(Miss::Unreachable("does not answer any more".to_owned())),
+                        () = sleep(PROMISE) => Err(Miss::Unreachable("sends nothing of what it fetches".to_owned())),
+                    }
+                };
+                let body = stream::once(first).try_flatten().boxed_local();
+                Ok(SourceAnswer::Promised { start: from, body })
+            }
+            () = sleep(self.within) => Err(Miss::Stalled(self.within)),
+        }
+    }
+
+    async fn head(&self) -> Result<HttpAnswer, Miss> {
+        self.http.ask_near(&self.url, &GetOptions { head: true, ..GetOptions::default() }).await
+    }
+
+    /// Ends when it says that the file is on its way to it.
+    async fn is_fetching(&self) {
+        loop {
+            sleep(LOOK).await;
+            if self.head().await.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                return;
+            }
+        }
+    }
+
+    /// Ends when it does not answer any more.
+    async fn is_lost(&self) {
+        loop {
+            sleep(GOES_ON).await;
+            // Any answer will do: where it has just said no, that is on its way.
+            if !matches!(timeout(GOES_ON, self.head()).await, Ok(Ok(_))) {
+                return;
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 
-use crate::engine::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
+use crate::engine::source::{Body, FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// A source with a meter.
 pub(crate) struct Metered<'a> {
@@ -42,21 +42,30 @@ impl Source for Metered<'_> {
     fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         let (sent, rate) = (Rc::clone(&self.sent), self.rate);
         let opened = self.inner.open(question).map(move |answer| {
-            let SourceAnswer::Bytes { start, size, modified, body } = answer? else {
-                return Ok(SourceAnswer::Unchanged);
-            };
-            let body = body.inspect(move |piece| {
-                if let Ok(piece) = piece {
-                    sent.set(sent.get() + piece.len() as u64);
+            Ok(match answer? {
+                SourceAnswer::Bytes { start, size, modified, body } => {
+                    SourceAnswer::Bytes { start, size, modified, body: metered(body, sent, rate) }
                 }
-            });
-            let body = match rate {
-                Some(rate) => held_back(body, rate).boxed_local(),
-                None => body.boxed_local(),
-            };
-            Ok(SourceAnswer::Bytes { start, size, modified, body })
+                SourceAnswer::Promised { start, body } => {
+                    SourceAnswer::Promised { start, body: metered(body, sent, rate) }
+                }
+                SourceAnswer::Unchanged => SourceAnswer::Unchanged,
+            })
         });
         opened.boxed_local()
+    }
+}
+
+/// Counts the bytes of a body, and holds them back where there is a rate.
+fn metered(body: Body<'_>, sent: Rc<Cell<u64>>, rate: Option<u64>) -> Body<'_> {
+    let body = body.inspect(move |piece| {
+        if let Ok(piece) = piece {
+            sent.set(sent.get() + piece.len() as u64);
+        }
+    });
+    match rate {
+        Some(rate) => held_back(body, rate).boxed_local(),
+        None => body.boxed_local(),
     }
 }
 

@@ -52,7 +52,7 @@ impl<'a> Mirror<'a> {
                 let body = body.map_err(move |miss| miss.at(&last)).boxed_local();
                 Ok(SourceAnswer::Bytes { start, size, modified, body })
             }
-            SourceAnswer::Unchanged => Ok(SourceAnswer::Unchanged),
+            other => Ok(other),
         }
     }
 }

@@ -47,6 +47,14 @@ pub enum SourceAnswer<'a> {
         /// The bytes.
         body: Body<'a>,
     },
+    /// The source fetches the file itself, and sends it from this offset on once it has it: one that joined meanwhile
+    /// would fetch it a second time.
+    Promised {
+        /// Offset of the first byte: the requested one.
+        start: u64,
+        /// The bytes.
+        body: Body<'a>,
+    },
     /// Not newer than the date in the request.
     Unchanged,
 }

@@ -118,6 +118,11 @@ impl Http {
         Ok(request.send().await.map_err(|e| missed(&e))?.into())
     }
 
+    /// Returns true where the environment names a proxy.
+    pub(crate) fn has_proxies(&self) -> bool {
+        !self.make.proxies.is_empty()
+    }
+
     /// Makes a client that connects only to this Unix socket.
     pub(crate) fn unix(&self, socket: &std::path::Path) -> Client {
         built(self.make.builder().tls_backend_preconfigured(tls::none()).no_proxy().unix_socket(socket))

@@ -141,6 +141,7 @@ async fn stream(
     }
     let (size, modified, mut body) = match answer {
         SourceAnswer::Unchanged => return Ok(None),
+        SourceAnswer::Promised { .. } => return Err(Miss::Broken("no mirror promises a file".to_owned())),
         SourceAnswer::Bytes { size, modified, body, .. } => (size, modified, body),
     };
     let floor = machine.settings.floor.max(1);

@@ -26,8 +26,10 @@ impl EndpointProcess {
         if swarm.environment().iter().all(|(name, _)| name != "PKGSWARM_ENDPOINT_LISTEN") {
             start.env("PKGSWARM_ENDPOINT_LISTEN", "127.0.0.1:0");
         }
-        // So that no miss is the machine's.
-        start.env("PKGSWARM_ENDPOINT_WAIT", "3 s");
+        if swarm.environment().iter().all(|(name, _)| name != "PKGSWARM_ENDPOINT_WAIT") {
+            // So that no miss is the machine's.
+            start.env("PKGSWARM_ENDPOINT_WAIT", "3 s");
+        }
         start.env("PKGSWARM_DAEMON_LOG", "info");
         let mut process = Process::start(&mut start);
         let address = until("the endpoint listens", Duration::from_secs(30), || {
