@@ -177,11 +177,11 @@ impl MovingMirror {
     /// Counts the requests for each file of the upgrade that were answered with bytes, since `before` requests.
     fn crossings(&self, before: usize) -> Vec<usize> {
         let all: Vec<_> = self.mirror.requests().into_iter().skip(before).collect();
-        let of = |name: &&str| {
-            let sent = |it: &&real::AccessLine| it.method == "GET" && it.body > 0 && it.path.ends_with(&format!("/{name}"));
-            all.iter().filter(sent).count()
+        let of = |name: &str| {
+            let sent = all.iter().filter(|it| it.method == "GET" && it.body > 0);
+            sent.filter(|it| it.path.ends_with(&format!("/{name}"))).count()
         };
-        FILES.iter().map(of).collect()
+        FILES.into_iter().map(of).collect()
     }
 }
 

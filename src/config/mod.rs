@@ -144,10 +144,9 @@ impl EndpointSettings {
         match host.parse::<IpAddr>() {
             Ok(address) => {
                 let is_own = |own: &SocketAddr| {
-                    own.ip() == address
-                        || own.ip().is_unspecified() && own.port() == port && is_own_address(address)
+                    own.ip() == address || own.ip().is_unspecified() && own.port() == port && is_own_address(address)
                 };
-                address.is_loopback() || listen().any(|own| is_own(&own))
+                address.is_loopback() || listen().any(is_own)
             }
             Err(_) => host == "localhost" || self.names.iter().any(|name| name.eq_ignore_ascii_case(host)),
         }

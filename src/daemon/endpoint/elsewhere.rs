@@ -41,12 +41,7 @@ pub(super) fn warm(endpoint: &Rc<HttpEndpoint>, package: &KnownPackage) {
 
 /// Returns the URL of a package at a mirror that has it and its signature, both seen now; `None` where none shows them
 /// soon, for a request that `begun` then. What is fetched there is the client's own affair.
-pub(super) async fn url(
-    endpoint: &HttpEndpoint,
-    package: &KnownPackage,
-    size: u64,
-    begun: Instant,
-) -> Option<Url> {
+pub(super) async fn url(endpoint: &HttpEndpoint, package: &KnownPackage, size: u64, begun: Instant) -> Option<Url> {
     let soon = (LAST - begun.elapsed().min(LAST)).min(SOON);
     let machine = endpoint.machine();
     let mirrors = candidates(endpoint, &package.want, true).into_iter().filter_map(|candidate| match candidate {

@@ -133,9 +133,9 @@ pub(super) async fn follow(endpoint: Rc<HttpEndpoint>, listening: Vec<SocketAddr
 /// Returns true for an address at which this endpoint listens itself.
 fn is_itself(listening: &[SocketAddr], at: SocketAddr) -> bool {
     let is_own = |ip: IpAddr| ip.is_loopback() || is_own_address(ip);
-    listening.iter().any(|own| {
-        own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified() && is_own(at.ip()))
-    })
+    listening
+        .iter()
+        .any(|own| own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified() && is_own(at.ip())))
 }
 
 /// Returns those of these addresses that are near. On a thread of its own: it asks the system for its routers.

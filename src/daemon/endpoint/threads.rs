@@ -164,7 +164,9 @@ impl TransferThreads {
 impl ThreadsInner {
     /// Has another thread look for a transfer that may begin.
     fn wake(self: &Arc<Self>, state: &mut ThreadsState) {
-        if self.next(state).is_none() {
+        let is_any_free = state.idle > 0 || state.threads < RUNNING;
+        // Else those that end look by themselves: with thousands that wait, a look is long for the connections' thread.
+        if !is_any_free || self.next(state).is_none() {
             return;
         }
         if state.idle > 0 {

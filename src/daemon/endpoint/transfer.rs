@@ -252,8 +252,7 @@ pub(super) async fn wait(
     let mut raced = None;
     let mut first: Option<(Instant, u64)> = None;
     loop {
-        let HubProgress { is_begun, is_promised, bytes, proven, is_withdrawn, is_over } =
-            *progress.borrow_and_update();
+        let HubProgress { is_begun, is_promised, bytes, proven, is_withdrawn, is_over } = *progress.borrow_and_update();
         let now = Instant::now();
         let waited = now.duration_since(begun);
         if is_over {
