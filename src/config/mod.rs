@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! network peer_address publisher secret time_window url written
-//! template typed
+//! endpoint template typed
 //! key
 //! keys value
 //! haiku
@@ -21,7 +21,6 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,7 +30,6 @@ use reqwest::Url;
 use crate::base::env::{Env, HANDOVER};
 use crate::base::error::Error;
 use crate::base::name::RepoName;
-use crate::base::own_address::is_own_address;
 use crate::base::users;
 use crate::config::network::Network;
 use crate::config::time_window::TimeWindow;
@@ -40,6 +38,7 @@ use crate::config::written::Written;
 
 pub(crate) mod content;
 pub(crate) mod declared;
+pub(crate) mod endpoint;
 pub(crate) mod haiku;
 pub(crate) mod key;
 pub(crate) mod keys;
@@ -57,6 +56,7 @@ pub(crate) mod value;
 pub mod written;
 
 pub use content::ContentRule;
+pub(crate) use endpoint::EndpointSettings;
 pub(crate) use haiku::HaikuConfig;
 #[cfg(feature = "testing")]
 pub use layers::Origin;
@@ -114,43 +114,6 @@ pub(crate) struct Prefetch {
     pub(crate) battery: bool,
     pub(crate) vpn: bool,
     pub(crate) pin: bool,
-}
-
-/// The settings of `endpoint`; each field is documented in the row of [`keys::KEYS`] with its name.
-#[derive(Clone, Debug)]
-pub(crate) struct EndpointSettings {
-    pub(crate) enabled: bool,
-    pub(crate) listen: Vec<Written<SocketAddr>>,
-    pub(crate) mirrors: bool,
-    pub(crate) ahead: bool,
-    pub(crate) wait: Duration,
-    pub(crate) allow: Vec<Written<Network>>,
-    pub(crate) names: Vec<String>,
-    pub(crate) peers: Vec<String>,
-    pub(crate) announce: bool,
-    pub(crate) page: Vec<Written<Network>>,
-}
-
-impl EndpointSettings {
-    /// Returns true for a URL that leads to this machine's endpoint, which listens on these `ports` besides those that
-    /// are configured.
-    pub(crate) fn is_at(&self, url: &Url, ports: &[u16]) -> bool {
-        let listen = || self.listen.iter().filter_map(|address| address.value().ok());
-        let Some((host, port)) = url.host_str().zip(url.port_or_known_default()) else { return false };
-        if !ports.contains(&port) && !listen().any(|address| address.port() == port) {
-            return false;
-        }
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        match host.parse::<IpAddr>() {
-            Ok(address) => {
-                let is_own = |own: &SocketAddr| {
-                    own.ip() == address || own.ip().is_unspecified() && own.port() == port && is_own_address(address)
-                };
-                address.is_loopback() || listen().any(is_own)
-            }
-            Err(_) => host == "localhost" || self.names.iter().any(|name| name.eq_ignore_ascii_case(host)),
-        }
-    }
 }
 
 /// The form in which progress is shown.
