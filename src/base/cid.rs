@@ -10,6 +10,10 @@ use multihash::Multihash;
 
 use crate::base::digest::Sha256;
 
+mod block;
+
+pub(crate) use block::BlockCid;
+
 // Multicodec table.
 const IDENTITY: u64 = 0x00;
 const SHA2_256: u64 = 0x12;
@@ -38,7 +42,7 @@ pub struct Cid(Wide);
 pub struct AnyCid(Wide);
 
 /// The encoding of a block (multicodec table: raw 0x55, dag-pb 0x70).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Codec {
     /// The block is a piece of the file.
     Raw,

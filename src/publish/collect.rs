@@ -16,6 +16,7 @@ use crate::index::minisign::PublicKey;
 use crate::index::time;
 use crate::lists::pacman::names;
 use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
+use crate::lists::system::Signature;
 
 mod haiku;
 mod images;
@@ -77,15 +78,33 @@ pub(super) struct CollectedRepo {
     pub(super) backlog: Backlog,
 }
 
+/// A package as a publisher needs it: of a distribution, tens of thousands are kept, from each mirror.
+#[derive(Debug)]
+pub(super) struct ListedPackage {
+    pub(super) file: FileName,
+    pub(super) size: Option<u64>,
+    pub(super) sha256: Option<Sha256>,
+    pub(super) signature: Option<Signature>,
+    /// Unix seconds.
+    pub(super) build_date: Option<u64>,
+}
+
 /// A file to be published.
 #[derive(Debug)]
 pub(super) struct CollectedFile {
     pub(super) path: PathBuf,
     pub(super) role: Role,
     /// The state in which the database was read; only that state may be published.
-    pub(super) key: Option<FileKey>,
+    pub(super) key: Option<Box<FileKey>>,
     /// The facts about a file that every target has, and that is not on this disk any more.
     pub(super) held: Option<Box<Hashed>>,
+}
+
+impl CollectedFile {
+    /// Returns the facts about it: those that are held, or the next of `new`, which are those of the files that are not.
+    pub(super) fn facts<'f>(&'f self, new: &mut impl Iterator<Item = &'f Hashed>) -> &'f Hashed {
+        self.held.as_deref().or_else(|| new.next()).expect("each is held or was hashed")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +253,7 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
     }
     for suffix in ["db", "db.sig", "files", "files.sig"] {
         if let Some((file, path)) = beside(dir, &format!("{name}.{suffix}")) {
-            let key = (suffix == "db").then_some(key);
+            let key = (suffix == "db").then(|| Box::new(key));
             files.insert(file, CollectedFile { path, role: Role::Database, key, held: None });
         }
     }

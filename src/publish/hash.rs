@@ -8,7 +8,7 @@
 //! The memory is a file of lines in the publisher's state directory. A file counts as unchanged while device, inode,
 //! size, modification and change time (in nanoseconds) are the same; the change time cannot be set by hand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::{Phase, PublishError};
-use crate::base::cid::{Cid, Codec};
+use crate::base::cid::{BlockCid, Codec};
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
 use crate::base::size::{CHUNK, WIDTH};
@@ -33,7 +33,7 @@ pub(super) const ROOTS: &str = "ipfs";
 /// The facts about a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hashed {
-    pub(super) cid: Cid,
+    pub(super) cid: BlockCid,
     pub(super) sha256: Sha256,
     pub(super) size: u64,
     pub(super) dag_size: u64,
@@ -107,7 +107,7 @@ impl HashMemory {
 
     /// Forgets all files but `paths` and writes the rest.
     pub(super) fn keep_only(&mut self, paths: &[&Path]) -> Result<(), PublishError> {
-        let paths: std::collections::HashSet<&Path> = paths.iter().copied().collect();
+        let paths: HashSet<&Path> = paths.iter().copied().collect();
         let before = self.known.len();
         self.known.retain(|path, _| paths.contains(path.as_path()));
         self.is_saved &= self.known.len() == before && self.path.exists();
@@ -130,21 +130,22 @@ impl HashMemory {
     }
 
     fn save(&self) -> Result<(), PublishError> {
-        let mut lines: Vec<String> = self.known.iter().filter_map(|(path, hashed)| format(path, hashed)).collect();
-        lines.sort();
+        let mut known: Vec<_> = self.known.iter().collect();
+        known.sort_by_key(|(path, _)| *path);
+        let mut lines = known.into_iter().filter_map(|(path, hashed)| format(path, hashed));
         let at = |error| PublishError::Io { path: self.path.clone(), error };
         self.path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(at)?;
-        fsx::replace_synced_by(&self.path, |to| lines.iter().try_for_each(|line| writeln!(to, "{line}"))).map_err(at)
+        fsx::replace_synced_by(&self.path, |to| lines.try_for_each(|line| writeln!(to, "{line}"))).map_err(at)
     }
 }
 
 /// Removes root blocks in the directory `roots` that belong to no file of `files`, and nothing else: other files
 /// there belong to the user.
 pub(super) fn sweep_roots<'f>(roots: &Path, files: impl Iterator<Item = &'f Hashed>) {
-    let listed: std::collections::HashSet<Cid> = files.map(|file| file.cid).collect();
+    let listed: HashSet<BlockCid> = files.map(|file| file.cid).collect();
     for old in std::fs::read_dir(roots).into_iter().flatten().flatten() {
-        let Some(cid) = old.file_name().to_str().and_then(|name| name.parse::<Cid>().ok()) else { continue };
-        let is_root = || std::fs::read(old.path()).is_ok_and(|block| cid.proves(&block));
+        let Some(cid) = old.file_name().to_str().and_then(|name| name.parse::<BlockCid>().ok()) else { continue };
+        let is_root = || std::fs::read(old.path()).is_ok_and(|block| Sha256::of(&block) == cid.digest());
         if cid.codec() == Codec::DagPb && !listed.contains(&cid) && is_root() {
             // A file that cannot be removed now is removed next time.
             let _ = std::fs::remove_file(old.path());
@@ -179,7 +180,8 @@ pub(super) fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, Pub
     if FileKey::of(&file).map_err(at)? != key || built.size != key.size {
         return Err(PublishError::Changed(path.to_owned()));
     }
-    let hashed = Hashed { cid: built.root, sha256: built.sha256, size: built.size, dag_size: built.dag_size, key };
+    let cid = BlockCid::of(built.root).expect("what is built here is of version 1, and holds no block");
+    let hashed = Hashed { cid, sha256: built.sha256, size: built.size, dag_size: built.dag_size, key };
     if let Some(dir) = roots.filter(|_| has_leaves(&hashed)) {
         let path = dir.join(built.root.to_string());
         let kept = std::fs::create_dir_all(dir).and_then(|()| fsx::replace_synced(&path, &root));
@@ -217,7 +219,7 @@ mod tests {
         std::fs::write(&file, b"abc").unwrap();
         let mut memory = HashMemory::open(dir.path(), None);
         let first = memory.hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
-        assert_eq!((first.sha256, first.cid), (Sha256::of(b"abc"), Cid::raw(Sha256::of(b"abc"))));
+        assert_eq!((first.sha256, first.cid), (Sha256::of(b"abc"), BlockCid::raw(Sha256::of(b"abc"))));
         assert!(!known(&memory, &file), "it is too young to be remembered");
 
         let mut old = first;
@@ -244,7 +246,7 @@ mod tests {
         let open = || HashMemory::open(dir.path(), Some(out.join(ROOTS)));
         let hashed = open().hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
         let root = out.join(ROOTS).join(hashed.cid.to_string());
-        assert!(hashed.cid.proves(&std::fs::read(&root).unwrap()));
+        assert_eq!(Sha256::of(&std::fs::read(&root).unwrap()), hashed.cid.digest());
         let mut memory = open();
         memory.known.insert(file.clone(), hashed);
         assert!(known(&memory, &file));

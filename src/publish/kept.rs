@@ -3,10 +3,9 @@
 
 use std::collections::HashSet;
 
-use super::collect::{CollectedFile, Role};
+use super::collect::{CollectedFile, ListedPackage, Role};
 use crate::base::digest::Sha256;
 use crate::config::ContentRule;
-use crate::lists::pacman::syncdb::Package;
 
 /// Seconds of a day. Ages are compared with the beginning of a day, so that a package grows old at most once a day, and a
 /// run with nothing new finds nothing new.
@@ -44,7 +43,7 @@ impl Keepable {
     }
 
     /// Describes a package of a database; `None` without size and sha256.
-    pub(super) fn listed(package: &Package) -> Option<Self> {
+    pub(super) fn listed(package: &ListedPackage) -> Option<Self> {
         let (size, sha256) = package.size.zip(package.sha256)?;
         Some(Self { sha256, size, built: package.build_date.unwrap_or(0) })
     }

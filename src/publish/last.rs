@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::PublishError;
 use super::chain::ChainLink;
 use super::seal::Sealed;
-use crate::base::cid::Cid;
+use crate::base::cid::{BlockCid, Cid};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::RepoName;
@@ -51,7 +51,7 @@ pub(super) struct PublishedIndex {
     /// True if the record could be read back.
     pub(super) record: bool,
     /// CIDs of all files in it; a root block that is there by itself is a file of its own.
-    pub(super) files: HashSet<Cid>,
+    pub(super) files: HashSet<BlockCid>,
 }
 
 impl PublishedIndex {

@@ -38,7 +38,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::cid::Cid;
+use crate::base::cid::{BlockCid, Cid};
 use crate::base::name::RepoName;
 use crate::config::ContentRule;
 use crate::config::peer_address::PeerAddress;
@@ -242,11 +242,10 @@ pub async fn run(
     }
     let files = collection.files().count() as u64;
     progress(Phase::Scan, files, files);
-    let tree = Tree::of(options, &collection, progress).map_err(|error| match &followed {
+    let tree = Tree::of(options, collection, progress).map_err(|error| match &followed {
         Some(followed) => followed.without_damage(error),
         None => error,
     })?;
-    drop(collection);
     if let Some(followed) = &mut followed {
         followed.give_out()?;
     }
@@ -291,7 +290,7 @@ fn without_damaged_root(options: &PublishOptions, error: &PublishError) {
 }
 
 /// Returns the files that the daemon has by the last publication; `None` when it does not tell: then its target says why.
-async fn delivered(kubo: &Kubo, memory: &PublisherMemory) -> Option<HashSet<Cid>> {
+async fn delivered(kubo: &Kubo, memory: &PublisherMemory) -> Option<HashSet<BlockCid>> {
     let Some(index) = &memory.online else { return Some(HashSet::new()) };
     let is_there = kubo.is_pinned(index.root).await.ok()?;
     Some(if is_there { index.files.clone() } else { HashSet::new() })

@@ -229,7 +229,7 @@ mod tests {
         );
         let publisher = "<b>\"me\" & you</b>".to_owned();
         let options = PublishOptions { publisher, ..made.options(NOW) };
-        let tree = Tree::of(&options, &collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
+        let tree = Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
         let name: crate::index::ipns::Name =
             "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8".parse().unwrap();
         let sealed = seal(&options, &tree, 7, &BTreeMap::new(), Some(&name)).unwrap();

@@ -62,12 +62,12 @@ pub(super) fn seal<'t>(
             diffs.insert(path, bytes);
         }
         if !entries.is_empty() {
-            dirs.push(entry(&table_key(table), directory(&mut blocks, &entries)?));
+            dirs.push(entry(&table_key(table), directory(&mut blocks, entries)?));
         }
         links.insert(table_key(table), link);
     }
     if !dirs.is_empty() {
-        top.push(entry("diffs", directory(&mut blocks, &dirs)?));
+        top.push(entry("diffs", directory(&mut blocks, dirs)?));
     }
     let bytes = manifest.encode();
     // A manifest that clients would refuse must not be published.
@@ -104,7 +104,7 @@ mod tests {
     fn a_tree_can_be_sealed_again_and_nothing_is_written() {
         let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
         let options = PublishOptions { out: None, ..made.options(NOW) };
-        let tree = Tree::of(&options, &collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
+        let tree = Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
         let files = || std::fs::read_dir(&options.state_dir).unwrap().count();
         let before = files();
         let [first, same, later] = [7, 7, 8].map(|n| seal(&options, &tree, n, &BTreeMap::new(), None).unwrap());
@@ -125,7 +125,7 @@ mod tests {
         let options = PublishOptions { out: None, dirs, ..made.options(NOW) };
         let tree = |lastupdate: &str| {
             std::fs::write(made.root().join("mirror/lastupdate"), lastupdate).unwrap();
-            Tree::of(&options, &collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap()
+            Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap()
         };
         let (first, second) = (tree("1790000000"), tree("1790000600"));
         assert_eq!(first.fingerprint, second.fingerprint);
@@ -137,7 +137,7 @@ mod tests {
     fn what_clients_would_refuse_is_not_sealed() {
         let made = RepoFixture::repo("custom", &[]);
         let options = PublishOptions { publisher: "x".repeat(65), ..made.options(NOW) };
-        let tree = Tree::of(&options, &collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
+        let tree = Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
         assert!(matches!(seal(&options, &tree, 7, &BTreeMap::new(), None), Err(PublishError::Manifest(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! The second step: the published tree, built here from a collection: CIDs, tables and directories, without asking
 //! a daemon. It does not know when it is published, nor where.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use super::hash::{HashMemory, Hashed, ROOTS, has_leaves};
 use super::kept::{Keepable, KeptContent};
 use super::record::Backlog;
 use super::{FindHints, Phase, PublishError, PublishOptions};
-use crate::base::cid::Cid;
+use crate::base::cid::{BlockCid, Cid};
 use crate::base::digest::{Hasher, Sha256};
 use crate::base::fsx::FileKey;
 use crate::base::name::FileName;
@@ -92,9 +93,11 @@ pub(super) struct TreeFile {
 impl Tree {
     /// Hashes what changed since the last run, compares it with the databases, and builds tables and directories.
     /// The hashes are remembered in the state directory, and root blocks are put where a plain copy serves them.
+    ///
+    /// A distribution is tens of thousands of files: what is done with goes before the rest is built.
     pub(super) fn of(
         options: &PublishOptions,
-        collection: &Collection,
+        collection: Collection,
         progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Result<Self, PublishError> {
         let here = collection.files().filter(|found| found.held.is_none());
@@ -102,19 +105,18 @@ impl Tree {
         let mut memory = HashMemory::open(&options.state_dir, options.roots_dir());
         let hashed = memory.hash(&paths, progress)?;
         memory.keep_only(&paths)?;
-        // A distribution is tens of thousands of files: what is done with goes before the rest is built.
         drop((memory, paths));
-        let mut new = hashed.into_iter();
-        let all = collection.files().map(|found| found.held.as_deref().copied().or_else(|| new.next()));
-        let hashed: Vec<Hashed> = all.map(|hashed| hashed.expect("each is held or was hashed")).collect();
-        drop(new);
-        compare(collection, &hashed)?;
-        prove(options, collection, &hashed)?;
-        Self::build(options, collection, &hashed)
+        compare(&collection, &hashed)?;
+        prove(options, &collection, &hashed)?;
+        let mut tree = Self::listing(options, &collection, &hashed)?;
+        drop((collection, hashed));
+        tree.pack(options)?;
+        Ok(tree)
     }
 
-    /// Builds tables and directories; `hashed` matches `Collection::files`, in that order.
-    fn build(options: &PublishOptions, collection: &Collection, hashed: &[Hashed]) -> Result<Self, PublishError> {
+    /// Lists the files in tables, which are not packed yet, and in directories; `hashed` are those of `Collection::files` that
+    /// are not held, in that order.
+    fn listing(options: &PublishOptions, collection: &Collection, hashed: &[Hashed]) -> Result<Self, PublishError> {
         let packages = collection.files().filter_map(Keepable::collected);
         let kept = KeptContent::of(options.content, packages, options.now);
         let mut out = Self {
@@ -131,13 +133,13 @@ impl Tree {
             top: Vec::new(),
             blocks: Vec::new(),
         };
-        let mut hashed = hashed.iter();
+        let mut new = hashed.iter();
         let mut roots: BTreeMap<String, DirEntry> = BTreeMap::new();
         let mut dirs = Nest::default();
-        let mut tables = Vec::new();
         for repo in &collection.repos {
             let (mut files, mut entries, mut below) = (BTreeMap::new(), Vec::new(), Vec::new());
-            for ((name, found), hashed) in repo.files.iter().zip(hashed.by_ref()) {
+            for (name, found) in &repo.files {
+                let hashed = found.facts(&mut new);
                 files.insert(name, hashed);
                 out.count += 1;
                 if found.role != Role::PackageSignature {
@@ -154,23 +156,40 @@ impl Tree {
                 out.files.push(TreeFile { path, source: found.path.clone(), hashed: *hashed });
                 let is_below = repo.below().is_some() && matches!(found.role, Role::Package { .. });
                 let to = if is_below { &mut below } else { &mut entries };
-                to.push(DirEntry { name: name.to_string(), cid: hashed.cid, dag_size: hashed.dag_size });
+                to.push(DirEntry { name: name.to_string(), cid: hashed.cid.into(), dag_size: hashed.dag_size });
             }
             if let Some(name) = repo.below() {
-                entries.push(entry(name, out.directory(&below)?));
+                entries.push(entry(name, out.directory(below)?));
             }
-            let built = out.directory(&entries)?;
-            drop((entries, below));
+            let built = out.directory(entries)?;
             dirs.put(&repo.path(), built)?;
-            tables.push(out.table(options, repo, &files)?);
+            out.table(options, repo, &files)?;
         }
         out.top = dirs.build(&mut out.blocks)?;
         out.roots(options, roots.into_values().collect())?;
-        tables.sort_by(|a, b| a.name.cmp(&b.name));
-        let built = out.directory(&tables)?;
-        out.top.push(entry("tables", built));
-        out.fingerprint = out.fingerprint(options);
         Ok(out)
+    }
+
+    /// Packs the tables, and completes the tree with them.
+    fn pack(&mut self, options: &PublishOptions) -> Result<(), PublishError> {
+        let mut tables = Vec::new();
+        for (table, plain) in self.tables.iter_mut().zip(&self.plain) {
+            let (packed, blocks) = (table::pack(plain), &mut self.blocks);
+            let built = build::build_blocks(&packed[..], |cid, bytes| {
+                blocks.push(Block { cid, bytes: bytes.to_vec() });
+                Ok(())
+            });
+            let path = table.path();
+            let built = built.map_err(|error| PublishError::Io { path: path.clone().into(), error })?;
+            table.packed = Packed { cid: built.root, sha256: built.sha256, size: built.size };
+            let name = path.trim_start_matches("tables/").to_owned();
+            tables.push(DirEntry { name, cid: built.root, dag_size: built.dag_size });
+            self.packed.push((path, packed));
+        }
+        let built = self.directory(tables)?;
+        self.top.push(entry("tables", built));
+        self.fingerprint = self.fingerprint(options);
+        Ok(())
     }
 
     /// Adds the directory of root blocks that stand for files which are not in the tree. Each is a raw block there, with the
@@ -181,21 +200,21 @@ impl Tree {
         self.files.extend(roots.iter().map(|root| {
             let (size, sha256) = (root.dag_size, root.cid.digest());
             let key = FileKey { dev: 0, ino: 0, size, mtime_ns: 0, ctime_ns: 0 };
-            let hashed = Hashed { cid: root.cid, sha256, size, dag_size: size, key };
+            let hashed = Hashed { cid: BlockCid::raw(sha256), sha256, size, dag_size: size, key };
             TreeFile { path: format!("{ROOTS}/{}", root.name), source: dir.join(&root.name), hashed }
         }));
-        let built = self.directory(&roots)?;
+        let built = self.directory(roots)?;
         self.top.push(entry(ROOTS, built));
         Ok(())
     }
 
-    /// Writes one table, adds it to the manifest's list, and returns its path in `tables/`.
+    /// Writes one table, and adds it to the manifest's list.
     fn table(
         &mut self,
         options: &PublishOptions,
         repo: &CollectedRepo,
         files: &BTreeMap<&FileName, &Hashed>,
-    ) -> Result<DirEntry, PublishError> {
+    ) -> Result<(), PublishError> {
         let local = |error| PublishError::Io { path: repo.path().into(), error };
         let mut writer = TableWriter::new(Vec::new());
         let (mut entries, mut packages, mut bytes, mut databases) = (0, 0, 0, Vec::new());
@@ -204,7 +223,7 @@ impl Tree {
             match found.role {
                 Role::Database => {
                     let Hashed { size, sha256, cid, key, .. } = *hashed;
-                    let cid = (!size::is_own_block(size)).then_some(cid);
+                    let cid = (!size::is_own_block(size)).then_some(cid.into());
                     let modified = u64::try_from(key.mtime_ns / 1_000_000_000).ok();
                     databases.push(Database { name: name.clone(), size, sha256, cid, modified });
                 }
@@ -213,7 +232,9 @@ impl Tree {
                     let signature = FileName::new(format!("{name}.sig")).ok();
                     let signature = signature.and_then(|name| files.get(&name)).map(|sig| (sig.size, sig.sha256));
                     let Hashed { cid, sha256, size, .. } = *hashed;
-                    writer.add(&Entry { name: name.clone(), size, sha256, cid, signature }).map_err(local)?;
+                    writer
+                        .add(&Entry { name: name.clone(), size, sha256, cid: cid.into(), signature })
+                        .map_err(local)?;
                     entries += 1;
                     if matches!(found.role, Role::Package { .. }) {
                         packages += 1;
@@ -224,14 +245,8 @@ impl Tree {
         }
         let mut plain = writer.finish();
         plain.shrink_to_fit();
-        let packed = table::pack(&plain);
-        let blocks = &mut self.blocks;
-        let built = build::build_blocks(&packed[..], |cid, bytes| {
-            blocks.push(Block { cid, bytes: bytes.to_vec() });
-            Ok(())
-        });
-        let built = built.map_err(local)?;
-        let table = Table {
+        let nothing = Sha256::of(b"");
+        self.tables.push(Table {
             repo: repo.name.clone(),
             arch: repo.arch.clone(),
             // Set when it is sealed.
@@ -239,22 +254,19 @@ impl Tree {
             entries,
             sha256: Sha256::of(&plain),
             size: plain.len() as u64,
-            packed: Packed { cid: built.root, sha256: built.sha256, size: built.size },
+            // Set when it is packed.
+            packed: Packed { cid: Cid::raw(nothing), sha256: nothing, size: 0 },
             diffs: Vec::new(),
             databases,
             upstream: options.upstream.get(&repo.name).cloned().unwrap_or_default(),
-            // As well.
+            // When it is sealed, as well.
             lastupdate: None,
             system: repo.system.clone(),
-        };
-        let path = table.path();
-        let name = path.trim_start_matches("tables/").to_owned();
-        self.tables.push(table);
-        self.packed.push((path, packed));
+        });
         self.plain.push(plain);
         let (lastupdate, backlog) = (repo.lastupdate, repo.backlog);
         self.states.push(RepoState { packages, size: bytes, lastupdate, backlog });
-        Ok(DirEntry { name, cid: built.root, dag_size: built.dag_size })
+        Ok(())
     }
 
     /// Adds up what the tables do not list yet.
@@ -262,7 +274,7 @@ impl Tree {
         self.states.iter().fold(Backlog::default(), |sum, state| sum.with(state.backlog))
     }
 
-    fn directory(&mut self, entries: &[DirEntry]) -> Result<BuiltDirectory, PublishError> {
+    fn directory(&mut self, entries: Vec<DirEntry>) -> Result<BuiltDirectory, PublishError> {
         directory(&mut self.blocks, entries)
     }
 
@@ -297,25 +309,25 @@ impl Tree {
 /// Lists the packages that were built last.
 fn newest(collection: &Collection, kept: &KeptContent) -> Vec<NewestFile> {
     let files = collection.repos.iter().flat_map(|repo| repo.files.iter().map(move |(name, file)| (repo, name, file)));
-    let mut newest: Vec<NewestFile> = files
-        .filter_map(|(repo, name, file)| match file.role {
-            Role::Package { size, sha256, built: Some(built) } => {
-                let path = repo.path_of(name, file.role);
-                Some(NewestFile { path, size, built, is_kept: kept.has(sha256) })
-            }
-            _ => None,
-        })
-        .collect();
-    newest.sort_by(|a, b| (b.built, &a.path).cmp(&(a.built, &b.path)));
-    newest.truncate(NEWEST_MOST);
-    newest
+    let dated = files.filter_map(|(repo, name, file)| match file.role {
+        Role::Package { built: Some(built), .. } => Some((built, repo, name, file.role)),
+        _ => None,
+    });
+    let mut dated: Vec<_> = dated.collect();
+    dated.sort_by_key(|(built, repo, name, _)| (Reverse(*built), &repo.name, &repo.arch, *name));
+    let newest = dated.into_iter().take(NEWEST_MOST).filter_map(|(built, repo, name, role)| match role {
+        Role::Package { size, sha256, .. } => {
+            Some(NewestFile { path: repo.path_of(name, role), size, built, is_kept: kept.has(sha256) })
+        }
+        _ => None,
+    });
+    newest.collect()
 }
 
 /// Builds a directory of `entries` in any order, and adds its blocks.
-pub(super) fn directory(blocks: &mut Vec<Block>, entries: &[DirEntry]) -> Result<BuiltDirectory, PublishError> {
-    let mut sorted = entries.to_vec();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(dir::build(&sorted, |block| blocks.push(block))?)
+pub(super) fn directory(blocks: &mut Vec<Block>, mut entries: Vec<DirEntry>) -> Result<BuiltDirectory, PublishError> {
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(dir::build(&entries, |block| blocks.push(block))?)
 }
 
 /// Returns the entry of a built directory in the one above it.
@@ -332,10 +344,11 @@ fn root_entry(file: &Hashed) -> Option<DirEntry> {
 
 /// Checks every package against the list of its repository, byte for byte.
 fn compare(collection: &Collection, hashed: &[Hashed]) -> Result<(), PublishError> {
-    let files = collection.repos.iter().flat_map(|repo| repo.files.values().map(move |found| (repo, found)));
-    for ((repo, found), hashed) in files.zip(hashed) {
+    let mut new = hashed.iter();
+    for (repo, found) in collection.repos.iter().flat_map(|repo| repo.files.values().map(move |found| (repo, found))) {
+        let hashed = found.facts(&mut new);
         let path = || found.path.clone();
-        if found.key.is_some_and(|key| key != hashed.key) {
+        if found.key.as_deref().is_some_and(|key| *key != hashed.key) {
             return Err(PublishError::Changed(path()));
         }
         match found.role {
@@ -372,7 +385,7 @@ mod tests {
     use super::*;
 
     fn tree(options: &PublishOptions) -> Tree {
-        Tree::of(options, &collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap()
+        Tree::of(options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap()
     }
 
     #[test]
@@ -391,7 +404,7 @@ mod tests {
         let paths = |tree: &Tree| tree.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
         assert_eq!(paths(&first), paths(&second));
         assert!(first.blocks.iter().all(|block| block.cid.proves(&block.bytes)));
-        assert!(first.files.iter().all(|file| first.blocks.iter().all(|block| block.cid != file.hashed.cid)));
+        assert!(first.files.iter().all(|file| first.blocks.iter().all(|block| file.hashed.cid != block.cid)));
         let renamed = PublishOptions { publisher: "another".to_owned(), ..one };
         assert_ne!(tree(&renamed).fingerprint, second.fingerprint, "the publisher is part of the content");
     }

@@ -85,19 +85,6 @@ pub fn check(from: impl Read) -> Result<usize, DatabaseError> {
     Ok(packages)
 }
 
-/// Returns all packages of the database in `from`.
-///
-/// # Errors
-/// As [`read`].
-pub(crate) fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
-    let mut packages = Vec::new();
-    read::<DatabaseError>(from, &Limits::default(), |package| {
-        packages.push(package);
-        Ok(())
-    })?;
-    Ok(packages)
-}
-
 /// The path of an entry, which cannot lead out of the archive.
 struct EntryPath(String);
 

@@ -57,6 +57,15 @@ fn problem(entries: &[(&str, &str)]) -> String {
     check(&tar_of(entries)[..]).unwrap_err().to_string()
 }
 
+fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
+    let mut packages = Vec::new();
+    read::<DatabaseError>(from, &Limits::default(), |package| {
+        packages.push(package);
+        Ok(())
+    })?;
+    Ok(packages)
+}
+
 #[test]
 fn every_compression_gives_the_same_packages() {
     for bytes in packed(&two()) {

@@ -138,7 +138,7 @@ pub(in super::super) fn prove(
     let mut hashed = hashed.iter();
     for repo in &collection.repos {
         let own: Vec<(&FileName, &CollectedFile, &Hashed)> =
-            repo.files.iter().zip(hashed.by_ref()).map(|((name, file), hashed)| (name, file, hashed)).collect();
+            repo.files.iter().map(|(name, file)| (name, file, file.facts(&mut hashed))).collect();
         if repo.system.as_ref().is_none_or(|system| system.name != FILES) {
             continue;
         }

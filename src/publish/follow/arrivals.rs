@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use futures_util::StreamExt as _;
 use reqwest::Url;
 
+use super::super::collect::ListedPackage;
 use super::ask::MirrorAnswer;
 use super::memory::FollowPlace;
 use super::pulse::{MirrorPulses, host};
@@ -22,7 +23,6 @@ use crate::config::template::MirrorTemplate;
 use crate::engine::deliver::{Candidate, Order, Purpose};
 use crate::engine::hub::{self, Hub};
 use crate::engine::source::Miss;
-use crate::lists::pacman::syncdb::Package;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
 use crate::publish::Phase;
@@ -37,7 +37,7 @@ const AT_ONCE: usize = 4;
 
 /// A package that is to come, or its signature.
 pub(super) struct MirrorArrival<'p> {
-    package: &'p Package,
+    package: &'p ListedPackage,
     known: Known,
     /// The directory of its repository at each mirror.
     repo: (&'p str, &'p str),
@@ -266,7 +266,7 @@ impl ArrivalDesk<'_> {
     }
 
     /// Looks whether what came for the signature of a package is one at all.
-    fn look(&self, package: &Package, bytes: &[u8]) -> Result<(), String> {
+    fn look(&self, package: &ListedPackage, bytes: &[u8]) -> Result<(), String> {
         let name = signature_name(&package.file).ok_or("its name is too long")?;
         let shape = Lists::of(&self.options.machine).read(&name).shape;
         let file = fsx::in_memory(bytes).map_err(|e| e.to_string())?;
@@ -289,7 +289,7 @@ impl ArrivalDesk<'_> {
     }
 }
 
-fn wrong(package: &Package, why: String) -> FollowError {
+fn wrong(package: &ListedPackage, why: String) -> FollowError {
     FollowError::Signature { name: package.file.clone(), why }
 }
 

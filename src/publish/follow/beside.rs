@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use super::super::collect::ListedPackage;
 use super::ask::{MirrorAnswer, MirrorNotes};
 use super::memory::{FollowPlace, FollowedDatabase, FollowedPart};
 use super::{FollowError, FollowOptions, keyring};
@@ -18,7 +19,7 @@ use crate::base::name::{FileName, RepoName};
 use crate::base::size::SIGNATURE_MOST;
 use crate::config::template::MirrorTemplate;
 use crate::engine::source::Miss;
-use crate::lists::pacman::syncdb::{self, DatabaseError, Limits, Package};
+use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
 use crate::machine::lists::Lists;
 use crate::trust::verify::{self, Waiver};
 
@@ -41,7 +42,7 @@ impl BesideReader<'_> {
     pub(super) async fn read(
         &self,
         database: Sha256,
-        packages: &[Package],
+        packages: &[ListedPackage],
         former: Option<&FollowedDatabase>,
     ) -> Found<BTreeMap<String, FollowedPart>> {
         let former = former.filter(|former| former.sha256 == database).map(|former| &former.beside);
@@ -96,7 +97,7 @@ impl BesideReader<'_> {
     }
 
     /// Reads the lists of files, which may be many times larger than the database, without holding them in memory.
-    async fn files(&self, packages: &[Package]) -> Found<FollowedPart> {
+    async fn files(&self, packages: &[ListedPackage]) -> Found<FollowedPart> {
         let name = format!("{}.files", self.repo);
         let Some(url) = self.mirror.file(self.repo.as_str(), self.arch, &name) else {
             return Ok(Err("no URL".to_owned()));
@@ -132,7 +133,7 @@ impl BesideReader<'_> {
 }
 
 /// Compares the packages in a list of files with those of its database.
-fn names_the_same(path: &std::path::Path, packages: &[Package]) -> std::io::Result<Result<(), String>> {
+fn names_the_same(path: &std::path::Path, packages: &[ListedPackage]) -> std::io::Result<Result<(), String>> {
     let file = fsx::open_read(path)?;
     let listed: std::collections::HashMap<&FileName, Option<Sha256>> =
         packages.iter().map(|package| (&package.file, package.sha256)).collect();

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::FollowError;
 use super::ask::MirrorNotes;
 use super::budget::BackfillRecord;
-use crate::base::cid::Cid;
+use crate::base::cid::BlockCid;
 use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey, Lasting, ReplaceOptions, Replacement};
 use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
@@ -194,11 +194,18 @@ impl FollowPlace {
     }
 
     pub(super) fn package(&self, sha256: Sha256) -> PathBuf {
-        self.0.join("packages").join(sha256.to_string())
+        self.place("packages", sha256)
     }
 
     pub(super) fn signature(&self, package: Sha256) -> PathBuf {
-        self.0.join("signatures").join(package.to_string())
+        self.place("signatures", package)
+    }
+
+    /// Joins without more room than the path needs: tens of thousands are kept.
+    fn place(&self, part: &str, sha256: Sha256) -> PathBuf {
+        let mut path = self.0.join(part).join(sha256.to_string());
+        path.shrink_to_fit();
+        path
     }
 
     /// Reads the memory; that of a first run is empty.
@@ -313,13 +320,13 @@ fn read_held(line: &str) -> Option<Hashed> {
     let mut words = line.split(' ');
     let sha256: Sha256 = words.next()?.parse().ok()?;
     let size: u64 = words.next()?.parse().ok()?;
-    let cid: Cid = words.next()?.parse().ok()?;
+    let cid: BlockCid = words.next()?.parse().ok()?;
     let dag_size: u64 = words.next()?.parse().ok()?;
     Some(held(sha256, size, cid, dag_size))
 }
 
 /// Makes the facts about a file that is not on this disk.
-fn held(sha256: Sha256, size: u64, cid: Cid, dag_size: u64) -> Hashed {
+fn held(sha256: Sha256, size: u64, cid: BlockCid, dag_size: u64) -> Hashed {
     let key = FileKey { dev: 0, ino: 0, size, mtime_ns: 0, ctime_ns: 0 };
     Hashed { cid, sha256, size, dag_size, key }
 }
@@ -333,7 +340,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = FollowPlace::open(dir.path().join("follow")).unwrap();
         let digest = Sha256::of(b"a");
-        let one = held(digest, 1, Cid::raw(digest), 1);
+        let one = held(digest, 1, BlockCid::raw(digest), 1);
         place.hold([&one, &one].into_iter()).unwrap();
         let path = dir.path().join("follow/held");
         let text = fs::read_to_string(&path).unwrap();
@@ -346,7 +353,7 @@ mod tests {
     fn a_line_that_was_cut_short_takes_no_other_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let place = FollowPlace::open(dir.path().to_owned()).unwrap();
-        let all = [b"a", b"b", b"c"].map(|bytes| held(Sha256::of(bytes), 1, Cid::raw(Sha256::of(bytes)), 1));
+        let all = [b"a", b"b", b"c"].map(|bytes| held(Sha256::of(bytes), 1, BlockCid::raw(Sha256::of(bytes)), 1));
         place.hold([&all[0]].into_iter()).unwrap();
         let torn = fs::read_to_string(dir.path().join("held")).unwrap() + "0123";
         fs::write(dir.path().join("held"), torn).unwrap();

@@ -24,7 +24,7 @@ use super::kept::{Keepable, KeptContent};
 use super::record::Backlog;
 use super::tree::Tree;
 use super::{FollowError, Phase, PublishError, PublishOptions};
-use crate::base::cid::Cid;
+use crate::base::cid::BlockCid;
 use crate::base::clock;
 use crate::base::digest::Sha256;
 use crate::base::env::Env;
@@ -131,7 +131,7 @@ pub(super) async fn follow(
     options: &FollowOptions,
     publish: &PublishOptions,
     beside: &Collection,
-    delivered: Option<&HashSet<Cid>>,
+    delivered: Option<&HashSet<BlockCid>>,
     tables: impl Iterator<Item = &ChainLink>,
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<Followed, FollowError> {
@@ -167,19 +167,19 @@ pub(super) async fn follow(
 /// `Local`. A daemon that fails is left: then the packages come again.
 pub(super) async fn recall_roots(
     publish: &PublishOptions,
-    kubo: Option<(&Kubo, &HashSet<Cid>)>,
+    kubo: Option<(&Kubo, &HashSet<BlockCid>)>,
 ) -> Result<(), FollowError> {
     let Some(roots) = publish.roots_dir() else { return Ok(()) };
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
     let (held, own) = (place.held(), publish.own_roots());
     for hashed in held.values().filter(|held| !is_rooted(&roots, held)) {
         let cid = hashed.cid;
-        let here = std::fs::read(own.join(cid.to_string())).ok().filter(|block| cid.proves(block));
+        let here = std::fs::read(own.join(cid.to_string())).ok().filter(|block| Sha256::of(block) == cid.digest());
         let block = match (here, kubo) {
             (Some(block), _) => block,
             // In the tree, the root of a file that is not there is a raw block.
-            (None, Some((kubo, has))) if has.contains(&cid) || has.contains(&Cid::raw(cid.digest())) => {
-                let Ok(Some(block)) = kubo.local_block(cid).await else { return Ok(()) };
+            (None, Some((kubo, has))) if has.contains(&cid) || has.contains(&BlockCid::raw(cid.digest())) => {
+                let Ok(Some(block)) = kubo.local_block(cid.into()).await else { return Ok(()) };
                 block
             }
             (None, _) => continue,
@@ -196,7 +196,7 @@ struct Holdings<'a> {
     held: HashMap<Sha256, Hashed>,
     publish: &'a PublishOptions,
     beside: &'a Collection,
-    delivered: Option<&'a HashSet<Cid>>,
+    delivered: Option<&'a HashSet<BlockCid>>,
     /// What the last publication listed.
     former: FormerTables,
 }
@@ -317,7 +317,7 @@ impl Followed {
             let path = self.place.database(database.sha256);
             let state = FileKey::at(&path).map_err(|error| PublishError::Io { path: path.clone(), error })?;
             let name = |text: String| FileName::new(text).map_err(|_| PublishError::Reserved(listed.repo.clone()));
-            let file = CollectedFile { path, role: Role::Database, key: Some(state), held: None };
+            let file = CollectedFile { path, role: Role::Database, key: Some(Box::new(state)), held: None };
             let mut files = vec![(name(format!("{}.db", listed.repo))?, file)];
             for (suffix, part) in &database.beside {
                 let path = self.place.database(part.sha256);

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use super::super::collect::ListedPackage;
 use super::ask::MirrorAnswer;
 use super::beside::BesideReader;
 use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot, MirrorRecord};
@@ -22,7 +23,7 @@ use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::RepoName;
 use crate::config::template::MirrorTemplate;
-use crate::lists::pacman::syncdb::{self, Limits, Package};
+use crate::lists::pacman::syncdb::{self, DatabaseError, Limits, Package};
 
 /// Times that databases are read before mirrors that change all the time are left to the next run.
 const TRIES: usize = 3;
@@ -34,7 +35,7 @@ const SETTLING: u64 = 3600;
 pub(super) struct ListedRepo {
     pub(super) repo: RepoName,
     pub(super) arch: String,
-    pub(super) packages: Vec<Package>,
+    pub(super) packages: Vec<ListedPackage>,
 }
 
 /// A snapshot with what its databases list.
@@ -42,6 +43,17 @@ pub(super) struct ListedRepo {
 pub(super) struct ReadSnapshot {
     pub(super) snapshot: FollowedSnapshot,
     pub(super) repos: Vec<ListedRepo>,
+}
+
+/// Reads the packages of a database.
+fn packages_of(database: &[u8]) -> Result<Vec<ListedPackage>, DatabaseError> {
+    let mut packages = Vec::new();
+    syncdb::read::<DatabaseError>(database, &Limits::default(), |package| {
+        let Package { file, size, sha256, signature, build_date, .. } = package;
+        packages.push(ListedPackage { file, size, sha256, signature, build_date });
+        Ok(())
+    })?;
+    Ok(packages)
 }
 
 /// Returns the key of a repository in a snapshot, and its path in a tree: `core/os/x86_64`.
@@ -59,7 +71,7 @@ pub(super) fn kept(options: &FollowOptions, place: &FollowPlace, snapshot: &Foll
         if Sha256::of(&bytes) != listed.sha256 {
             return None;
         }
-        let packages = syncdb::packages(&bytes[..]).ok()?;
+        let packages = packages_of(&bytes).ok()?;
         if listed.beside.values().any(|part| !place.database(part.sha256).exists()) {
             return None;
         }
@@ -195,14 +207,14 @@ impl SnapshotReader<'_> {
         pulses: &MirrorPulses<'m>,
         (repo, arch): (&RepoName, &str),
         lastupdate: Option<u64>,
-    ) -> Result<(FollowedDatabase, Vec<Package>, Vec<&'m MirrorTemplate>), FollowError> {
+    ) -> Result<(FollowedDatabase, Vec<ListedPackage>, Vec<&'m MirrorTemplate>), FollowError> {
         let name = format!("{}/{repo}.db", key(repo, arch));
         let former = self.former.and_then(|former| former.databases.get(&key(repo, arch)));
         let of_this_time = former.filter(|_| self.former.is_some_and(|snapshot| snapshot.lastupdate == lastupdate));
         let of_this_time = of_this_time.filter(|_| lastupdate.is_some());
         let mut tried = Vec::new();
         let mut is_waiting = false;
-        let mut first: Option<(FollowedDatabase, Vec<Package>, &MirrorTemplate)> = None;
+        let mut first: Option<(FollowedDatabase, Vec<ListedPackage>, &MirrorTemplate)> = None;
         for mirror in &pulses.current {
             let (database, packages) = match self.one(pulses, mirror, (repo, arch), former).await? {
                 Ok(came) => came,
@@ -326,7 +338,7 @@ impl SnapshotReader<'_> {
         mirror: &MirrorTemplate,
         (repo, arch): (&RepoName, &str),
         former: Option<&FollowedDatabase>,
-    ) -> Result<Result<(FollowedDatabase, Vec<Package>), String>, FollowError> {
+    ) -> Result<Result<(FollowedDatabase, Vec<ListedPackage>), String>, FollowError> {
         let Some(url) = mirror.file(repo.as_str(), arch, &format!("{repo}.db")) else {
             return Ok(Err("no URL".to_owned()));
         };
@@ -345,7 +357,7 @@ impl SnapshotReader<'_> {
             },
             Err(miss) => return Ok(Err(miss.to_string())),
         };
-        let packages = match syncdb::packages(&bytes[..]) {
+        let packages = match packages_of(&bytes) {
             Ok(packages) => packages,
             Err(e) => return Ok(Err(e.to_string())),
         };

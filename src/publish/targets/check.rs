@@ -63,7 +63,7 @@ async fn read_file(kubo: &Kubo, root: Cid, file: &TreeFile) -> Result<u64, Publi
         }
     }
     let built = dag.finish();
-    match built.root == file.hashed.cid {
+    match file.hashed.cid == built.root {
         true => Ok(size),
         false => Err(wrong(format!("{} came instead of {}", built.root, file.hashed.cid))),
     }

@@ -46,7 +46,7 @@ impl UploadState {
                 for file in &files {
                     let source = File::open(&file.source).map_err(at(&file.source))?;
                     let built = build::build_blocks(source, &mut block).map_err(at(&file.source))?;
-                    if built.root != file.hashed.cid {
+                    if file.hashed.cid != built.root {
                         return Err(PublishError::Changed(file.source.clone()));
                     }
                 }

@@ -50,7 +50,7 @@ impl Nest {
                 Nested::Built(built) => built,
                 Nested::Below(below) => {
                     let entries = below.build(blocks)?;
-                    directory(blocks, &entries)?
+                    directory(blocks, entries)?
                 }
             };
             entries.push(entry(&name, built));
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_directory_is_built_once_and_none_is_inside_of_another() {
         let mut blocks = Vec::new();
-        let empty = |blocks: &mut Vec<Block>| directory(blocks, &[]).unwrap();
+        let empty = |blocks: &mut Vec<Block>| directory(blocks, Vec::new()).unwrap();
         let mut nest = Nest::default();
         for path in ["core/os/x86_64", "core/os/aarch64", "core/master/x86_64/current", "images"] {
             nest.put(path, empty(&mut blocks)).unwrap();
