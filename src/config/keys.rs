@@ -97,8 +97,8 @@ pub(crate) const KEYS: &[SettingKey] = &[
         shape: Shape::Repos(|it| &mut it.database_from_index),
         default: "",
         doc: "Repositories whose database may be newer than the mirror's: as one whole snapshot, from the newest \
-              index in use that lists it and is not expired. It is used only when it is newer, comes from Kubo or \
-              a gateway at once, and -yy was not given; packages that the mirror does not have yet then come from \
+              index in use that lists it, is not expired, and does not say that its publisher lacks the packages. It \
+              is used only when it is newer, comes from Kubo or a gateway at once, and -yy was not given; packages that the mirror does not have yet then come from \
               there too. Everywhere else the mirror decides what is current, and an index only saves its bytes; \
               only when no mirror answers is the newest snapshot used for any repository. None by default.",
     },

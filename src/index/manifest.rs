@@ -14,9 +14,11 @@ use crate::base::size::{self, OWN_BLOCK_MOST, PROFILE};
 use crate::config::peer_address::PeerAddress;
 use crate::lists::pacman::names;
 
+mod content;
 mod system;
 mod wire;
 
+pub use self::content::TableContent;
 pub use self::system::TableSystem;
 #[cfg(test)]
 pub(super) use self::system::{DEPTH_MOST, PATH_MOST, SYSTEM_MOST};
@@ -61,6 +63,7 @@ const KNOWN_IN_TABLES: &[&str] = &[
     "lastupdate",
     "system",
     "path",
+    "content",
 ];
 
 /// A manifest whose form was checked. `index::accept` checks its proof and its age.
@@ -111,6 +114,8 @@ pub struct Table {
     pub lastupdate: Option<u64>,
     /// The system that its files are for, where that is not pacman's.
     pub system: Option<TableSystem>,
+    /// What the publisher has of the packages; `None` where it does not say.
+    pub content: Option<TableContent>,
 }
 
 /// A table compressed with zstd.
@@ -342,8 +347,22 @@ impl Table {
         let databases = databases.collect::<Result<Vec<_>, ManifestError>>()?;
         within(wire.lastupdate.is_none_or(|at| at <= LAST), "time of the last update")?;
         let system = TableSystem::check(wire.system, wire.path).ok_or(ManifestError::Limit("system of a table"))?;
-        let WireTable { arch, changed, entries, sha256, size, diffs, upstream, lastupdate, .. } = wire;
-        Ok(Self { repo, arch, changed, entries, sha256, size, packed, diffs, databases, upstream, lastupdate, system })
+        let WireTable { arch, changed, entries, sha256, size, diffs, upstream, lastupdate, content, .. } = wire;
+        Ok(Self {
+            repo,
+            arch,
+            changed,
+            entries,
+            sha256,
+            size,
+            packed,
+            diffs,
+            databases,
+            upstream,
+            lastupdate,
+            system,
+            content,
+        })
     }
 
     fn to_wire(&self) -> WireTable {
@@ -372,6 +391,7 @@ impl Table {
             lastupdate: self.lastupdate,
             system: self.system.as_ref().map(|system| system.name.clone()),
             path: self.system.as_ref().map(|system| system.path.clone()),
+            content: self.content,
         }
     }
 }

@@ -15,9 +15,10 @@ use crate::base::digest::{Hasher, Sha256};
 use crate::base::fsx::FileKey;
 use crate::base::name::FileName;
 use crate::base::size::{self, SIGNATURE_MOST};
+use crate::config::ContentRule;
 use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
 use crate::dag::{Block, build};
-use crate::index::manifest::{Database, HAIKU, Manifest, Packed, Table};
+use crate::index::manifest::{Database, HAIKU, Manifest, Packed, Table, TableContent};
 use crate::index::table::{self, Entry, TableWriter};
 
 mod nest;
@@ -262,6 +263,12 @@ impl Tree {
             // When it is sealed, as well.
             lastupdate: None,
             system: repo.system.clone(),
+            // Where all is kept, an index is as it was before there was this field.
+            content: match options.content {
+                ContentRule::All => None,
+                ContentRule::Recent { .. } => Some(TableContent::Recent),
+                ContentRule::None => Some(TableContent::None),
+            },
         });
         self.plain.push(plain);
         let (lastupdate, backlog) = (repo.lastupdate, repo.backlog);

@@ -4,6 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use super::database_index::{database_of, date_in_use, in_use, packages, sync};
+use pkgswarm::index::manifest::TableContent;
+
 use crate::support::mirror::MODIFIED;
 use crate::support::repo::signature;
 use crate::support::*;
@@ -50,6 +52,40 @@ fn a_newer_snapshot_is_taken_only_where_the_user_asked() {
     let line = run.stderr.trim_end();
     let end = format!(" old, newer than {}'s)", mirror.address());
     assert!(line.contains("from Kubo (index arch, ") && line.ends_with(&end), "{line}");
+}
+
+#[test]
+fn an_index_without_the_bytes_of_what_is_new_is_no_reason_to_leave_the_mirrors_database() {
+    for (content, takes_it) in [(TableContent::All, true), (TableContent::Recent, true), (TableContent::None, false)] {
+        let Scene { old, new, mirror, kubo, index, .. } = scene();
+        let world = asked_for(World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo));
+        let world = index.having(content).in_use(world);
+        let run = sync(&world, &mirror);
+        assert!(in_use(&world) == if takes_it { new } else { old }, "{content:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn where_the_newest_index_has_no_bytes_one_that_has_them_is_taken() {
+    let Scene { mirror, kubo, index, new, .. } = scene();
+    let newest = database_of(&packages(60, "1.2-1"), Compression::Gzip);
+    let bare = FakeIndex::called("bare").with_database("core.db", &newest, LATER + 60).having(TableContent::None);
+    let kubo = kubo.holding(&newest);
+    let world = asked_for(World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo));
+    let world = bare.in_use(index.in_use(world));
+    let run = sync(&world, &mirror);
+    assert!(in_use(&world) == new, "{}", run.stderr);
+}
+
+#[test]
+fn without_any_mirror_an_index_without_bytes_is_better_than_none() {
+    let Scene { kubo, index, new, .. } = scene();
+    let dead = format!("http://{}/core/os/x86_64", dead_address());
+    let world = World::new().servers("core", &[&dead], &[]).kubo(&kubo);
+    let world = index.having(TableContent::None).in_use(world);
+    let out = world.out("core.db");
+    world.xfer(&format!("{dead}/core.db"), &out).succeeds();
+    world.has(&out, &new);
 }
 
 #[test]

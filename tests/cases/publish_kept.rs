@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pkgswarm::dag::build::build;
+use serde_json::Value;
 
 use crate::support::follow::{following, keeping, key_of, listed, publish, published, requests, upstream, wanted};
 use crate::support::publisher::files_below;
@@ -31,6 +32,11 @@ fn without_content_each_package_comes_once_and_leaves_its_entry_and_root_block()
     let first = published(&world);
     assert_eq!((&first["did"], &first["files"], &first["without_bytes"]), (&"published".into(), &12.into(), &5.into()));
     assert_eq!(listed(&world.path("plain")), wanted(&upstream), "the index is the whole one");
+    let content = |world: &World| {
+        let manifest: Value = serde_json::from_slice(&fs::read(world.path("plain/pkgswarm.json")).unwrap()).unwrap();
+        manifest["tables"].as_array().unwrap().iter().map(|table| table["content"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(content(&world), ["none", "none"], "and says that it has no bytes");
     assert_eq!(bytes_here(&world), [""; 0]);
     let big: Vec<String> = upstream.packages().filter(|package| package.bytes.len() > MIB).map(root_of).collect();
     let mut roots = listing(&world.path("plain/ipfs"));

@@ -301,7 +301,7 @@ def verify(name, key, now, directory, repos):
     index = json.loads(manifest)
     need(index["pkgswarm"] == 1, "another format")
     known = ["pkgswarm", "critical", "publisher", "sequence", "created", "expires", "profile", "tables", "peers", "gateways"]
-    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate system path".split()]
+    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate system path content".split()]
     need(all(field in known for field in index.get("critical", [])), "something critical is not known")
     need(index["profile"] == "unixfs-v1-2025", "another profile")
     for word in comment.split():
@@ -329,6 +329,9 @@ def verify(name, key, now, directory, repos):
             if root.exists() and entry["size"] <= 1 << 30:
                 check_root(entry, root.read_bytes())
         print(f"{table['repo']}-{table['arch']}", len(rows))
+        if "content" in table:
+            content = table["content"]
+            print("content", content if content in ("all", "recent") else "none")
 
 
 def main():

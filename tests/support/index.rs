@@ -12,7 +12,7 @@ use pkgswarm::config::written::Written;
 use pkgswarm::dag::build::build;
 use pkgswarm::index::in_use;
 use pkgswarm::index::ipns::Name;
-use pkgswarm::index::manifest::{Database, Manifest, Packed, Table};
+use pkgswarm::index::manifest::{Database, Manifest, Packed, Table, TableContent};
 use pkgswarm::index::state::{IndexState, SeenSequence, TableBytes};
 use pkgswarm::index::table::{Entry, TableWriter, pack};
 
@@ -24,13 +24,15 @@ pub struct FakeIndex {
     name: String,
     entries: Vec<Entry>,
     databases: Vec<Database>,
+    content: Option<TableContent>,
     expires_in: i64,
     age: u64,
 }
 
 impl FakeIndex {
     pub fn called(name: &str) -> Self {
-        Self { name: name.into(), entries: Vec::new(), databases: Vec::new(), expires_in: 172_800, age: 3600 }
+        let (entries, databases) = (Vec::new(), Vec::new());
+        Self { name: name.into(), entries, databases, content: None, expires_in: 172_800, age: 3600 }
     }
 
     /// Lists this package as it is.
@@ -70,6 +72,18 @@ impl FakeIndex {
         self
     }
 
+    /// Has its publisher say what it has of the packages.
+    pub fn having(mut self, content: TableContent) -> Self {
+        self.content = Some(content);
+        self
+    }
+
+    /// Makes it so many seconds old, with so many left.
+    pub fn aged(mut self, age: u64, left: i64) -> Self {
+        (self.age, self.expires_in) = (age, left);
+        self
+    }
+
     /// Makes it expired.
     pub fn expired(mut self) -> Self {
         self.expires_in = -60;
@@ -99,6 +113,7 @@ impl FakeIndex {
             upstream: Vec::new(),
             lastupdate: None,
             system: None,
+            content: self.content,
         };
         let (created, expires) = (now - self.age, now.saturating_add_signed(self.expires_in));
         let manifest = Manifest {

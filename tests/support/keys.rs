@@ -83,6 +83,7 @@ impl Keys {
             upstream: Vec::new(),
             lastupdate: None,
             system: None,
+            content: None,
         };
         let (publisher, created, expires) = ("tests".to_owned(), sequence, sequence + life);
         let manifest = Manifest {

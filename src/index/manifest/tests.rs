@@ -26,6 +26,7 @@ pub(crate) fn sample() -> Manifest {
         upstream: vec!["https://mirror.example/core/os/x86_64".to_owned()],
         lastupdate: Some(1_789_999_100),
         system: None,
+        content: None,
     };
     let publisher = "example".to_owned();
     Manifest {
@@ -72,6 +73,22 @@ fn a_table_of_another_system_says_where_its_files_are() {
         assert_eq!(changed(|m| (m["tables"][0]["system"], m["tables"][0]["path"]) = (json!(bad), json!("a"))), refused);
     }
     assert_eq!(changed(|m| m["tables"][0]["system"] = json!("haiku")), refused, "one without the other");
+}
+
+#[test]
+fn content_that_is_not_known_promises_nothing() {
+    let read = |value: Value| changed(|m| m["tables"][0]["content"] = value).unwrap().tables[0].content;
+    for (text, content) in [("all", TableContent::All), ("recent", TableContent::Recent), ("none", TableContent::None)]
+    {
+        assert_eq!(read(json!(text)), Some(content));
+        let said =
+            Manifest { tables: vec![Table { content: Some(content), ..sample().tables[0].clone() }], ..sample() };
+        assert_eq!(Manifest::decode(&said.encode()), Ok(said), "{text}");
+    }
+    for later in [json!("half"), json!("All"), json!({"all": true}), json!(7), json!(["all"])] {
+        assert_eq!(read(later.clone()), Some(TableContent::None), "{later}");
+    }
+    assert!(changed(|m| m["critical"] = json!(["tables.content"])).is_ok());
 }
 
 #[test]

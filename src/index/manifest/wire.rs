@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::table;
-use super::{Diff, ManifestError, Packed};
+use super::{Diff, ManifestError, Packed, TableContent};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 
@@ -52,6 +52,8 @@ pub(super) struct WireTable {
     pub(super) system: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) content: Option<TableContent>,
 }
 
 #[derive(Serialize, Deserialize)]

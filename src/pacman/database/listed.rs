@@ -16,7 +16,7 @@ use crate::config::IndexConfig;
 use crate::engine::deliver::Candidate;
 use crate::engine::want::{self, Want};
 use crate::index::in_use;
-use crate::index::manifest::{Database, MANIFEST_MOST, Manifest};
+use crate::index::manifest::{Database, MANIFEST_MOST, Manifest, TableContent};
 use crate::index::time::span;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
@@ -34,16 +34,27 @@ pub(crate) struct Snapshot {
     pub(crate) database: Database,
     /// Its signature, where the publisher has one.
     pub(crate) signature: Option<Database>,
+    /// True unless its publisher says that it has no packages, or has something to say that is not known here.
+    has_packages: bool,
     /// The compiled table that belongs to it.
     table: PathBuf,
 }
 
 /// Returns the newest snapshot that any index in use has of the database `want`, by the date at its publisher.
 pub(crate) fn newest(lists: &Lists, want: &Want) -> Option<Snapshot> {
+    newest_of(lists, want, |_| true)
+}
+
+/// Does the same among those whose publisher does not say that it lacks the packages that are new in it.
+pub(crate) fn newest_with_packages(lists: &Lists, want: &Want) -> Option<Snapshot> {
+    newest_of(lists, want, |snapshot| snapshot.has_packages)
+}
+
+fn newest_of(lists: &Lists, want: &Want, is_wanted: impl Fn(&Snapshot) -> bool) -> Option<Snapshot> {
     let repo = &want.repo.as_ref()?.name;
     let now = SystemTime::now();
     let indexes = lists.machine().settings.indexes.iter();
-    let found = indexes.filter_map(|index| of(lists, index, repo, &want.name, now));
+    let found = indexes.filter_map(|index| of(lists, index, repo, &want.name, now)).filter(is_wanted);
     found.max_by_key(|snapshot| (snapshot.database.modified, snapshot.sequence))
 }
 
@@ -66,7 +77,9 @@ fn of(lists: &Lists, index: &IndexConfig, repo: &RepoName, name: &FileName, now:
     let named = |name: &str| listed.databases.iter().find(|database| database.name.as_str() == name).cloned();
     let database = named(name.as_str())?;
     let signature = named(&format!("{name}.sig"));
-    Some(Snapshot { index: index.name.clone(), sequence: manifest.sequence, database, signature, table })
+    let has_packages = listed.content.is_none_or(TableContent::has_new);
+    let (index, sequence) = (index.name.clone(), manifest.sequence);
+    Some(Snapshot { index, sequence, database, signature, has_packages, table })
 }
 
 impl Snapshot {

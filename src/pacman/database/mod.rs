@@ -161,8 +161,8 @@ impl DatabaseUpdate<'_> {
             return Ok(None);
         }
         let size = snapshot.database.size;
-        if self.is_asked_for(&snapshot) {
-            return self.newer_snapshot(mirror, &snapshot).await;
+        if let Some(asked) = self.asked_for() {
+            return self.newer_snapshot(mirror, &asked).await;
         }
         // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another
         // one that agrees in all three. Where pacman checks every package's signature, such a database does no
@@ -216,12 +216,15 @@ impl DatabaseUpdate<'_> {
         self.remembered(obtained).map(Some)
     }
 
-    /// Returns true when the user wants newer ones of this repository, and `snapshot` is newer than the one in
-    /// use.
-    fn is_asked_for(&self, snapshot: &Snapshot) -> bool {
-        let repo = self.want.repo.as_ref();
-        let asked = repo.is_some_and(|repo| self.call.machine.settings.from_index.contains(&repo.name));
-        asked && self.is_newer(snapshot) && self.is_signed_enough(snapshot)
+    /// Returns the newest snapshot where the user wants newer ones of this repository, and it is newer than the one in
+    /// use. One whose publisher has no bytes would name packages that neither peers nor the mirror have yet
+    /// (`an_index_without_the_bytes_of_what_is_new_is_no_reason_to_leave_the_mirrors_database`).
+    fn asked_for(&self) -> Option<Snapshot> {
+        let repo = self.want.repo.as_ref()?;
+        let is_wanted = self.call.machine.settings.from_index.contains(&repo.name);
+        let newest = listed::newest_with_packages(&self.call.lists, self.want).filter(|_| is_wanted)?;
+        let is_there = !newest.by_content(self.call).is_empty();
+        (is_there && self.is_newer(&newest) && self.is_signed_enough(&newest)).then_some(newest)
     }
 
     fn is_newer(&self, snapshot: &Snapshot) -> bool {

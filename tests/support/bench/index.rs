@@ -62,6 +62,7 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
         upstream: Vec::new(),
         lastupdate: None,
         system: None,
+        content: None,
     };
     let (publisher, created, expires) = ("bench".to_owned(), sequence, sequence + 172_800);
     (
