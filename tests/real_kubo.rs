@@ -5,11 +5,12 @@
 mod real;
 
 use real::{
-    CURL, Host, Kubo, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Process, Release, Repo, Routing, Swarm, scratch, until,
+    CURL, Host, Kubo, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Process, Release, Repo, Routing, Swarm, far_apart,
+    scratch, until,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const KIB: u64 = 1 << 10;
@@ -163,36 +164,58 @@ fn a_published_file_is_fetched_by_its_name_without_any_mirror() {
 }
 
 #[test]
-fn a_first_look_up_needs_no_dht_but_one_copy_and_one_peer() {
+fn a_first_look_up_on_another_host_needs_no_dht_but_the_name_one_copy_and_one_peer() {
     let parts = Parts::demand();
-    // Two nodes without routing and without multicast: neither finds anything by itself.
-    let (theirs, ours) = (Kubo::start(&parts), Kubo::start(&parts));
-    let (publisher, reader) = (Swarm::install().with_kubo(&theirs), Swarm::install().with_kubo(&ours));
-    let (tree, keys, copy, into) = (scratch("tree"), scratch("keys"), scratch("copy"), scratch("fetched"));
-    let package = Pkgbuild::new("big", "1-1").size(3 * MIB);
+    // Two hosts, with the round trip of another country where this machine can delay packets.
+    let [near, far] = far_apart(Duration::from_millis(50)).unwrap_or_else(|why| {
+        println!("without a delay: {why}");
+        let lan = Lan::new();
+        [lan.host(), lan.host()]
+    });
+    // The reader has no routing at all: what it finds, it finds without a DHT.
+    let theirs = Kubo::start_alone_on(&parts, &far, Routing::Dht);
+    let ours = Kubo::start_alone_on(&parts, &near, Routing::None);
+    let publisher = Swarm::install().with_kubo(&theirs).on(&far);
+    let reader = Swarm::install().with_kubo(&ours).on(&near);
+    let (tree, copy, into) = (scratch("tree"), scratch("copy"), scratch("fetched"));
+    let [package, other] = ["big", "other"].map(|name| Pkgbuild::new(name, "1-1").size(3 * MIB));
     let repo = Repo::new(&parts, tree.path(), "core");
-    repo.add(std::slice::from_ref(&package));
-    let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
-    let (secret, key) = (keys.path().join("secret"), pair.pk.to_base64());
-    fs::write(&secret, pair.sk.to_box(None).expect("a key").to_string()).expect("a file of ours");
+    repo.add(&[package.clone(), other]);
     let text = |path: &std::path::Path| path.display().to_string();
-    let words = [&text(repo.dir()), "--minisign-key", &text(&secret), "--out", &text(copy.path())];
-    publisher.run(&[&["publish"][..], &words].concat()).ok();
-    let addresses = theirs.ipfs(&["id", "--format=<addrs>"]).ok().stdout;
-    let address = addresses.lines().find(|line| line.contains("/tcp/")).expect("an address");
+    let said = publisher.run(&["publish", &text(repo.dir()), "--out", &text(copy.path())]).ok();
+    let name = said.stdout.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.starts_with("k51"));
+    let name = name.unwrap_or_else(|| panic!("no IPNS name in what publish printed:\n{said}"));
+    let address = format!("/ip4/{}/tcp/4001/p2p/{}", far.address(), theirs.id());
+    let plain = Mirror::serve_on(&far, copy.path(), "");
     assert_eq!(ours.peers(), [""; 0]);
 
-    let plain = Mirror::serve(copy.path());
-    let words = ["tests", &key, "--url", &plain.url(), "--peer", address, "--repo", "core", "--yes"];
-    reader.run(&[&["index", "add"][..], &words].concat()).ok();
-    until("Kubo is connected to the peer", Duration::from_secs(30), || (ours.peers() == [theirs.id()]).then_some(()));
-    let before = theirs.bytes_sent();
+    let begun = Instant::now();
+    let words = ["tests", name, "--url", &plain.url(), "--peer", &address, "--repo", "core", "--yes"];
+    println!("{}", reader.run(&[&["index", "add"][..], &words].concat()).ok());
+    let added = begun.elapsed();
     let file = package.file_name();
-    let ran = reader.run(&["fetch", &file, "-d", &text(into.path())]).ok();
+    let before = theirs.bytes_sent();
+    let fetch = Process::start(&mut reader.command(&["fetch", &file, "-d", &text(into.path())]));
+    // The first bytes of it that are here, and not those of the program's own files.
+    until("the first byte has come", Duration::from_secs(60), || (theirs.bytes_sent() > before).then_some(()));
+    let first = begun.elapsed();
+    let ran = fetch.wait().ok();
+    println!(
+        "added in {added:.2?}, the first byte was on its way after {first:.2?}, all 3 MiB were here after {:.2?}",
+        begun.elapsed()
+    );
     let got = fs::read(into.path().join(&file)).expect("the package");
     assert!(got == fs::read(repo.dir().join(&file)).expect("the package"), "other bytes than those published");
+    // What it cost: of the copy the record, and what else of the index the peer did not send before, each part once; of the
+    // peer the package; and nothing of others.
+    let asked: Vec<String> = plain.requests().into_iter().map(|request| request.path).collect();
+    let table = format!("/tables/core-{}.ndjson.zst", std::env::consts::ARCH);
+    let index = ["/pkgswarm.ipns-record", "/pkgswarm.root", "/pkgswarm.json", &table];
+    let times = |part: &str| asked.iter().filter(|path| *path == part).count();
+    assert!(times(index[0]) == 1 && index.iter().all(|part| times(part) <= 1), "{asked:?}");
+    assert!(asked.iter().all(|path| index.contains(&path.as_str())), "{asked:?}");
     let sent = theirs.bytes_sent() - before;
-    assert!(sent >= 3 * MIB, "the peer that was named sent {sent} bytes: {ran}");
+    assert!((3 * MIB..4 * MIB).contains(&sent), "the peer that was named sent {sent} bytes: {ran}");
     assert_eq!(ours.peers(), [theirs.id()], "and no other was needed");
     reader.run(&["index", "rm", "tests"]).ok();
     let kept = ours.ipfs(&["swarm", "peering", "ls"]).ok().stdout;

@@ -55,19 +55,6 @@ fn client(node: &Kubo) -> pkgswarm::net::kubo::Kubo {
     }
 }
 
-/// Starts a node that finds names among the nodes of this machine.
-fn node(parts: &Parts, change: impl FnOnce(&mut serde_json::Value)) -> Kubo {
-    let mut node = Kubo::start(parts);
-    node.stop();
-    node.configure(|config| {
-        config["Routing"]["Type"] = json!("dht");
-        config["Routing"]["LoopbackAddressesOnLanDHT"] = json!(true);
-        change(config);
-    });
-    node.start_again();
-    node
-}
-
 /// Publishes. A program that another test starts at this moment holds the lock of a run that has ended, until it is
 /// executed.
 fn published(options: &PublishOptions, kubo: &pkgswarm::net::kubo::Kubo) -> Result<PublishReport, PublishError> {
@@ -87,7 +74,7 @@ struct Publisher {
 
 impl Publisher {
     fn with(packages: &[Pkgbuild]) -> Self {
-        Self::on(node(&Parts::demand(), |_| {}), packages)
+        Self::on(Kubo::naming(&Parts::demand(), |_| {}), packages)
     }
 
     fn on(node: Kubo, packages: &[Pkgbuild]) -> Self {
@@ -177,7 +164,7 @@ fn an_index_goes_from_one_node_to_another_and_every_file_with_it() {
     assert_eq!((report.did, report.files, report.new_files), (Did::Published, 4, 4));
     assert_eq!(report.warnings, Vec::<String>::new());
 
-    let other = node(&Parts::demand(), |_| {});
+    let other = Kubo::naming(&Parts::demand(), |_| {});
     other.connect(&publisher.node);
     let reader = Reader::of(&report);
     let done = reader.refresh(&other, now());
@@ -314,7 +301,7 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     let (start, parts) = (now(), Parts::demand());
     let mut publisher = Publisher::with(&[Pkgbuild::new("a", "1-1")]);
     let first = publisher.publish(start).expect("a publication");
-    let other = node(&parts, |_| {});
+    let other = Kubo::naming(&parts, |_| {});
     other.connect(&publisher.node);
     let reader = Reader::of(&first);
     let updated = |report: &PublishReport| RefreshOutcome::Updated { sequence: report.sequence, ignored: vec![] };
@@ -346,7 +333,7 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     let held = reader.state.held(&reader.source.name).expect("a state").expect("an index");
     assert_eq!(held.manifest.sequence, second.sequence, "what was proven stays");
 
-    let thief = node(&parts, |_| {});
+    let thief = Kubo::naming(&parts, |_| {});
     thief.ipfs(&["dag", "import", car.to_str().expect("a plain path")]).ok();
     let key = format!("/ipns/{name}");
     thief.ipfs(&["routing", "put", "--allow-offline", &key, record.to_str().expect("a plain path")]).ok();
@@ -409,7 +396,7 @@ fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
 
 #[test]
 fn too_little_space_is_refused_before_anything_is_sent() {
-    let small = node(&Parts::demand(), |config| config["Datastore"]["StorageMax"] = json!("2MB"));
+    let small = Kubo::naming(&Parts::demand(), |config| config["Datastore"]["StorageMax"] = json!("2MB"));
     let publisher = Publisher::on(small, &[Pkgbuild::new("a", "1-1").size(4 * MIB)]);
     let kept = publisher.node.bytes_kept();
     let error = publisher.publish(now()).expect_err("too little space");
@@ -546,7 +533,7 @@ fn a_days_change_costs_a_refresh_its_part_of_the_table_also_when_the_publisher_w
     };
     many(&files, 3000, 0);
     let first = publish(&publisher);
-    let other = node(&Parts::demand(), |_| {});
+    let other = Kubo::naming(&Parts::demand(), |_| {});
     other.connect(&publisher.node);
     let reader = Reader::of(&first);
     let whole = reader.refresh(&other, now());
@@ -665,7 +652,7 @@ fn trap_a_pinned_root_is_not_pinned_again_and_the_former_one_stays_until_the_nex
 
 #[test]
 fn what_we_caused_kubo_to_cache_is_removed_oldest_first_and_pinned_files_stay() {
-    let node = node(&Parts::demand(), |_| {});
+    let node = Kubo::naming(&Parts::demand(), |_| {});
     let dir = scratch("cached");
     let empty = node.bytes_kept();
     let file = |n: u64| {
@@ -793,7 +780,7 @@ fn without_content_root_blocks_survive_the_collector_and_leaves_never_come() {
     assert!(!listed(&format!("/core/os/{arch}")).ok().stdout.contains(".pkg.tar"), "not in the plain tree");
     assert!(listed("/ipfs").ok().stdout.contains(&b.to_string()));
     // Another node has it from there, under the same CID.
-    let other = node(&Parts::demand(), |_| {});
+    let other = Kubo::naming(&Parts::demand(), |_| {});
     other.connect(&publisher.node);
     other.ipfs(&["block", "get", "--timeout=30s", &b.to_string()]).ok();
 

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::base::fsx;
 use crate::config::Settings;
 use crate::config::peer_address::PeerAddress;
@@ -20,7 +22,8 @@ use crate::net::kubo::{Kubo, KuboError};
 /// Most peers of one index, and of all.
 const OF_ONE: usize = 4;
 const MOST: usize = 16;
-/// Longest wait for its list: a refresh waits for it, and a Kubo that hangs has nothing to keep.
+/// Longest wait for its list, and for the first connections: a refresh waits for them, and a Kubo that hangs has nothing to
+/// keep.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Most bytes of what is written down.
 const LEDGER_MOST: u64 = 64 << 10;
@@ -72,7 +75,7 @@ async fn settle(
     ours: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>, KuboError> {
     let there: BTreeSet<&String> = there.iter().collect();
-    let mut after = BTreeSet::new();
+    let (mut after, mut new) = (BTreeSet::new(), Vec::new());
     for (id, address) in wanted {
         match (there.contains(id), ours.contains(id)) {
             (true, false) => {}
@@ -80,9 +83,13 @@ async fn settle(
             (false, _) => {
                 kubo.add_peering(&address.to_string()).await?;
                 after.insert(id.clone());
+                new.push(address.to_string());
             }
         }
     }
+    // Kubo itself begins to connect after seven seconds at the earliest (boxo v0.42.1, peering/peering.go, `initialDelay`):
+    // the first look-up would wait for that. It goes on with those that do not answer.
+    let _ = tokio::time::timeout(PATIENCE, join_all(new.iter().map(|address| kubo.connect(address)))).await;
     let gone: Vec<&String> = ours.iter().filter(|id| !wanted.contains_key(*id) && there.contains(*id)).collect();
     if !gone.is_empty() {
         let config = kubo.config().await?;

@@ -43,6 +43,25 @@ impl Kubo {
         kubo
     }
 
+    /// Starts a node on loopback that finds names among the nodes of this machine, after a change of its settings.
+    pub fn naming(parts: &Parts, change: impl FnOnce(&mut Value)) -> Kubo {
+        let mut kubo = Kubo::init(parts, &[], Routing::Dht);
+        kubo.configure(|config| {
+            put(config, "/Routing/LoopbackAddressesOnLanDHT", json!(true));
+            change(config);
+        });
+        kubo.start_again();
+        kubo
+    }
+
+    /// Starts a node on a host, without multicast DNS.
+    pub fn start_alone_on(parts: &Parts, host: &Host, routing: Routing) -> Kubo {
+        let mut kubo = Kubo::init(parts, &host.prefix(), routing);
+        kubo.configure(|config| put(config, "/Discovery/MDNS/Enabled", json!(false)));
+        kubo.start_again();
+        kubo
+    }
+
     /// Makes a node that was never started.
     fn init(parts: &Parts, prefix: &[&str], routing: Routing) -> Kubo {
         let prefix: Vec<String> = prefix.iter().map(|&word| word.to_owned()).collect();
