@@ -62,6 +62,7 @@ mod root;
 mod screens;
 mod screens_index;
 mod screens_machine;
+mod screens_stopped;
 mod screens_xfer;
 mod setup;
 mod setup_doors;

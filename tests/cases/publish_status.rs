@@ -17,7 +17,7 @@ fn json(text: &str) -> Value {
 }
 
 /// Changes the record of the publication `arch`.
-fn recorded(world: &World, change: impl FnOnce(&mut Value)) {
+pub(super) fn recorded(world: &World, change: impl FnOnce(&mut Value)) {
     let path = world.path("state-publish/arch/run.json");
     let mut record = json(&fs::read_to_string(&path).unwrap());
     change(&mut record);
@@ -89,7 +89,7 @@ fn what_is_not_well_is_named_with_its_remedy_and_the_exit_status_tells() {
 }
 
 /// Listens for webhooks, and answers each with this status; returns its URL and the bodies.
-fn hook(status: u16) -> (String, Receiver<Value>) {
+pub(super) fn hook(status: u16) -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
     let (tell, heard) = channel();

@@ -71,6 +71,13 @@ impl Screens {
         self
     }
 
+    /// Adds what reached the user in another way than by the screen.
+    pub fn heard(&mut self, about: &str, world: &World, text: &str) -> &mut Self {
+        let heard = redacted(text, world.base());
+        self.text += &format!("# {about}\n{}\n", heard.split_inclusive('\n').map(equal_every_time).collect::<String>());
+        self
+    }
+
     /// Asserts that the file holds these screens; writes it when asked to.
     #[track_caller]
     pub fn held(&self) {
