@@ -2,8 +2,12 @@
 //!
 //! Long: `tests/run nightly`. `PKGSWARM_FOLLOW_SEED` repeats a run; its seed is printed.
 
+#[path = "real_follow/named.rs"]
+mod named;
 #[path = "support/real/mod.rs"]
 mod real;
+#[path = "real_follow/small.rs"]
+mod small;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use named::NamedReader;
 use pkgswarm::base::digest::Sha256;
 use real::memory_repo::noise;
-use real::{Archive, Mirror, Parts, Process, Replica, Whole, command, digest_of_lines, run, scratch};
+use real::{Archive, Kubo, Mirror, Parts, Process, Replica, Whole, command, digest_of_lines, run, scratch};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,14 +53,15 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A publication with a plain copy, without Kubo.
+/// A publication with a plain copy, and under a name where it has a node.
 struct Follower {
     own: TempDir,
     key: minisign::PublicKey,
+    kubo: Option<Kubo>,
 }
 
 impl Follower {
-    fn of(urls: &[String], repos: &str, archs: &str) -> Self {
+    fn of(urls: &[String], repos: &str, archs: &str, kubo: Option<Kubo>) -> Self {
         let own = scratch("follower");
         let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
         let secret = own.path().join("secret");
@@ -65,24 +71,35 @@ impl Follower {
         let urls: Vec<String> = urls.iter().map(|url| format!("\"{url}/$repo/os/$arch\"")).collect();
         let text = format!(
             "[keys]\nminisign = \"{}\"\n[sources]\nmirrors = [{}]\nrepos = [{repos}]\narchitectures = [{archs}]\n\
-             [targets]\nkubo = false\nout = \"{}\"\n",
+             [targets]\nkubo = {}\nout = \"{}\"\n",
             secret.display(),
             urls.join(", "),
+            kubo.is_some(),
             own.path().join("plain").display(),
         );
         fs::write(own.path().join("publish.d/arch.toml"), text).expect("a file of ours");
-        Self { own, key: pair.pk }
+        Self { own, key: pair.pk, kubo }
     }
 
     fn command(&self) -> Command {
         let mut program = command(env!("CARGO_BIN_EXE_pkgswarm"));
         program.env("PKGSWARM_CONFIG_DIR", self.own.path()).env("PKGSWARM_STATE_DIR", self.own.path().join("state"));
+        if let Some(kubo) = &self.kubo {
+            program.env("PKGSWARM_KUBO_API", kubo.api()).env("PKGSWARM_KUBO_GATEWAY", kubo.gateway());
+        }
         program.args(["publish", "arch", "--json"]);
         program
     }
 
     fn plain(&self) -> PathBuf {
         self.own.path().join("plain")
+    }
+
+    /// Has a client on another node follow the name.
+    fn reader(&self) -> NamedReader {
+        let status = fs::read(self.plain().join("status.json")).expect("a publication");
+        let status: Value = serde_json::from_slice(&status).expect("a status");
+        NamedReader::of(&Parts::demand(), self.kubo.as_ref().expect("a node"), status["name"].as_str().expect("a name"))
     }
 }
 
@@ -147,7 +164,9 @@ fn follow(seed: u64, packages: usize, changes: usize, kills: usize) {
     };
     // The liar is asked first.
     let [lagging_url, lying_url] = mirrors.each_ref().map(Mirror::url);
-    let follower = Follower::of(&[lying_url, lagging_url], "\"core\", \"extra\"", "\"x86_64\", \"aarch64\"");
+    let node = Kubo::naming(&Parts::demand(), |_| {});
+    let urls = [lying_url, lagging_url];
+    let follower = Follower::of(&urls, "\"core\", \"extra\"", "\"x86_64\", \"aarch64\"", Some(node));
     let begun = Instant::now();
     run(&mut follower.command()).ok();
     println!("published for the first time in {:?}, {} kB of HTTP", begun.elapsed(), served(&|_| true) / 1000);
@@ -158,30 +177,16 @@ fn follow(seed: u64, packages: usize, changes: usize, kills: usize) {
 
     let (whole, plain, key) = (Arc::clone(&archive.whole), follower.plain(), follower.key.clone());
     let stop = Arc::new(AtomicBool::new(false));
-    let looking = thread::spawn({
-        let stop = Arc::clone(&stop);
-        move || {
-            let (mut looked, mut refused, mut newest) = (0u64, 0u64, 0);
-            while !stop.load(Ordering::SeqCst) {
-                match resolved(&plain, &key, &whole.lock().unwrap()) {
-                    Some(state) => {
-                        assert!(state >= newest, "it went back from {newest} to {state}");
-                        newest = state;
-                    }
-                    None => refused += 1,
-                }
-                looked += 1;
-                thread::sleep(Duration::from_millis(20));
-            }
-            (looked, refused)
-        }
-    });
+    let looking = looks(&stop, move || resolved(&plain, &key, &whole.lock().unwrap()));
+    let (whole, mut reader) = (Arc::clone(&archive.whole), follower.reader());
+    assert!(reader.resolved(&whole).is_some(), "the name that was published");
+    let naming = looks(&stop, move || reader.resolved(&whole));
 
     let before = served(&|_| true);
     let (mut fresh, mut killed, mut lies, mut alarms) = (0, 0, Vec::new(), 0);
     let mut running = idle * 3 / 2;
     for change in 0..changes {
-        assert!(!looking.is_finished(), "the client has found something wrong");
+        assert!(!looking.is_finished() && !naming.is_finished(), "a client has found something wrong");
         let (repo, arch) = REPOS[chances.below(4) as usize];
         let most = if repo == "core" { packages / 10 } else { packages * 4 / 10 } as u64;
         let news: BTreeMap<String, (String, String, usize)> = (0..=chances.below(5))
@@ -238,8 +243,11 @@ fn follow(seed: u64, packages: usize, changes: usize, kills: usize) {
     run(&mut follower.command()).ok();
     stop.store(true, Ordering::SeqCst);
     let (looked, refused) = looking.join().expect("a client that saw nothing wrong");
+    let (named, silent) = naming.join().expect("a client that saw nothing wrong");
+    let newest = Some(archive.whole.lock().unwrap().states.len() - 1);
     let last = resolved(&follower.plain(), &follower.key, &archive.whole.lock().unwrap());
-    assert_eq!(last, Some(archive.whole.lock().unwrap().states.len() - 1), "the newest state is published");
+    assert_eq!(last, newest, "the newest state is published");
+    assert_eq!(follower.reader().resolved(&archive.whole), newest, "and under its name");
     assert_eq!(alarms, 1, "the database that lied");
 
     let is_lie = |path: &str| lies.iter().any(|file| path.ends_with(file.as_str()));
@@ -251,7 +259,7 @@ fn follow(seed: u64, packages: usize, changes: usize, kills: usize) {
     let each = REPOS.map(|(repo, arch)| archive.database_size(repo, arch)).into_iter().max().unwrap();
     println!(
         "{changes} changes, {killed} kills: {} kB moved for {} kB of new files; {} kB of databases, {} kB of lies; a client \
-         looked {looked} times and refused {refused}",
+         looked {looked} times and refused {refused}; one looked the name up {named} times, {silent} in vain",
         moved / 1000,
         fresh / 1000,
         read / 1000,
@@ -263,7 +271,32 @@ fn follow(seed: u64, packages: usize, changes: usize, kills: usize) {
     let is_long = changes >= 100;
     assert!(!is_long || moved <= most, "{moved} bytes moved, {most} would be enough");
     assert!(!is_long || refused * 20 <= looked, "a copy that clients refuse is an exception");
+    assert!(!is_long || silent * 20 <= named, "and so is a name that does not answer");
     assert_eq!(killed, kills);
+}
+
+/// Has a client look all the time, which sees a state of upstream or nothing, and no older one than before; counts how often
+/// it looked, and how often it saw nothing.
+fn looks(
+    stop: &Arc<AtomicBool>,
+    mut look: impl FnMut() -> Option<usize> + Send + 'static,
+) -> thread::JoinHandle<(u64, u64)> {
+    let stop = Arc::clone(stop);
+    thread::spawn(move || {
+        let (mut looked, mut nothing, mut newest) = (0, 0, 0);
+        while !stop.load(Ordering::SeqCst) {
+            match look() {
+                Some(state) => {
+                    assert!(state >= newest, "it went back from {newest} to {state}");
+                    newest = state;
+                }
+                None => nothing += 1,
+            }
+            looked += 1;
+            thread::sleep(Duration::from_millis(20));
+        }
+        (looked, nothing)
+    })
 }
 
 /// Runs the publisher, and kills it at a random moment as long as there are kills left; true for a run that ended.
@@ -330,88 +363,4 @@ fn clients_see_whole_snapshots_of_3000_packages_while_mirrors_lag_and_lie_and_th
 #[test]
 fn clients_see_whole_snapshots_of_100_packages_while_mirrors_lag_and_lie_and_the_publisher_is_killed() {
     follow(seed(17), 100, 8, 3);
-}
-
-/// Runs a program to its end, and returns its status, the most memory that it had in kB, and its duration.
-fn measured(mut program: Command) -> (std::process::ExitStatus, u64, Duration) {
-    let begun = Instant::now();
-    let mut child = program.spawn().expect("a program");
-    let mut most = 0;
-    loop {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        most = line.and_then(|line| line.trim_end_matches("kB").trim().parse().ok()).unwrap_or(0).max(most);
-        if let Some(ended) = child.try_wait().expect("a child of ours") {
-            return (ended, most, begun.elapsed());
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Counts bytes on the disk below a directory, as du does.
-fn disk_use(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let entries = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
-    let of = |path: PathBuf| {
-        let found = fs::symlink_metadata(&path).expect("a file");
-        if found.is_dir() { disk_use(&path) } else { found.blocks() * 512 }
-    };
-    4096 + entries.map(of).sum::<u64>()
-}
-
-/// Follows mirrors with so many packages, and checks what the publisher needs for it.
-fn is_small(packages: usize) {
-    const MB: u64 = 1_000_000;
-    Parts::demand();
-    let mut archive =
-        Archive::of(&[("core", "x86_64", packages / 50), ("extra", "x86_64", packages * 49 / 50)], now() - 9000);
-    let mut replica = archive.replica();
-    archive.bring(&mut replica, archive.steps());
-    let mirrors = ["127.0.0.1", "127.0.0.2"].map(|address| Mirror::serve_at(address, replica.dir.path()));
-    let follower = Follower::of(&mirrors.each_ref().map(Mirror::url), "\"core\", \"extra\"", "\"x86_64\"");
-    let file = follower.own.path().join("publish.d/arch.toml");
-    let text = fs::read_to_string(&file).expect("a file of ours");
-    fs::write(&file, format!("content = \"none\"\n{text}")).expect("a file of ours");
-
-    let (status, first, took) = measured(follower.command());
-    assert!(status.success());
-    let disk = disk_use(&follower.own.path().join("state-publish")) + disk_use(&follower.plain());
-    println!("{packages} packages for the first time: {took:?}, {first} kB of memory, {} kB of disk", disk / 1000);
-    // What a run leaves is remembered once it is a second old.
-    let (status, ..) = measured(follower.command());
-    assert!(status.success());
-    let asked = || mirrors.iter().flat_map(Mirror::requests).collect::<Vec<_>>();
-    let before = asked().len();
-    let (status, idle, took) = measured(follower.command());
-    assert!(status.success());
-    let questions = asked().split_off(before);
-    println!("nothing new: {took:?}, {idle} kB of memory, {questions:?}");
-    // One question to each mirror, each with its answer of some 250 bytes.
-    assert!(questions.len() <= 2 && questions.iter().all(|question| question.body == 0), "{questions:?}");
-    let most = if cfg!(debug_assertions) { 10 } else { 2 };
-    assert!(took < Duration::from_secs(most), "nothing new took {took:?}");
-
-    let news: Vec<_> =
-        (0..100).map(|n| (format!("extra-package{}", n * 7 % (packages / 2)), "2.0-1".to_owned(), 3000)).collect();
-    archive.change("extra", "x86_64", &news);
-    archive.bring(&mut replica, archive.steps());
-    let (status, hundred, took) = measured(follower.command());
-    assert!(status.success());
-    println!("a hundred new: {took:?}, {hundred} kB of memory");
-    let memory = first.max(idle).max(hundred);
-    let per = |most: u64| most * packages as u64 / 15_000;
-    assert!(memory < 130_000, "{memory} kB of memory");
-    assert!(disk < per(180 * MB) + 20 * MB, "{disk} bytes of disk");
-    assert_eq!(resolved(&follower.plain(), &follower.key, &archive.whole.lock().unwrap()), Some(1));
-}
-
-#[test]
-#[ignore = "it takes minutes: `tests/run nightly` runs it"]
-fn an_index_of_15000_packages_takes_little_disk_memory_and_nothing_when_nothing_is_new() {
-    is_small(15_000);
-}
-
-#[test]
-fn an_index_of_500_packages_takes_little_disk_memory_and_nothing_when_nothing_is_new() {
-    is_small(500);
 }
