@@ -51,9 +51,18 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow:
     if let Some(PublishCommand::Status(asked)) = &args.command {
         return status::run(env, settings, asked);
     }
-    match described::described(env, args)? {
-        Some(publication) => by_description(env, settings, args, &publication),
-        None => by_command(env, settings, args),
+    let Some((name, file)) = described::described(env, args)? else { return by_command(env, settings, args) };
+    match PublicationFile::read(&file, &name) {
+        Ok(publication) => by_description(env, settings, args, &publication),
+        Err(mistake) => {
+            let publication = PublicationFile::in_spite_of_mistakes(&file, &name);
+            let at = clock::now();
+            let place = place(env, settings, &publication).ok();
+            let why = Some(mistake.to_string());
+            let run = RunOutcome { at, took_ms: 0, word: RunWord::Failed, why, report: None };
+            voice::remember(env, settings, &publication, place.as_deref(), run, Some(&mistake));
+            Err(mistake.into())
+        }
     }
 }
 
@@ -78,8 +87,7 @@ fn by_description(
     publication: &PublicationFile,
 ) -> anyhow::Result<u8> {
     let (at, begun) = (clock::now(), Instant::now());
-    let refused = described::refuse_for_root(env, publication, &beside(&settings.state_dir, &publication.publisher));
-    let place = refused.and_then(|()| state_dir(env, settings, &publication.publisher));
+    let place = place(env, settings, publication);
     let is_watched = settings.progress == ProgressMode::Bar;
     let done = place.clone().map_err(Unpublished::from).and_then(|dir| {
         let options = by_file(env, settings, args, publication, dir)?;
@@ -113,6 +121,12 @@ fn by_description(
     let run = RunOutcome { at, took_ms, word, why, report };
     voice::remember(env, settings, publication, place.as_deref().ok(), run, error.as_ref());
     error.map_or(Ok(0), |error| Err(error.into()))
+}
+
+/// Makes the directory of a publication's state, unless it belongs to another user than this one, who is root.
+fn place(env: &Env, settings: &Settings, publication: &PublicationFile) -> Result<PathBuf, Error> {
+    described::refuse_for_root(env, publication, &beside(&settings.state_dir, &publication.publisher))?;
+    state_dir(env, settings, &publication.publisher)
 }
 
 /// Reads the parameters from the words.

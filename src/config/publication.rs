@@ -12,7 +12,6 @@ use toml::de::{DeTable, DeValue};
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::name::RepoName;
-use crate::base::public::is_public_url;
 use crate::config::content::{ContentRule, ContentWords, bytes};
 use crate::config::haiku::HAIKU_KEY;
 use crate::config::key::nearest;
@@ -22,6 +21,11 @@ use crate::config::publisher::PublicKey;
 use crate::config::secret::{Secret, Webhook};
 use crate::config::template::MirrorTemplate;
 use crate::config::value;
+
+mod mistaken;
+mod values;
+
+use values::{absolute, arch, each, gateway, peer, repo, text, yes_or_no};
 
 /// The keys of the file and their meaning, for the manual. Those with a dot stand in the table before it.
 pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
@@ -100,8 +104,9 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
     (
         "alarm.command",
         "A shell command to run when runs begin to fail, when they fail in another way, and once a day while they do: with \
-         the reason on its standard input and the name of the publication in $PKGSWARM_PUBLICATION. Besides it, the exit \
-         status of every run tells, so that OnFailure= of systemd works.",
+         the reason on its standard input and the name of the publication in $PKGSWARM_PUBLICATION. A mistake in this file is \
+         told too, as far as this key can be read. Besides it, the exit status of every run tells, so that OnFailure= of \
+         systemd works.",
     ),
     (
         "alarm.webhook",
@@ -177,7 +182,25 @@ impl PublicationFile {
         let wrong = |at: usize, why: String| Error::usage(format!("{}:{}", file.display(), line_of(at)), why);
         let table =
             DeTable::parse(text).map_err(|e| wrong(e.span().map_or(0, |span| span.start), e.message().to_owned()))?;
-        let mut publication = Self {
+        let mut publication = Self::blank(file, name);
+        // In the order of the file, so that the first mistake is the one that is said.
+        let mut found = keys_in(&table);
+        found.sort_by_key(|(at, ..)| *at);
+        let mut content = ContentWords::default();
+        for (at, key, value) in &found {
+            publication.set(key, value, &mut content).map_err(|why| wrong(*at, why))?;
+        }
+        publication.content = content.rule().map_err(|why| Error::usage(file.display(), why))?;
+        if publication.kubo_key.is_empty() {
+            publication.kubo_key.clone_from(&publication.publisher);
+        }
+        publication.check().map_err(|why| Error::usage(file.display(), why))?;
+        Ok(publication)
+    }
+
+    /// Makes a publication with the defaults and nothing else.
+    fn blank(file: &Path, name: &str) -> Self {
+        Self {
             file: file.to_owned(),
             name: name.to_owned(),
             publisher: name.to_owned(),
@@ -200,30 +223,7 @@ impl PublicationFile {
             gateways: Vec::new(),
             alarm: None,
             webhook: None,
-        };
-        // In the order of the file, so that the first mistake is the one that is said.
-        let mut found: Vec<(usize, String, &Spanned<DeValue<'_>>)> = Vec::new();
-        for (section, value) in table.get_ref() {
-            match value.get_ref() {
-                DeValue::Table(keys) => {
-                    found.extend(keys.iter().map(|(key, value)| {
-                        (key.span().start, format!("{}.{}", section.get_ref(), key.get_ref()), value)
-                    }))
-                }
-                _ => found.push((section.span().start, section.get_ref().to_string(), value)),
-            }
         }
-        found.sort_by_key(|(at, ..)| *at);
-        let mut content = ContentWords::default();
-        for (at, key, value) in &found {
-            publication.set(key, value, &mut content).map_err(|why| wrong(*at, why))?;
-        }
-        publication.content = content.rule().map_err(|why| Error::usage(file.display(), why))?;
-        if publication.kubo_key.is_empty() {
-            publication.kubo_key.clone_from(&publication.publisher);
-        }
-        publication.check().map_err(|why| Error::usage(file.display(), why))?;
-        Ok(publication)
     }
 
     fn set(&mut self, key: &str, value: &Spanned<DeValue<'_>>, content: &mut ContentWords) -> Result<(), String> {
@@ -286,32 +286,25 @@ impl PublicationFile {
     }
 }
 
+/// Lists the keys of a file with their place, each with the table that it stands in.
+fn keys_in<'t, 'v>(table: &'t Spanned<DeTable<'v>>) -> Vec<(usize, String, &'t Spanned<DeValue<'v>>)> {
+    let mut found = Vec::new();
+    for (section, value) in table.get_ref() {
+        match value.get_ref() {
+            DeValue::Table(keys) => found.extend(
+                keys.iter()
+                    .map(|(key, value)| (key.span().start, format!("{}.{}", section.get_ref(), key.get_ref()), value)),
+            ),
+            _ => found.push((section.span().start, section.get_ref().to_string(), value)),
+        }
+    }
+    found
+}
+
 fn unknown(key: &str) -> String {
     match nearest(key, PUBLICATION_KEYS.iter().map(|(known, _)| *known)) {
         Some(near) => format!("unknown key {key:?}; did you mean {near:?}?"),
         None => format!("unknown key {key:?}; pkgswarm-publish(1) lists all of them"),
-    }
-}
-
-fn text(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
-    match value.get_ref() {
-        DeValue::String(text) if !text.is_empty() => Ok(text.to_string()),
-        _ => Err("expected a text".to_owned()),
-    }
-}
-
-fn yes_or_no(value: &Spanned<DeValue<'_>>) -> Result<bool, String> {
-    match value.get_ref() {
-        DeValue::Boolean(yes) => Ok(*yes),
-        _ => Err("expected true or false".to_owned()),
-    }
-}
-
-/// Reads a list of texts, or one text, by `read`.
-fn each<T>(value: &Spanned<DeValue<'_>>, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    match value.get_ref() {
-        DeValue::Array(items) => items.iter().map(|item| read(&text(item)?)).collect(),
-        _ => Ok(vec![read(&text(value)?)?]),
     }
 }
 
@@ -324,32 +317,6 @@ pub(crate) fn list_key(text: Option<&str>) -> Result<Option<PublicKey>, String> 
         "none" => Ok(None),
         key => key.parse().map(Some).map_err(|why| format!("expected a minisign public key or \"none\": {why}")),
     }
-}
-
-fn peer(text: &str) -> Result<PeerAddress, String> {
-    let address = text.parse::<PeerAddress>().map_err(|why| why.to_string())?;
-    if address.is_public() { Ok(address) } else { Err(format!("expected a public address, found {text:?}")) }
-}
-
-fn gateway(text: &str) -> Result<String, String> {
-    let is_one = text.starts_with("https://") && is_public_url(text);
-    if is_one { Ok(text.to_owned()) } else { Err(format!("expected a public https URL, found {text:?}")) }
-}
-
-fn absolute(text: &str) -> Result<PathBuf, String> {
-    match text.starts_with('/') {
-        true => Ok(PathBuf::from(text)),
-        false => Err(format!("expected an absolute path, found {text:?}")),
-    }
-}
-
-fn repo(text: &str) -> Result<RepoName, String> {
-    RepoName::new(text).map_err(|e| format!("expected the name of a repository: {e}"))
-}
-
-fn arch(text: &str) -> Result<String, String> {
-    let is_plain = text.len() <= 32 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if is_plain { Ok(text.to_owned()) } else { Err(format!("expected an architecture like x86_64, found {text:?}")) }
 }
 
 /// Reads the validity of an index.

@@ -133,3 +133,24 @@ fn a_credential_of_systemd_is_read_by_its_name_and_fewer_repositories_need_a_wor
     assert!(left_out.code() == 2 && left_out.stderr.contains("--drop more-x86_64"), "{}", left_out.stderr);
     assert_eq!(world.run(&["publish", "arch", "--drop", "more"]).code(), 0);
 }
+
+#[test]
+fn a_mistake_in_the_file_reaches_the_alarm_that_the_file_names() {
+    let world = world();
+    let heard = world.path("heard");
+    let alarm = format!("[alarm]\ncommand = \"(echo $PKGSWARM_PUBLICATION; cat) > {}\"\n", heard.display());
+    for (mistake, said) in [("[find]\npers = \"x\"\n", "unknown key"), ("comand\n[find", "arch.toml:")] {
+        describe(&world, &format!("{alarm}{mistake}"));
+        let run = world.run(&["publish", "arch"]);
+        assert!(run.code() == 2 && run.stderr.contains(said), "{}", run.stderr);
+        let told = fs::read_to_string(&heard).unwrap();
+        assert!(told.starts_with("arch\nerror: ") && told.contains(said), "{told}");
+        // Once a day while it stands, as for any other failure.
+        fs::remove_file(&heard).unwrap();
+        assert_eq!(world.run(&["publish", "arch"]).code(), 2);
+        assert!(!heard.exists());
+        describe(&world, &alarm);
+        assert_eq!(world.run(&["publish", "arch"]).code(), 0);
+        assert!(!heard.exists());
+    }
+}

@@ -146,6 +146,22 @@ fn statuses(page: &mut Roff, name: &str) {
             ("2", "No updates are pending, or it is not the time to look."),
             ("130", "Interrupted; the next run goes on."),
         ],
+        "pkgswarm-publish" => &[
+            ("0", "Published, renewed, or nothing was to be done."),
+            (
+                "1",
+                "No mirror delivered, or a target could not be reached, or not in whole: what was published before stands, or \
+                 is renewed. Trying again later may help.",
+            ),
+            (
+                "2",
+                "Wrong arguments, a mistake in the file of the publication, a key or secret that is missing or cannot be read, \
+                 or a repository that would be dropped. Nothing was published; trying again does not help.",
+            ),
+            ("3", "Files are not as their database says, or mirrors contradict each other: nothing new was published."),
+            ("4", "This machine failed: disk full, no permission, no such directory."),
+            ("130", "Interrupted; the next run goes on."),
+        ],
         "pkgswarm-publish-status" => &[("0", "All is well."), ("1", "Something is not well, or an error.")],
         "pkgswarm-index-audit" => {
             &[("0", "No disagreement."), ("3", "A disagreement."), ("4", "A file could not be read.")]

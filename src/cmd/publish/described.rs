@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::env::Env;
 use crate::base::error::Error;
@@ -17,12 +17,12 @@ use crate::index::minisign::SecretKey;
 use crate::publish;
 use crate::publish::{FindHints, FollowOptions};
 
-/// Returns the publication that the words name: one NAME without a slash, with a file that describes it. `None` for
+/// Returns the publication that the words name, and the file that describes it: one NAME without a slash. `None` for
 /// directories.
 ///
 /// # Errors
-/// Usage errors: a name that is both, or neither; an option that is the file's to decide; a mistake in the file.
-pub(super) fn described(env: &Env, args: &PublishArgs) -> Result<Option<PublicationFile>, Error> {
+/// Usage errors: a name that is both, or neither; an option that is the file's to decide.
+pub(super) fn described(env: &Env, args: &PublishArgs) -> Result<Option<(String, PathBuf)>, Error> {
     let [word] = &args.directories[..] else { return Ok(None) };
     let Some(name) = word.to_str().filter(|name| is_publication_name(name)) else { return Ok(None) };
     let file = publication_file(env, name);
@@ -58,7 +58,7 @@ pub(super) fn described(env: &Env, args: &PublishArgs) -> Result<Option<Publicat
         return Err(Error::usage(option, format!("is not for a publication: {} decides", file.display()))
             .hint("change the file, or name directories instead of a publication"));
     }
-    PublicationFile::read(&file, name).map(Some)
+    Ok(Some((name.to_owned(), file)))
 }
 
 /// Refuses to run as root in a directory of another user, who could not write there afterwards. Where `dir` is not there
