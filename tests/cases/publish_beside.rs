@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::World;
-use crate::support::follow::{following, listed, publish, published, requests, upstream, wanted};
+use crate::support::follow::{BIG, following, listed, publish, published, remembering, requests, upstream, wanted};
 use crate::support::mirror::FakeMirror;
-use crate::support::repo::{Package, signature};
+use crate::support::repo::{Package, database, signature};
 use crate::support::tier1::Upstream;
 use crate::support::world::listing;
+use crate::support::{Compression, Misbehaves as _, World};
 
 const KEYRING: &str = "keyring = \"/etc/keyring.gpg\"\n";
 
@@ -147,4 +147,121 @@ fn lists_of_files_are_followed_where_they_are_wanted() {
     let asked = requests(&[&a, &b], ".files");
     assert_eq!(&published(&world)["did"], "unchanged");
     assert_eq!(requests(&[&a, &b], ".files"), asked);
+}
+
+#[test]
+fn a_list_of_files_with_a_stranger_or_a_double_is_refused() {
+    let upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "files = true\n");
+    let core = [Package::new("glibc", BIG), Package::new("bash", 20_000), Package::new("zlib", 5_000)];
+    let [glibc, bash, zlib] = &core;
+    let stranger = Package::new("stranger", 10);
+    let strange = "it names stranger-1.0-1-x86_64.pkg.tar.zst, which is not in the database";
+    for (more, said) in [(&stranger, strange), (bash, "bash-1.0-1-x86_64.pkg.tar.zst was listed before")] {
+        for mirror in [&a, &b] {
+            let extra = mirror.file("extra/os/x86_64/extra.db");
+            mirror.publish_dated("extra/os/x86_64/extra.files", &extra, upstream.lastupdate);
+            let files = database(&[bash, glibc, zlib, more], Compression::Gzip);
+            beside(&upstream, mirror, "files", &files);
+        }
+        let run = publish(&world);
+        assert_eq!(run.code(), 1, "{}", run.stderr);
+        assert!(run.stderr.contains("core.files: ") && run.stderr.contains(said), "{}", run.stderr);
+    }
+    for mirror in [&a, &b] {
+        beside(&upstream, mirror, "files", &mirror.file("core/os/x86_64/core.db"));
+    }
+    published(&world);
+    assert_eq!(databases(&world.path("plain")), ["core.db", "core.files"]);
+}
+
+/// Returns the signature that is kept of a package.
+fn kept(world: &World, package: &Package) -> Vec<u8> {
+    fs::read(world.path("state-publish/arch/follow/signatures").join(package.sha256().to_string())).unwrap()
+}
+
+#[test]
+fn a_package_that_is_signed_anew_gets_its_new_signature_and_one_without_is_asked_again_each_day() {
+    let mut upstream = upstream();
+    let bash = Package::new("bash", 20_000).signed("first");
+    upstream.change("core", &bash, |_| {});
+    let path = format!("core/os/x86_64/{}", Package::new("zlib", 1).signature().0);
+    let [a, b] = [0, 1].map(|_| upstream.mirror().on(&path).status(404).times(1));
+    let world = following(&[&a, &b], "");
+    published(&world);
+    assert_eq!(kept(&world, &bash), bash.signature().1);
+    let zlib = Package::new("zlib", 5_000);
+    assert_eq!(kept(&world, &zlib), b"", "no mirror has one");
+    let asked = requests(&[&a, &b], ".zst");
+
+    let again = bash.signed("second");
+    upstream.change("core", &again, |_| {});
+    for mirror in [&a, &b] {
+        upstream.sync(mirror);
+    }
+    published(&world);
+    assert_eq!(kept(&world, &again), again.signature().1);
+    assert_eq!(requests(&[&a, &b], ".zst"), asked, "its bytes are the same");
+    assert_eq!(kept(&world, &zlib), b"");
+    // A day later all are compared.
+    remembering(&world, |kept| kept["compared"] = 0.into());
+    published(&world);
+    assert_eq!(kept(&world, &zlib), zlib.signature().1);
+}
+
+#[test]
+fn a_changed_keyring_checks_again_what_none_of_its_keys_has_signed() {
+    let upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    for mirror in [&a, &b] {
+        beside(&upstream, mirror, "db.sig", &signature("of the database"));
+    }
+    let world = following(&[&a, &b], "");
+    published(&world);
+    assert_eq!(
+        databases(&world.path("plain")),
+        ["core.db", "core.db.sig"],
+        "without a keyring it is published as it came"
+    );
+    // The signature of the database is from before there was a keyring, and counts no more by itself.
+    let (keyring, at) = (world.path("keyring.gpg"), world.base().to_owned());
+    fs::write(&keyring, "one").unwrap();
+    add_line(&world, &format!("keyring = \"{}\"\n", keyring.display()));
+    let core = pkgswarm::base::digest::Sha256::of(&a.file("core/os/x86_64/core.db")).to_string();
+    let world = gpgv(world, &core);
+    let run = publish(&world);
+    assert!(run.code() == 1 && run.stderr.contains("core.db.sig: its signature does not count: "), "{}", run.stderr);
+
+    // Bash is signed by a subkey of its own.
+    let bash = Package::new("bash", 20_000).sha256();
+    let check = format!(
+        "echo \"$5\" >> {at}/checked; case $5 in *{bash}) key=B2;; *) key=A1;; esac; echo \"[GNUPG:] VALIDSIG $key 2026-11-30 1\""
+    );
+    let world = world.script("gpgv", &check);
+    published(&world);
+    let checked = world.path("checked");
+    let calls = || fs::read_to_string(&checked).unwrap().lines().count();
+    let (before, asked) = (calls(), requests(&[&a, &b], ".zst"));
+    let key = |name: &str, validity: &str| {
+        format!("pub:-:::{name}\nfpr:::::::::{name}1:\nsub:{validity}:\nfpr:::::::::{name}2:\n")
+    };
+    let list = |keys: &str| fs::write(format!("{at}/keys"), keys).unwrap();
+    list(&(key("A", "-") + &key("B", "-")));
+    let world = world.script("gpg", &format!("cat {at}/keys"));
+    assert_eq!(&published(&world)["did"], "unchanged");
+    assert_eq!(calls(), before, "the keyring is the same");
+    fs::write(&keyring, "one and others").unwrap();
+    published(&world);
+    assert_eq!(
+        (calls(), requests(&[&a, &b], ".zst")),
+        (before + 2, asked),
+        "the signature that each mirror has of the database"
+    );
+    list(&(key("A", "-") + &key("B", "r")));
+    fs::write(&keyring, "one less").unwrap();
+    published(&world);
+    assert_eq!(calls(), before + 5, "those again, and that of bash");
+    assert_eq!(requests(&[&a, &b], ".zst"), asked + 1, "for whose check its bytes came");
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
 }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
-use crate::support::follow::{following, following_at, listed, publish, published, upstream, wanted};
+use crate::support::follow::{following, following_at, listed, publish, published, remembering, upstream, wanted};
 use crate::support::mirror::FakeMirror;
-use crate::support::repo::{Package, signature};
+use crate::support::repo::{Package, database, signature};
 use crate::support::run::Run;
 use crate::support::tls::{Certificate, FakeTls, bundle};
-use crate::support::{Misbehaves as _, World};
+use crate::support::{Compression, Misbehaves as _, World};
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -270,4 +270,56 @@ fn a_mirror_that_asks_to_wait_in_the_middle_of_a_run_is_left_alone_by_the_next_o
     let run = publish(&world);
     assert!(run.said.contains("not to be asked for another"), "{}", run.said);
     assert_eq!(b.requests().len() - asked, 2, "the next run does not ask it either");
+}
+
+#[test]
+fn databases_that_come_after_their_lastupdate_are_published_within_the_hour() {
+    let mut upstream = upstream();
+    let by = Certificate::new().called("an authority").authority().make();
+    let made = Certificate::new().signed_by(&by).make();
+    let c = upstream.mirror();
+    let tls = FakeTls::before(&c, &made);
+    let world = following_at(&[tls.repo("$repo")], "");
+    let pem = bundle(&world, "bundle.pem", &[&by]);
+    let world = world.set("SSL_CERT_FILE", pem.to_str().unwrap()).set("PKGSWARM_DOWNLOAD_CONNECT", "60 s");
+    published(&world);
+    let before = wanted(&upstream);
+    upstream.change("core", &Package::new("bash", 100).version("2.0-1"), |_| {});
+    c.publish_dated("lastupdate", format!("{}\n", upstream.lastupdate).as_bytes(), upstream.lastupdate);
+    published(&world);
+    assert_eq!(listed(&world.path("plain")), before, "no database tells that it is not the one of this time");
+    upstream.sync(&c);
+    published(&world);
+    assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+
+    // A mirror that is away meanwhile is no failure: nothing is known to be missing.
+    let c = c.on("core.db").status(404).times(1);
+    assert_eq!(&published(&world)["did"], "unchanged");
+
+    // After an hour, another content at the same time is waited for where it is later, and then an alarm.
+    let settled = |kept: &mut serde_json::Value| {
+        kept["began"][1] = (kept["began"][1].as_u64().unwrap() - 3600).into();
+        kept["compared"] = 0.into();
+    };
+    remembering(&world, settled);
+    let asked = c.hits("core.db");
+    remembering(&world, |kept| kept["compared"] = kept["heard"].clone());
+    published(&world);
+    assert_eq!(c.hits("core.db"), asked, "no database is asked for any more");
+    let extra = "extra/os/x86_64/extra.db";
+    c.publish_dated(extra, &database(&[], Compression::Gzip), upstream.lastupdate - 7);
+    remembering(&world, |kept| kept["compared"] = 0.into());
+    let run = publish(&world);
+    let other = "has another content at the lastupdate";
+    assert!(run.code() == 3 && run.said.contains("extra.db: ") && run.said.contains(other), "{}", run.said);
+    c.publish_dated(extra, &c.file(extra), upstream.lastupdate - 1);
+    let run = publish(&world);
+    assert!(run.code() == 1 && run.said.contains("in the middle of its synchronisation"), "{}", run.said);
+    remembering(&world, |kept| {
+        for record in kept["mirrors"].as_object_mut().unwrap().values_mut() {
+            record["unsettled"][1] = (record["unsettled"][1].as_u64().unwrap() - 3600).into();
+        }
+    });
+    let run = publish(&world);
+    assert!(run.code() == 3 && run.said.contains(other), "{}", run.said);
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use data_encoding::BASE64;
 use pkgswarm::base::digest::Sha256;
 
 use super::compression::Compression;
@@ -13,6 +14,8 @@ pub struct Package {
     pub version: String,
     pub arch: String,
     pub bytes: Vec<u8>,
+    /// The seed of a signature that the database has, too.
+    pub signed: Option<String>,
 }
 
 impl Package {
@@ -23,7 +26,12 @@ impl Package {
         let magic = b"\x28\xb5\x2f\xfd";
         let len = size.min(magic.len());
         bytes[..len].copy_from_slice(&magic[..len]);
-        Self { name: name.into(), version: "1.0-1".into(), arch: "x86_64".into(), bytes }
+        Self { name: name.into(), version: "1.0-1".into(), arch: "x86_64".into(), bytes, signed: None }
+    }
+
+    /// Gives it the signature of this seed, in the database as well.
+    pub fn signed(self, seed: &str) -> Self {
+        Self { signed: Some(seed.into()), ..self }
     }
 
     pub fn version(self, version: &str) -> Self {
@@ -41,7 +49,7 @@ impl Package {
 
     /// Returns name and content of a signature that looks right and signs nothing.
     pub fn signature(&self) -> (String, Vec<u8>) {
-        (self.file_name() + ".sig", signature(&self.name))
+        (self.file_name() + ".sig", signature(self.signed.as_ref().unwrap_or(&self.name)))
     }
 
     pub fn sha256(&self) -> Sha256 {
@@ -50,15 +58,17 @@ impl Package {
 
     /// Formats `desc` in the order of repo-add 7.1.
     fn desc(&self) -> String {
-        let Self { name, version, arch, bytes } = self;
+        let Self { name, version, arch, bytes, signed } = self;
+        let signed = signed.as_ref().map(|_| format!("%PGPSIG%\n{}\n\n", BASE64.encode(&self.signature().1)));
         format!(
             "%FILENAME%\n{}\n\n%NAME%\n{name}\n\n%BASE%\n{name}\n\n%VERSION%\n{version}\n\n%DESC%\nA test of {name}\n\n\
-             %CSIZE%\n{}\n\n%ISIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%URL%\nhttps://example.org/\n\n%LICENSE%\nMIT\n\n\
+             %CSIZE%\n{}\n\n%ISIZE%\n{}\n\n%SHA256SUM%\n{}\n\n{}%URL%\nhttps://example.org/\n\n%LICENSE%\nMIT\n\n\
              %ARCH%\n{arch}\n\n%BUILDDATE%\n1748858400\n\n%PACKAGER%\nTester <tester@example.org>\n\n",
             self.file_name(),
             bytes.len(),
             bytes.len() * 3,
             self.sha256(),
+            signed.unwrap_or_default(),
         )
     }
 }

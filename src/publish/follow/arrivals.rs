@@ -11,6 +11,7 @@ use reqwest::Url;
 
 use super::super::collect::ListedPackage;
 use super::ask::MirrorAnswer;
+use super::checked::CheckedPackages;
 use super::memory::FollowPlace;
 use super::pulse::{MirrorPulses, host};
 use super::snapshot::{ListedRepo, key};
@@ -46,6 +47,9 @@ pub(super) struct MirrorArrival<'p> {
     is_unchecked: bool,
     /// True when no target lacks its bytes.
     is_delivered: bool,
+    needs_signature: bool,
+    /// True for one that had no signature, and is asked for it again: it need not have one now.
+    may_be_signed: bool,
 }
 
 impl MirrorArrival<'_> {
@@ -77,6 +81,12 @@ pub(super) struct ArrivalDesk<'a> {
     /// The directory for root blocks.
     pub(super) roots: Option<PathBuf>,
     pub(super) hub: Hub,
+    /// What the keyring has checked; `None` without a keyring.
+    pub(super) checked: Option<&'a CheckedPackages>,
+    /// True when databases were read in this run: a signature in them may be another one than before.
+    pub(super) is_new: bool,
+    /// True for a comparison: what had no signature is asked for it again.
+    pub(super) is_whole: bool,
 }
 
 impl ArrivalDesk<'_> {
@@ -113,7 +123,6 @@ impl ArrivalDesk<'_> {
         has: &dyn Fn(Sha256) -> bool,
     ) -> Result<Vec<MirrorArrival<'p>>, FollowError> {
         let (mut arrivals, mut seen) = (Vec::new(), HashSet::new());
-        let checked = self.options.keyring.as_ref().map(|_| self.place.checked());
         for listed in repos {
             for package in &listed.packages {
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else {
@@ -122,18 +131,38 @@ impl ArrivalDesk<'_> {
                     return Err(FollowError::Database { database, why });
                 };
                 let is_here = || std::fs::metadata(self.place.package(sha256)).is_ok_and(|found| found.len() == size);
-                let is_unchecked = checked.as_ref().is_some_and(|checked| !checked.contains(&sha256));
+                let kept = std::fs::metadata(self.place.signature(sha256)).ok().map(|found| found.len());
+                let needs_signature = kept.is_none() || (self.is_new && self.is_signed_anew(package, sha256));
+                let may_be_signed = self.is_whole && kept == Some(0) && !needs_signature;
+                let is_unchecked = self.checked.is_some_and(|checked| needs_signature || !checked.has(sha256));
                 let is_delivered = has(sha256);
                 let needs_bytes = (is_unchecked || !is_delivered) && !is_here();
-                let is_missing = needs_bytes || is_unchecked || !self.place.signature(sha256).exists();
+                let is_missing = needs_bytes || is_unchecked || needs_signature || may_be_signed;
                 if seen.insert(sha256) && is_missing {
                     let known = Known { size, sha256, root: None };
                     let repo = (listed.repo.as_str(), &*listed.arch);
-                    arrivals.push(MirrorArrival { package, known, repo, needs_bytes, is_unchecked, is_delivered });
+                    arrivals.push(MirrorArrival {
+                        package,
+                        known,
+                        repo,
+                        needs_bytes,
+                        is_unchecked,
+                        is_delivered,
+                        needs_signature,
+                        may_be_signed,
+                    });
                 }
             }
         }
         Ok(arrivals)
+    }
+
+    /// Returns true when the database has another signature for a package than the one that is kept.
+    fn is_signed_anew(&self, package: &ListedPackage, sha256: Sha256) -> bool {
+        package.signature.as_ref().is_some_and(|listed| {
+            let kept = fsx::read_followed(&self.place.signature(sha256), SIGNATURE_MOST as u64).ok().flatten();
+            kept.is_none_or(|kept| Sha256::of(&kept) != listed.sha256)
+        })
     }
 
     async fn one(&self, arrival: &MirrorArrival<'_>, kept: &KeptContent) -> Result<u64, FollowError> {
@@ -142,20 +171,29 @@ impl ArrivalDesk<'_> {
             self.deliver(arrival).await?;
         }
         let path = self.place.signature(sha256);
-        if !path.exists() || arrival.is_unchecked {
-            // One that came before there was a keyring is as good as one that comes now.
+        let mut key = String::new();
+        if arrival.needs_signature || arrival.is_unchecked {
+            // One that came before there was this keyring is as good as one that comes now.
             let kept = fsx::read_followed(&path, SIGNATURE_MOST as u64).ok().flatten();
-            let is_good = match &kept {
-                Some(signature) if arrival.is_unchecked => self.judge(arrival, signature).await.is_ok(),
-                _ => false,
+            let judged = match &kept {
+                Some(signature) if arrival.is_unchecked => self.judge(arrival, signature).await.ok(),
+                _ => None,
             };
-            if !is_good {
-                let signature = self.signature(arrival).await?.unwrap_or_default();
-                fsx::replace_synced(&path, &signature).map_err(FollowError::local(&path))?;
-            }
+            key = match judged {
+                Some(key) => key,
+                None => {
+                    let (signature, key) = self.signature(arrival).await?.unwrap_or_default();
+                    fsx::replace_synced(&path, &signature).map_err(FollowError::local(&path))?;
+                    key
+                }
+            };
+        } else if arrival.may_be_signed
+            && let Ok(Some((signature, _))) = self.signature(arrival).await
+        {
+            fsx::replace_synced(&path, &signature).map_err(FollowError::local(&path))?;
         }
-        if arrival.is_unchecked {
-            self.place.add_checked(sha256)?;
+        if let Some(checked) = self.checked.filter(|_| arrival.is_unchecked) {
+            checked.add(sha256, &key)?;
             if arrival.is_delivered {
                 let path = self.place.package(sha256);
                 std::fs::remove_file(&path).map_err(FollowError::local(&path))?;
@@ -201,10 +239,10 @@ impl ArrivalDesk<'_> {
         obtained.place(&output).map_err(|error| FollowError::Delivery(Box::new(error)))
     }
 
-    /// Returns the signature of a package; `None` where it has none. It counts by the database, where that holds it, and
+    /// Returns the signature of a package, and the key that the keyring knows it by; `None` where it has none. It counts by the database, where that holds it, and
     /// by the keyring; where there is neither, by https, or when two hosts have the same. That there is none counts when
-    /// every mirror says so, one of them over https, or two hosts: for ever, as it is not asked for again.
-    async fn signature(&self, arrival: &MirrorArrival<'_>) -> Result<Option<Vec<u8>>, FollowError> {
+    /// every mirror says so, one of them over https, or two hosts: until the next comparison.
+    async fn signature(&self, arrival: &MirrorArrival<'_>) -> Result<Option<(Vec<u8>, String)>, FollowError> {
         let MirrorArrival { package, .. } = arrival;
         let name = format!("{}.sig", package.file);
         let has_proof = package.signature.is_some() || self.options.keyring.is_some();
@@ -237,13 +275,13 @@ impl ArrivalDesk<'_> {
             };
             if has_proof {
                 match self.judge(arrival, &found).await {
-                    Ok(()) => return Ok(Some(found)),
+                    Ok(key) => return Ok(Some((found, key))),
                     Err(why) => tried.push(format!("{}: {why}", host(mirror))),
                 }
                 continue;
             }
             if mirror.is_https() || seen.iter().any(|(other, its)| *other == found && voices.differ(its, mirror)) {
-                return Ok(Some(found));
+                return Ok(Some((found, String::new())));
             }
             seen.push((found, mirror));
         }
@@ -273,14 +311,15 @@ impl ArrivalDesk<'_> {
         verify::waive(Waiver::Signature, shape, &file).map(drop).map_err(|e| e.to_string())
     }
 
-    /// Holds a signature against the database, and checks it by the keyring, where there is one.
-    async fn judge(&self, arrival: &MirrorArrival<'_>, signature: &[u8]) -> Result<(), String> {
+    /// Holds a signature against the database, and checks it by the keyring, where there is one. Returns the fingerprint of
+    /// the key, empty where it is not known.
+    async fn judge(&self, arrival: &MirrorArrival<'_>, signature: &[u8]) -> Result<String, String> {
         let listed = arrival.package.signature.as_ref();
         if listed.is_some_and(|listed| listed.sha256 != Sha256::of(signature)) {
             return Err("it is not the one in the database".to_owned());
         }
         let package = self.place.package(arrival.known.sha256);
-        let Some(keyring) = &self.options.keyring else { return Ok(()) };
+        let Some(keyring) = &self.options.keyring else { return Ok(String::new()) };
         keyring::check(keyring, signature, package).await
     }
 

@@ -31,6 +31,8 @@ pub(super) struct BesideReader<'a> {
     pub(super) mirror: &'a MirrorTemplate,
     pub(super) repo: &'a RepoName,
     pub(super) arch: &'a str,
+    /// True when another keyring than the present one has checked what was read last, or none.
+    pub(super) is_rekeyed: bool,
 }
 
 /// What is wrong with a mirror, for people, beside the failures of this machine.
@@ -46,7 +48,9 @@ impl BesideReader<'_> {
         former: Option<&FollowedDatabase>,
     ) -> Found<BTreeMap<String, FollowedPart>> {
         let former = former.filter(|former| former.sha256 == database).map(|former| &former.beside);
-        if let Some(former) = former.filter(|former| !self.options.files || former.contains_key("files")) {
+        if let Some(former) = former.filter(|former| !self.options.files || former.contains_key("files"))
+            && (!self.is_rekeyed || self.is_still_signed(database, former).await)
+        {
             let mut former = former.clone();
             former.retain(|suffix, _| self.options.files || !suffix.starts_with("files"));
             return Ok(Ok(former));
@@ -70,6 +74,21 @@ impl BesideReader<'_> {
             beside.insert("files".to_owned(), files);
         }
         Ok(Ok(beside))
+    }
+
+    /// Returns true when the keyring has the keys of all signatures among the neighbours of `database` that are here.
+    async fn is_still_signed(&self, database: Sha256, former: &BTreeMap<String, FollowedPart>) -> bool {
+        let Some(keyring) = &self.options.keyring else { return true };
+        let files = former.get("files").map(|files| files.sha256);
+        for (suffix, of) in [("db.sig", Some(database)), ("files.sig", files)] {
+            let Some((part, of)) = former.get(suffix).zip(of) else { continue };
+            let signature = fsx::read_followed(&self.place.database(part.sha256), SIGNATURE_MOST as u64);
+            let Ok(Some(signature)) = signature else { return false };
+            if keyring::check(keyring, &signature, self.place.database(of)).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Reads a signature, if the mirror has one, of the file with this digest in the place.
@@ -132,19 +151,25 @@ impl BesideReader<'_> {
     }
 }
 
-/// Compares the packages in a list of files with those of its database.
+/// Compares the packages in a list of files with those of its database: each must be there, once, and no other
+/// (`a_list_of_files_with_a_stranger_or_a_double_is_refused`).
 fn names_the_same(path: &std::path::Path, packages: &[ListedPackage]) -> std::io::Result<Result<(), String>> {
     let file = fsx::open_read(path)?;
-    let listed: std::collections::HashMap<&FileName, Option<Sha256>> =
+    let mut left: std::collections::HashMap<&FileName, Option<Sha256>> =
         packages.iter().map(|package| (&package.file, package.sha256)).collect();
-    let mut same = 0;
+    let (all, mut same, mut strange) = (left.len(), 0, None);
     let read = syncdb::read::<DatabaseError>(&file, &Limits::default(), |package| {
-        same += usize::from(listed.get(&package.file) == Some(&package.sha256));
+        match left.remove(&package.file) {
+            Some(sha256) if sha256 == package.sha256 => same += 1,
+            Some(_) => {}
+            None => strange = Some(package.file),
+        }
         Ok(())
     });
-    Ok(match read {
-        Err(e) => Err(e.to_string()),
-        Ok(_) if same == listed.len() => Ok(()),
-        Ok(_) => Err(format!("{same} of the {} packages in the database are in it as there", listed.len())),
+    Ok(match (read, strange) {
+        (Err(e), _) => Err(e.to_string()),
+        (Ok(_), _) if same < all => Err(format!("{same} of the {all} packages in the database are in it as there")),
+        (Ok(_), Some(strange)) => Err(format!("it names {strange}, which is not in the database")),
+        (Ok(_), None) => Ok(()),
     })
 }

@@ -7,7 +7,7 @@
 //! | `databases/SHA256` | the databases, and what stands beside them |
 //! | `packages/SHA256` | packages that are on their way to the targets |
 //! | `signatures/SHA256` | the signature of the package with that digest; empty where it has none |
-//! | `checked` | sha256 of packages whose signature was checked by a keyring |
+//! | `checked` | the keyring, and the packages whose signature it has checked |
 //! | `held` | sha256, size, CID and DAG size of packages whose bytes were let go |
 //! | `downloads/` | the store of the deliveries |
 
@@ -29,6 +29,9 @@ use crate::base::fsx::{self, FileKey, Lasting, ReplaceOptions, Replacement};
 use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
 use crate::publish::hash::Hashed;
 
+/// Seconds for which the databases of a mirror may be of another moment than its `lastupdate`.
+pub(super) const SETTLING: u64 = 3600;
+
 /// What was read of the mirrors.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(super) struct FollowMemory {
@@ -39,6 +42,12 @@ pub(super) struct FollowMemory {
     pub(super) coming: Option<FollowedSnapshot>,
     /// Unix seconds of the last comparison of whole databases.
     pub(super) compared: u64,
+    /// The `lastupdate` of the last snapshot that was read, and the Unix seconds at which it was read first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) began: Option<(u64, u64)>,
+    /// The keyring that has checked the databases that were read last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) keyring: Option<Sha256>,
     /// Unix seconds of the last run in which a mirror said its `lastupdate`.
     #[serde(default)]
     pub(super) heard: u64,
@@ -54,6 +63,22 @@ pub(super) struct FollowMemory {
 }
 
 impl FollowMemory {
+    /// Remembers that a snapshot was read at `now`, in Unix seconds. The `lastupdate` of a first one may be of any age.
+    pub(super) fn has_read(&mut self, snapshot: &FollowedSnapshot, is_first: bool, now: u64) {
+        if let Some(lastupdate) = snapshot.lastupdate
+            && self.began.is_none_or(|(began, _)| began != lastupdate)
+        {
+            self.began = Some((lastupdate, if is_first { 0 } else { now }));
+        }
+    }
+
+    /// Returns true for an hour after a `lastupdate` was read first: a mirror that brings it before its databases has them
+    /// by then.
+    pub(super) fn is_settling(&self, lastupdate: Option<u64>, now: u64) -> bool {
+        let began = self.began.filter(|(began, _)| Some(*began) == lastupdate);
+        began.is_some_and(|(_, since)| since <= now && now - since < SETTLING)
+    }
+
     /// Takes over what was learnt of mirrors in the run that ends at `now`, in Unix seconds.
     pub(super) fn settle(&mut self, now: u64) {
         for (mirror, seconds) in self.notes.rests() {
@@ -94,6 +119,16 @@ pub(super) struct FollowedPart {
     pub(super) sha256: Sha256,
     /// Its date at the mirror, Unix seconds.
     pub(super) modified: Option<u64>,
+}
+
+impl FollowedSnapshot {
+    /// Returns true for the same databases, whatever their dates.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let is_there = |(name, database): (&String, &FollowedDatabase)| {
+            other.databases.get(name).is_some_and(|its| its.is_same(database))
+        };
+        self.databases.len() == other.databases.len() && self.databases.iter().all(is_there)
+    }
 }
 
 impl FollowedDatabase {
@@ -169,28 +204,9 @@ impl FollowPlace {
         kept.and_then(Replacement::commit).map(drop).map_err(FollowError::local(path))
     }
 
-    /// Reads which packages were checked by a keyring. Damaged lines are dropped: such a package is checked again.
-    pub(super) fn checked(&self) -> HashSet<Sha256> {
-        let text = fs::read_to_string(self.0.join("checked")).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
-    }
-
-    /// Adds a package to those that were checked.
-    pub(super) fn add_checked(&self, sha256: Sha256) -> Result<(), FollowError> {
-        let path = self.0.join("checked");
-        add_line(&path, &format!("{sha256}\n")).map_err(FollowError::local(path))
-    }
-
-    /// Forgets what was checked of all packages but those in `listed`.
-    pub(super) fn keep_checked(&self, listed: &HashSet<Sha256>) -> Result<(), FollowError> {
-        let checked = self.checked();
-        if checked.is_subset(listed) {
-            return Ok(());
-        }
-        let mut lines: Vec<String> = checked.intersection(listed).map(|sha256| format!("{sha256}\n")).collect();
-        lines.sort();
-        let path = self.0.join("checked");
-        fsx::replace_synced(&path, lines.concat().as_bytes()).map_err(FollowError::local(path))
+    /// Returns the place of what a keyring has checked.
+    pub(super) fn checked(&self) -> PathBuf {
+        self.0.join("checked")
     }
 
     pub(super) fn package(&self, sha256: Sha256) -> PathBuf {
@@ -301,7 +317,7 @@ pub(super) fn dir_in(state_dir: &Path) -> PathBuf {
 
 /// Adds a line to a file. One before it that was cut short is ended first: it is dropped when it is read, and this one is
 /// not (`a_line_that_was_cut_short_takes_no_other_with_it`).
-fn add_line(path: &Path, line: &str) -> io::Result<()> {
+pub(super) fn add_line(path: &Path, line: &str) -> io::Result<()> {
     let mut file = File::options().create(true).append(true).read(true).open(path)?;
     let mut last = [b'\n'];
     if file.metadata()?.len() > 0 {
@@ -357,13 +373,10 @@ mod tests {
         place.hold([&all[0]].into_iter()).unwrap();
         let torn = fs::read_to_string(dir.path().join("held")).unwrap() + "0123";
         fs::write(dir.path().join("held"), torn).unwrap();
-        fs::write(dir.path().join("checked"), "0123").unwrap();
         for hashed in &all[1..] {
             place.hold_one(hashed).unwrap();
-            place.add_checked(hashed.sha256).unwrap();
         }
         assert_eq!(place.held(), all.iter().map(|hashed| (hashed.sha256, *hashed)).collect());
-        assert_eq!(place.checked(), all[1..].iter().map(|hashed| hashed.sha256).collect());
     }
 
     #[test]

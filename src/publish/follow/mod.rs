@@ -42,6 +42,7 @@ mod ask;
 mod backfill;
 mod beside;
 mod budget;
+mod checked;
 mod former;
 mod keyring;
 mod memory;
@@ -51,6 +52,7 @@ mod voice;
 
 use arrivals::{ArrivalDesk, signature_name};
 use backfill::bring;
+use checked::CheckedPackages;
 use former::FormerTables;
 use memory::{FollowMemory, FollowPlace, FollowedDatabase};
 use snapshot::{ListedRepo, ReadSnapshot, SnapshotReader, kept, key};
@@ -140,7 +142,11 @@ pub(super) async fn follow(
     let former = memory.snapshot.as_ref().and_then(|snapshot| kept(options, &place, snapshot));
     place.keep_listed(&memory);
     let former_tables = FormerTables::of(&publish.state_dir, tables);
-    let holdings = Holdings { held: place.held(), publish, beside, delivered, former: former_tables };
+    let checked = match &options.keyring {
+        Some(keyring) => Some(CheckedPackages::open(&place, keyring).await?),
+        None => None,
+    };
+    let holdings = Holdings { held: place.held(), publish, beside, delivered, former: former_tables, checked };
     let mut warnings = Vec::new();
     let newer = newer(options, &place, &mut memory, former, &holdings, &mut warnings, progress).await;
     // What the mirrors said is remembered, whatever came of it. A run may have taken hours.
@@ -199,6 +205,8 @@ struct Holdings<'a> {
     delivered: Option<&'a HashSet<BlockCid>>,
     /// What the last publication listed.
     former: FormerTables,
+    /// What the keyring has checked; `None` without a keyring.
+    checked: Option<CheckedPackages>,
 }
 
 impl Holdings<'_> {
@@ -242,17 +250,21 @@ async fn newer(
         Err(error) => return Err(NotNewer { error, former }),
     };
     warnings.extend(pulses.warnings.iter().cloned());
-    let is_known = former.as_ref().is_some_and(|read| {
-        let is_as_wanted = |database: &FollowedDatabase| database.beside.contains_key("files") == options.files;
-        let is_same = read.snapshot.lastupdate == pulses.lastupdate
-            && (pulses.is_early || read.snapshot.databases.values().all(is_as_wanted));
-        // A comparison waits for another day while the mirrors that could make it are not of one state.
-        let days = if pulses.ahead.is_empty() { 1 } else { 2 };
-        // One that a clock has dated which was ahead of this one does not count.
-        let is_compared = memory.compared <= now && now < memory.compared.saturating_add(days * COMPARE);
-        let is_fresh = pulses.lastupdate.is_some() && is_compared;
-        is_same && (is_fresh || pulses.is_early)
+    let is_settling = memory.is_settling(pulses.lastupdate, now);
+    let keyring = holdings.checked.as_ref().and_then(|checked| checked.keyring);
+    let is_rekeyed = options.keyring.is_some() && memory.keyring != keyring;
+    // A comparison waits for another day while the mirrors that could make it are not of one state.
+    let days = if pulses.ahead.is_empty() { 1 } else { 2 };
+    // One that a clock has dated which was ahead of this one does not count.
+    let is_compared = memory.compared <= now && now < memory.compared.saturating_add(days * COMPARE);
+    let is_as_wanted = |database: &FollowedDatabase| database.beside.contains_key("files") == options.files;
+    let is_same = |read: &&ReadSnapshot| read.snapshot.lastupdate == pulses.lastupdate;
+    // True where databases are read anew although `lastupdate` is the same: then they come whole.
+    let is_whole = former.as_ref().filter(is_same).is_some_and(|read| {
+        pulses.lastupdate.is_some() && !(is_compared && read.snapshot.databases.values().all(is_as_wanted))
     });
+    let is_fresh = pulses.lastupdate.is_some() && !is_whole && !is_rekeyed;
+    let is_known = former.as_ref().is_some_and(|read| is_same(&read)) && (is_fresh || pulses.is_early);
     if let [ahead, ..] = &pulses.ahead[..]
         && pulses.current.is_empty()
         && !is_known
@@ -262,9 +274,33 @@ async fn newer(
     }
     let roots = holdings.publish.roots_dir();
     let hub = Hub::new(TRANSFERS, CancellationToken::new());
-    let desk = ArrivalDesk { options, place, pulses: &pulses, roots, hub };
-    let read = match former {
-        Some(former) if is_known || pulses.is_early => {
+    let checked = holdings.checked.as_ref();
+    let mut desk = ArrivalDesk { options, place, pulses: &pulses, roots, hub, checked, is_new: false, is_whole };
+    // What does not come of this is no reason to call a run late: it is not known that anything is missing.
+    let looks_again = is_known && is_settling && !pulses.is_early;
+    let read = if former.is_some() && (is_known || pulses.is_early) && !looks_again {
+        None
+    } else {
+        let snapshot = former.as_ref().map(|read| &read.snapshot);
+        let records = memory.mirrors.clone();
+        let reader =
+            SnapshotReader { options, place, former: snapshot, is_whole, is_settling, is_rekeyed, records, now };
+        match reader.read(&pulses).await {
+            Ok(read) => {
+                if is_whole || former.is_none() {
+                    memory.compared = now;
+                }
+                memory.has_read(&read.snapshot, former.is_none(), now);
+                memory.keyring = keyring;
+                Some(read).filter(|read| !looks_again || snapshot.is_none_or(|former| !read.snapshot.is_same(former)))
+            }
+            Err(error) if looks_again && !error.is_alarm() => None,
+            Err(error) => return Err(NotNewer { error, former }),
+        }
+    };
+    desk.is_new = read.is_some();
+    let read = match (read, former) {
+        (None, Some(former)) => {
             // Bytes may be missing all the same: a target may have lost them.
             return match bring(&desk, &former, Some(&former), holdings, memory, warnings, progress).await {
                 Ok(()) => Ok(former),
@@ -276,23 +312,7 @@ async fn newer(
                 Err(error) => Err(NotNewer { error, former: None }),
             };
         }
-        former => {
-            let snapshot = former.as_ref().map(|read| &read.snapshot);
-            let is_whole = snapshot
-                .is_some_and(|snapshot| snapshot.lastupdate.is_some() && snapshot.lastupdate == pulses.lastupdate);
-            let records = memory.mirrors.clone();
-            let reader = SnapshotReader { options, place, former: snapshot, is_whole, records, now };
-            let came = reader.read(&pulses).await;
-            match came {
-                Ok(read) => {
-                    if is_whole || former.is_none() {
-                        memory.compared = now;
-                    }
-                    (read, former)
-                }
-                Err(error) => return Err(NotNewer { error, former }),
-            }
-        }
+        (read, former) => (read.expect("it was read, as there is no former one"), former),
     };
     let (read, former) = read;
     memory.coming = Some(read.snapshot.clone());
@@ -391,7 +411,7 @@ impl Followed {
         let mut kept: HashSet<PathBuf> = digests().map(|sha256| self.place.signature(sha256)).collect();
         let databases = self.read.snapshot.databases.values();
         kept.extend(databases.flat_map(FollowedDatabase::digests).map(|sha256| self.place.database(sha256)));
-        self.place.keep_checked(&self.packages)?;
+        checked::keep_only(&self.place, &self.packages)?;
         if is_everywhere {
             self.place.hold(tree.listed.iter().filter(|hashed| self.packages.contains(&hashed.sha256)))?;
         } else {
@@ -399,7 +419,10 @@ impl Followed {
         }
         self.place.sweep(&kept);
         // Parts of packages that are not listed any more; what cannot be removed now is removed next time.
-        let _ = self.machine.store.sweep(&[]);
+        let store = &self.machine.store;
+        let parts = store.arriving().into_iter().map(|(sha256, _)| sha256);
+        parts.filter(|sha256| !self.packages.contains(sha256)).for_each(|sha256| store.let_go(sha256));
+        let _ = store.sweep(&[]);
         Ok(None)
     }
 }

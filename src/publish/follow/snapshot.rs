@@ -8,7 +8,9 @@
 //! before `lastupdate`. So they are asked for `lastupdate` once more before one is accused; and a database that is dated
 //! later than the `lastupdate` of its mirror is left out, for an hour at most
 //! (`a_mirror_amid_its_synchronisation_is_waited_for_and_after_an_hour_it_is_an_alarm`), also where all agree on it: the
-//! next database may be of the state before (`databases_of_two_moments_are_not_published_as_one_snapshot`).
+//! next database may be of the state before (`databases_of_two_moments_are_not_published_as_one_snapshot`). A mirror may
+//! also bring its `lastupdate` first: for an hour, databases are asked for again, and may be followed by later ones
+//! (`databases_that_come_after_their_lastupdate_are_published_within_the_hour`).
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -16,7 +18,7 @@ use std::io::Write as _;
 use super::super::collect::ListedPackage;
 use super::ask::MirrorAnswer;
 use super::beside::BesideReader;
-use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot, MirrorRecord};
+use super::memory::{FollowPlace, FollowedDatabase, FollowedSnapshot, MirrorRecord, SETTLING};
 use super::pulse::{MirrorPulse, MirrorPulses, again, counting, host};
 use super::{FollowError, FollowOptions};
 use crate::base::digest::Sha256;
@@ -27,8 +29,6 @@ use crate::lists::pacman::syncdb::{self, DatabaseError, Limits, Package};
 
 /// Times that databases are read before mirrors that change all the time are left to the next run.
 const TRIES: usize = 3;
-/// Seconds for which a mirror may have databases that are newer than its `lastupdate`.
-const SETTLING: u64 = 3600;
 
 /// The packages of one repository for one architecture.
 #[derive(Debug)]
@@ -89,6 +89,11 @@ pub(super) struct SnapshotReader<'a> {
     pub(super) former: Option<&'a FollowedSnapshot>,
     /// True for a comparison: databases are to come whole.
     pub(super) is_whole: bool,
+    /// True when the former snapshot is of this `lastupdate`, and not older than an hour: its databases may have been those
+    /// before.
+    pub(super) is_settling: bool,
+    /// True when another keyring than the present one has checked what was read last, or none.
+    pub(super) is_rekeyed: bool,
     /// What was known of the mirrors before, and the date of `lastupdate` at each.
     pub(super) records: BTreeMap<String, MirrorRecord>,
     /// Unix seconds.
@@ -223,8 +228,13 @@ impl SnapshotReader<'_> {
                     continue;
                 }
             };
-            if let Some(published) = of_this_time.filter(|published| published.sha256 != database.sha256) {
-                if self.may_wait(pulses, mirror, (&database, published), lastupdate) {
+            let is_other = |published: &&FollowedDatabase| {
+                published.sha256 != database.sha256 && !self.is_rest(&database, published, lastupdate)
+            };
+            if let Some(published) = of_this_time.filter(is_other) {
+                let is_later = published.modified < database.modified;
+                let is_explained = is_later || self.is_explained((&database, published), lastupdate);
+                if self.waits(pulses, mirror, lastupdate.unwrap_or(0), is_explained) {
                     is_waiting = true;
                     tried.push(unsettled(mirror));
                     continue;
@@ -307,8 +317,7 @@ impl SnapshotReader<'_> {
 
     /// Returns true when `mirror` may be in the middle of its synchronisation, as its database (the first) differs from
     /// another and is dated later, and later than `lastupdate`, which upstream writes last. Where there is no
-    /// `lastupdate`, or a new one, which some programs bring first, the one with the earlier date is behind. Remembers since
-    /// when.
+    /// `lastupdate`, or a new one, which some programs bring first, the one with the earlier date is behind.
     fn may_wait(
         &self,
         pulses: &MirrorPulses<'_>,
@@ -316,12 +325,30 @@ impl SnapshotReader<'_> {
         (its, other): (&FollowedDatabase, &FollowedDatabase),
         lastupdate: Option<u64>,
     ) -> bool {
+        let is_explained = self.is_explained((its, other), lastupdate);
+        match lastupdate {
+            Some(lastupdate) => self.waits(pulses, mirror, lastupdate, is_explained),
+            None => is_explained,
+        }
+    }
+
+    /// Returns true when the dates of two databases tell why the first differs.
+    fn is_explained(&self, (its, other): (&FollowedDatabase, &FollowedDatabase), lastupdate: Option<u64>) -> bool {
         let Some(its) = its.modified else { return false };
         let Some(lastupdate) = lastupdate else { return other.modified.is_some_and(|other| its < other) };
         let is_ahead = its > lastupdate && other.modified.is_none_or(|other| its > other);
-        let is_new = self.former.is_some_and(|former| former.lastupdate != Some(lastupdate));
-        let is_explained =
-            is_ahead || (is_new && other.modified.is_some_and(|other| its < other && other <= lastupdate));
+        let is_new = self.is_settling || self.former.is_some_and(|former| former.lastupdate != Some(lastupdate));
+        is_ahead || (is_new && other.modified.is_some_and(|other| its < other && other <= lastupdate))
+    }
+
+    /// Returns true when a database may be the one that belongs to `lastupdate`, where the published one was of the state
+    /// before: a mirror that brings its `lastupdate` first has the rest within an hour.
+    fn is_rest(&self, its: &FollowedDatabase, published: &FollowedDatabase, lastupdate: Option<u64>) -> bool {
+        self.is_settling && published.modified < its.modified && its.modified <= lastupdate
+    }
+
+    /// Returns true as long as a mirror is waited for, an hour at most, and remembers since when.
+    fn waits(&self, pulses: &MirrorPulses<'_>, mirror: &MirrorTemplate, lastupdate: u64, is_explained: bool) -> bool {
         let before = self.records.get(&mirror.to_string()).and_then(|record| record.unsettled);
         let before = before.filter(|(then, _)| *then == lastupdate);
         let since = before.map_or(self.now, |(_, since)| since);
@@ -372,7 +399,7 @@ impl SnapshotReader<'_> {
         self.place.keep_database(sha256, modified, |to| to.write_all(&bytes))?;
         drop(bytes);
         let (options, place, notes) = (self.options, self.place, &*pulses.notes);
-        let reader = BesideReader { options, place, notes, mirror, repo, arch };
+        let reader = BesideReader { options, place, notes, mirror, repo, arch, is_rekeyed: self.is_rekeyed };
         let beside = match reader.read(sha256, &packages, former).await? {
             Ok(beside) => beside,
             Err(why) => return Ok(Err(why)),

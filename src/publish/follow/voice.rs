@@ -3,6 +3,11 @@
 //! Two ports of one host, and two names of one address, are one voice
 //! (`two_ports_of_one_host_and_two_names_of_one_address_are_one_voice`). Names are resolved once a run, beside the first
 //! questions; where they cannot be, as behind a proxy, they count as they are written.
+//!
+//! So are two names of one domain, which has one owner: `ipv4.mirror.example.org` and `ipv6.mirror.example.org`. The domain
+//! is told by a rule, not by the public suffix list: that list is thousands of rules that grow old in a program, and decides
+//! here about no more than which two mirrors are two. The rule errs on the side of too few witnesses, which is said
+//! (`names_of_one_domain_are_one_voice`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -36,8 +41,37 @@ impl MirrorVoices {
     pub(super) fn differ(&self, one: &MirrorTemplate, other: &MirrorTemplate) -> bool {
         let (Some(one), Some(other)) = (bare_host(one), bare_host(other)) else { return false };
         let share = |addresses: &BTreeSet<IpAddr>| self.0.get(&other).is_some_and(|its| !its.is_disjoint(addresses));
-        one != other && !self.0.get(&one).is_some_and(share)
+        one != other && !are_kin(&one, &other) && !self.0.get(&one).is_some_and(share)
     }
+}
+
+/// Returns true for two names of one domain: both are in the same domain of two names, or of three below a country's domains
+/// for kinds (`co.uk`, `edu.cn`); or one is below the other; or both are directly below the same one.
+fn are_kin(one: &str, other: &str) -> bool {
+    let is_address = |host: &str| host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    if is_address(one) || is_address(other) {
+        return false;
+    }
+    let is_below = |lower: &str, upper: &str| {
+        upper.contains('.') && lower.strip_suffix(upper).is_some_and(|rest| rest.ends_with('.'))
+    };
+    let above =
+        |host: &str| host.split_once('.').map(|(_, above)| above.to_owned()).filter(|above| above.contains('.'));
+    let are_beside = above(one).is_some() && above(one) == above(other);
+    is_below(one, other)
+        || is_below(other, one)
+        || are_beside
+        || domain(one).is_some_and(|its| domain(other) == Some(its))
+}
+
+/// Returns the domain of a name that has an owner, by the length of its last parts; `None` for a name without a dot.
+fn domain(host: &str) -> Option<&str> {
+    let dots: Vec<usize> = host.rmatch_indices('.').map(|(at, _)| at).collect();
+    let last = *dots.first()?;
+    let begin = |dot: Option<&usize>| dot.map_or(0, |at| at + 1);
+    let second = begin(dots.get(1));
+    let is_kind = host.len() - last == 3 && last - second <= 3;
+    Some(&host[if is_kind { begin(dots.get(2)) } else { second }..])
 }
 
 /// Returns the host of a mirror without its port, in lower case.
@@ -57,6 +91,26 @@ async fn resolve(host: &str) -> BTreeSet<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_one_domain_are_one_voice() {
+        for (one, other, expected) in [
+            ("ipv4.mirror.example.org", "ipv6.mirror.example.org", true),
+            ("mirrors.example.org", "mirrors.edge.example.org", true),
+            ("example.org", "ipv4.example.org", true),
+            ("ftp.fau.de", "mirror.fau.de", true),
+            ("a.mirror.example.co.uk", "b.example.co.uk", true),
+            ("mirror.one.co.uk", "mirror.two.co.uk", false),
+            ("mirrors.tuna.tsinghua.edu.cn", "mirrors.ustc.edu.cn", false),
+            ("mirror.example.org", "mirror.example.net", false),
+            ("notexample.org", "example.org", false),
+            ("localhost", "mirror", false),
+            ("127.0.0.1", "128.0.0.1", false),
+            ("[::1]", "[::2]", false),
+        ] {
+            assert_eq!((are_kin(one, other), are_kin(other, one)), (expected, expected), "{one} {other}");
+        }
+    }
 
     #[tokio::test]
     async fn two_ports_of_one_host_and_two_names_of_one_address_are_one_voice() {
