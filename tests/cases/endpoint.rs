@@ -216,9 +216,10 @@ fn what_keeps_it_from_starting_is_told() {
     // Started by systemd, as where a distribution enables units by default, it is no failed unit.
     let world = world.set("NOTIFY_SOCKET", &notify.display().to_string());
     let started = run(&world);
+    assert_eq!(started.code(), 0, "{}", started.stderr);
     let mut bytes = [0; 100];
     let len = heard.recv(&mut bytes).unwrap();
-    assert_eq!((started.code(), &bytes[..len]), (0, &b"READY=1"[..]), "{}", started.stderr);
+    assert_eq!(&bytes[..len], b"READY=1");
     assert!(started.stderr.contains("endpoint.enabled is false"), "{}", started.stderr);
     let world = world.unset("NOTIFY_SOCKET");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

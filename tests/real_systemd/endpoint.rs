@@ -168,6 +168,39 @@ fn units_that_are_enabled_and_switched_off_are_no_failed_ones() {
 }
 
 #[test]
+fn a_refresh_through_the_endpoint_has_its_unit_refresh_due_indexes() {
+    let machine = enabled();
+    let mirror = format!("http://{PUBLIC}:8080");
+    // Its key is that of no publisher: that the index is asked for is all that is looked at.
+    let key = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
+    let index = format!("[index.test]\\nkey = \"{key}\"\\nurl = \"{mirror}/index\"\\nrepos = [\"core\"]\\n");
+    let desc = "%%FILENAME%%\\na-1-1-any.pkg.tar.zst\\n\\n%%NAME%%\\na\\n\\n%%VERSION%%\\n1-1\\n\\n%%CSIZE%%\\n9\\n\\n%%SHA256SUM%%\\n";
+    for line in [
+        format!("ip addr add {PUBLIC}/32 dev eth0"),
+        format!("printf '[core]\\nSigLevel = Never\\nServer = {mirror}\\n' >>/etc/pacman.conf"),
+        format!("printf '{index}' >/etc/pkgswarm/config.d/index.toml"),
+        format!("mkdir -p /srv/a-1-1 && printf '{desc}%064d\\n\\n' 0 >/srv/a-1-1/desc"),
+        "cd /srv && tar czf core.db a-1-1".to_owned(),
+        format!("systemd-run --unit mirror --working-directory /srv python3 -m http.server --bind {PUBLIC} 8080"),
+    ] {
+        machine.ok(&["sh", "-c", &line]);
+    }
+    let get = |url: &str| {
+        let run = machine.run(&["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", url]);
+        (run.stdout == "200").then_some(())
+    };
+    until("the mirror answers", Duration::from_secs(30), || get(&format!("{mirror}/core.db")));
+    until("the database comes", Duration::from_secs(30), || get("http://127.0.0.1:4011/core/os/x86_64/core.db"));
+    until("the index is asked for", Duration::from_secs(60), || {
+        machine
+            .run(&["journalctl", "--no-pager", "-u", "mirror"])
+            .stdout
+            .contains("/index/pkgswarm.ipns-record")
+            .then_some(())
+    });
+}
+
+#[test]
 fn an_endpoint_for_a_house_announces_itself_from_within_its_unit() {
     let machine = enabled();
     machine.ok(&["ip", "addr", "add", "10.55.0.1/24", "dev", "eth0"]);
