@@ -45,7 +45,9 @@ fn page(mut screen: Screen, index: &IndexConfig, manifest: &Manifest, keys: &[St
     for table in &manifest.tables {
         let granted = if index.may_describe(table.repo.as_str()) { "" } else { " (not granted)" };
         let entries = if table.entries == 1 { "entry" } else { "entries" };
-        row("table", &format!("{} {}: {} {entries}{granted}", table.repo, table.arch, table.entries));
+        let system =
+            table.system.as_ref().map_or(String::new(), |system| format!(", {} at {}", system.name, system.path));
+        row("table", &format!("{} {}: {} {entries}{system}{granted}", table.repo, table.arch, table.entries));
     }
     screen.grid(&grid);
     screen
