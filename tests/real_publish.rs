@@ -1,9 +1,11 @@
 //! Publishing into real Kubo nodes and refreshing from them, by the library: copies, pins, renewals, refusals.
 
-#[path = "support/pins.rs"]
-mod pins;
+#![allow(clippy::duplicate_mod, reason = "the actors of real programs and the stand-ins share a few parts")]
+
 #[path = "support/real/mod.rs"]
 mod real;
+#[allow(dead_code, unused_imports, reason = "these tests need a part of the actors")]
+mod support;
 
 use pkgswarm::base::cid::Cid;
 use pkgswarm::base::digest::Sha256;
@@ -29,6 +31,9 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use support::endpoint::Endpoint;
+use support::pkgman::{HaikuRepository, Pkgman, file_of, hpkg};
+use support::{World, dead_address, pins};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -807,4 +812,45 @@ fn without_content_root_blocks_survive_the_collector_and_leaves_never_come() {
     publish(newest, &publisher.node);
     collect();
     assert!(has(b) && has(c));
+}
+
+#[test]
+fn a_haiku_machine_gets_list_and_packages_from_real_kubos_when_no_server_is_left() {
+    let path = "haikuports/master/x86_64/current";
+    let (repository, tree) = (HaikuRepository::new(), scratch("haiku"));
+    let listed = [hpkg("Haze++", 3000), hpkg("vision", 5 * MIB as usize + 3)];
+    repository.write_to(&tree.path().join(path), &listed, now());
+    let publisher = Publisher::with(&[Pkgbuild::new("a", "1-1")]);
+    let dirs = vec![publisher.repo.dir().to_owned(), tree.path().to_owned()];
+    let options =
+        PublishOptions { dirs, list_key: Some(repository.key().parse().expect("a key")), ..publisher.options(now()) };
+    let report = published(&options, &client(&publisher.node)).expect("a publication");
+    // As Haiku's servers have it: through any gateway, the tree is a base URL for pkgman.
+    for name in ["repo".to_owned(), "repo.minisig".to_owned(), format!("packages/{}", file_of(&listed[1].0))] {
+        let at = format!("/ipfs/{}/{path}/{name}", report.root);
+        let there = wait(async {
+            let answer = client(&publisher.node).file(&at, Duration::from_secs(60)).await.expect("an answer");
+            answer.bytes().await.expect("a file")
+        });
+        assert!(there == fs::read(tree.path().join(path).join(&name)).unwrap(), "{name}");
+    }
+
+    let other = Kubo::naming(&Parts::demand(), |_| {});
+    other.connect(&publisher.node);
+    let config =
+        format!("[haiku.Ports]\nurls = [\"http://{}/{path}\"]\nminisign = \"{}\"\n", dead_address(), repository.key());
+    let world = World::new()
+        .config(&config)
+        .set("PKGSWARM_KUBO_ENABLED", "true")
+        .set("PKGSWARM_KUBO_API", &other.api())
+        .set("PKGSWARM_KUBO_GATEWAY", &other.gateway());
+    let name = report.name.expect("a name").to_string();
+    let add = world.run(&["index", "add", "test", &name, "--repo", "haikuports-master", "--yes"]);
+    assert_eq!(add.code(), 0, "{}", add.stderr);
+    let (_world, endpoint) = Endpoint::of(world.run_by_user());
+    let mut pkgman = Pkgman::at(endpoint.address(), path);
+    pkgman.add_repo().expect("a list");
+    for (package, bytes) in &listed {
+        assert!(&pkgman.install(&file_of(package)).expect("a package") == bytes, "{}", endpoint.log());
+    }
 }

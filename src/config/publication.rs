@@ -346,10 +346,12 @@ mod tests {
         );
         let long = parse(
             "publisher = \"p\"\nlifetime = \"24 h\"\n[keys]\nkubo = \"k\"\nminisign = \"arch.key\"\n\
-             password = \"/etc/pw\"\n[sources]\ndirectories = [\"/a\", \"/b\"]\n[targets]\nkubo = false\nout = \"/o\"\n\
+             password = \"/etc/pw\"\n[sources]\ndirectories = [\"/a\", \"/b\"]\nhaiku_key = \"none\"\n\
+             [targets]\nkubo = false\nout = \"/o\"\n\
              [alarm]\ncommand = \"mail root\"\nwebhook = \"hook\"\n",
         )
         .unwrap();
+        assert_eq!((short.list_key.map(|key| key.to_string()).as_deref(), long.list_key), (Some(HAIKU_KEY), None));
         assert_eq!(long.minisign, Some(Secret::Credential("arch.key".to_owned())));
         assert_eq!(long.password, Some(Secret::File("/etc/pw".into())));
         assert_eq!((&*long.kubo_key, long.directories.len(), long.uses_kubo), ("k", 2, false));
@@ -388,6 +390,7 @@ mod tests {
             ),
             ("[sources]\ndirectories = [\"a\"]\n", "expected an absolute path, found \"a\""),
             ("lifetime = \"5 s\"\n", "at least 10 min"),
+            ("[sources]\nhaiku_key = \"x\"\n", "sources.haiku_key: expected a minisign public key or \"none\""),
             (
                 "[find]\npeers = \"/ip4/10.0.0.1/tcp/4001/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5\"\n",
                 "a public address",

@@ -50,15 +50,7 @@ impl HaikuPublisher {
 
     /// Writes a repository to this path below the tree.
     fn put(&self, path: &str, listed: &Listed) {
-        let (dir, mirror) = (self.world.path("tree").join(path), FakeMirror::serving::<&str, &[u8]>(&[]));
-        self.repository.publish_on(&mirror, listed, SIGNED);
-        fs::create_dir_all(dir.join("packages")).expect("a directory of ours");
-        for name in ["repo", "repo.info", "repo.sha256", "repo.minisig"] {
-            fs::write(dir.join(name), mirror.file(name)).expect("a file of ours");
-        }
-        for (package, bytes) in listed {
-            fs::write(dir.join("packages").join(file_of(package)), bytes).expect("a file of ours");
-        }
+        self.repository.write_to(&self.world.path("tree").join(path), listed, SIGNED);
     }
 
     /// Publishes its tree into a plain copy, with the key of its repository unless these words say otherwise.
@@ -142,6 +134,17 @@ fn a_haiku_repository_is_published_where_its_servers_have_it_beside_one_of_pacma
     let page = fs::read_to_string(publisher.world.path("copy/index.html")).unwrap();
     assert!(page.contains("haikuports-master") && page.contains("core"), "{page}");
     assert!(publisher.publish(&[]).stderr.contains("unchanged"));
+}
+
+#[test]
+fn without_content_a_haiku_package_has_its_entry_and_its_root_block() {
+    let publisher = HaikuPublisher::of(&listed());
+    let run = publisher.publish(&["--content", "none"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(run.stderr.contains("2 packages without their bytes"), "{}", run.stderr);
+    let entries = publisher.entries(&publisher.table(PATH));
+    assert_eq!(entries.len(), 6);
+    assert!(publisher.world.path("copy/ipfs").join(entries[5]["cid"].as_str().unwrap()).exists());
 }
 
 #[test]
@@ -289,6 +292,8 @@ fn pkgman_gets_list_and_packages_by_an_index_when_no_server_is_left() {
     let publisher = HaikuPublisher::of(&listed);
     publisher.published(&[]);
     let (world, _copy) = publisher.client(&dead_address().to_string(), &publisher.repository.key());
+    let shown = world.run(&["index", "show", "test"]).stdout;
+    assert!(shown.contains(&format!("haikuports-master x86_64: 6 entries, haiku at {PATH}")), "{shown}");
     let kubo = publisher.kubo();
     let (_world, endpoint) = Endpoint::of(world.kubo(&kubo));
     let mut pkgman = Pkgman::at(endpoint.address(), PATH);

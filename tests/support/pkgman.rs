@@ -2,8 +2,10 @@
 //! `kits/package/FetchFileJob.cpp`, `RefreshRepositoryRequest.cpp`). And a repository for it, on a fake mirror.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Cursor;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use pkgswarm::base::digest::Sha256;
 use pkgswarm::lists::haiku::HpkrLimits;
@@ -148,6 +150,19 @@ impl HaikuRepository {
             minisign::sign(None, &self.key.sk, Cursor::new(&list), Some(&comment), None).expect("a signature");
         mirror.publish("repo.minisig", signature.into_string().as_bytes());
         self.replace_on(mirror, &list);
+    }
+
+    /// Writes the same into a directory, as a server has it.
+    pub fn write_to(&self, dir: &Path, listed: &[(HpkrPackage, Vec<u8>)], time: u64) {
+        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
+        self.publish_on(&mirror, listed, time);
+        fs::create_dir_all(dir.join("packages")).expect("a directory of ours");
+        for name in ["repo", "repo.info", "repo.sha256", "repo.minisig"] {
+            fs::write(dir.join(name), mirror.file(name)).expect("a file of ours");
+        }
+        for (package, bytes) in listed {
+            fs::write(dir.join("packages").join(file_of(package)), bytes).expect("a file of ours");
+        }
     }
 
     /// Puts a list on a mirror with its right sum, and leaves the signature as it is.
