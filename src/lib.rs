@@ -129,7 +129,8 @@
 //! index net trust
 //! pins store
 //! machine report
-//! engine haiku
+//! engine
+//! haiku
 //! node pacman publish refresh
 //! daemon
 //! host

@@ -63,6 +63,12 @@ fn main() -> ExitCode {
         bench::index::one_lookup(state, name);
         return ExitCode::SUCCESS;
     }
+    if let [_, word, list] = &std::env::args().collect::<Vec<_>>()[..]
+        && word == bench::haiku::LIST
+    {
+        bench::haiku::one_list(list);
+        return ExitCode::SUCCESS;
+    }
     let wanted = match Wanted::from(std::env::args().skip(1)) {
         Ok(wanted) => wanted,
         Err(why) => {

@@ -5,14 +5,24 @@
 mod announcers;
 #[path = "real_node/attacker.rs"]
 mod attacker;
+#[path = "support/client.rs"]
+mod client;
 #[path = "real_node/floods.rs"]
 mod floods;
 #[path = "real_node/found.rs"]
 mod found;
+#[path = "real_node/haiku.rs"]
+mod haiku;
+#[path = "support/haiku_repository.rs"]
+mod haiku_repository;
 #[path = "real_node/house.rs"]
 mod house;
+#[path = "support/hpkr.rs"]
+mod hpkr;
 #[path = "real_node/indexes.rs"]
 mod indexes;
+#[path = "support/pkgman.rs"]
+mod pkgman;
 #[path = "support/real/mod.rs"]
 mod real;
 #[path = "real_node/strangers.rs"]

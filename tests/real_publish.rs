@@ -32,7 +32,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::endpoint::Endpoint;
-use support::pkgman::{HaikuRepository, Pkgman, file_of, hpkg};
+use support::haiku::{HaikuRepository, Pkgman, file_of, hpkg};
 use support::{World, dead_address, pins};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

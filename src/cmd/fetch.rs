@@ -14,6 +14,7 @@ use crate::base::fsx::FromStart;
 use crate::base::name::FileName;
 use crate::base::runtime;
 use crate::cmd::cli::{FetchArgs, SourceArg};
+use crate::cmd::hpkg::FoundHpkg;
 use crate::config::Settings;
 use crate::dag::build::build;
 use crate::engine::address::Address;
@@ -22,6 +23,7 @@ use crate::engine::deliver::{Delivery, Obtained, Receipt};
 use crate::engine::hub::Hub;
 use crate::engine::source::SourceKind;
 use crate::engine::want;
+use crate::lists::haiku;
 use crate::machine::call::Call;
 use crate::machine::lists;
 use crate::pacman::background;
@@ -115,7 +117,8 @@ fn name_in(what: &str) -> String {
 fn told(env: &Env, args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
     let (message, what) = (arrival.message, args.what[arrival.message.asked()].as_str());
     // For an output under another name, the child alone knows the file's own name.
-    let is_package = message.name().is_some_and(|name| lists::read(&name).package.is_some());
+    let is_of_package = |name: &FileName| lists::read(name).package.is_some() || haiku::is_file(name);
+    let is_package = message.name().is_some_and(|name| is_of_package(&name));
     let name = if is_package { arrival.name.to_owned() } else { name_in(what) };
     let origin = message.origin();
     if !args.json {
@@ -153,14 +156,16 @@ fn one(
     all: &mut Receipt,
 ) -> anyhow::Result<()> {
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
-    let (meaning, cancel) = (Meaning::of(call, what), call.cancel.clone());
-    if let Some(text) = meaning.as_ref().ok().and_then(Meaning::disagreement) {
-        report::warn(&[text.to_owned()]);
-    }
+    let (hpkg, cancel) = (FoundHpkg::of(call, what)?, call.cancel.clone());
+    let meaning = if hpkg.is_some() { None } else { Some(Meaning::of(call, what)) };
+    let disagreement = meaning.iter().flatten().find_map(Meaning::disagreement).map(str::to_owned);
+    report::warn(&disagreement.into_iter().chain(hpkg.as_ref().and_then(FoundHpkg::warning)).collect::<Vec<_>>());
     super::say_warnings(&call.lists);
     let hub = Hub::new(1, cancel.clone());
-    let obtaining =
-        Delivery::of(async |receipt: &mut Receipt| meaning?.obtain(&hub, call, args.source.map(only), receipt).await);
+    let obtaining = Delivery::of(async |receipt: &mut Receipt| match (hpkg, meaning) {
+        (Some(hpkg), _) => hpkg.obtain(&hub, call, args.source.map(only), receipt).await,
+        (None, meaning) => meaning.expect("one of them")?.obtain(&hub, call, args.source.map(only), receipt).await,
+    });
     let Delivery { result: got, receipt } = runtime::run(&cancel, bars.while_shown(obtaining));
     super::say_warnings(&call.lists);
     super::say_receipt(&call.machine.env, &receipt);

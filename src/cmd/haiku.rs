@@ -150,10 +150,14 @@ fn refresh(env: &Env, settings: &Settings, args: &HaikuRefreshArgs) -> anyhow::R
         let shelf = SnapshotShelf::of(&settings.state_dir, &repo.name, env.uid);
         let known = shelf.load(repo);
         let taken = block_on(take(&machine, repo, known.as_ref()));
-        let Taken { snapshot, failures } =
-            taken.ok_or_else(|| Error::new(ErrorKind::Interrupted, &repo.name, "interrupted"))?;
+        let taken = taken.ok_or_else(|| Error::new(ErrorKind::Interrupted, &repo.name, "interrupted"))?;
+        let records = taken.records();
+        let Taken { snapshot, failures, .. } = taken;
         for failure in &failures {
             report::warn(&[format!("{}: {}: {}", repo.name, failure.host, failure.why)]);
+        }
+        if let Err(e) = shelf.note(repo, records) {
+            report::warn(&[format!("{}: what its servers answered is not kept: {e}", repo.name)]);
         }
         let Some(kept) = snapshot else {
             let is_refused = failures.iter().any(|failure| failure.is_refusal);
@@ -166,7 +170,7 @@ fn refresh(env: &Env, settings: &Settings, args: &HaikuRefreshArgs) -> anyhow::R
             worst = worst.max(kind.status());
             continue;
         };
-        shelf.keep(&kept).map_err(|e| Error::local(&repo.name, format!("its snapshot cannot be kept: {e}")))?;
+        shelf.keep(repo, &kept).map_err(|e| Error::local(&repo.name, format!("its snapshot cannot be kept: {e}")))?;
         let is_new = known.is_none_or(|known| known.snapshot.sha256 != kept.snapshot.sha256);
         let signed = kept.snapshot.signed.map_or(String::new(), |at| format!(", signed {}", time::to_rfc3339(at)));
         let what = if is_new { "proven" } else { "unchanged" };

@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! cli endpoint json notify screen
-//! daemon small
+//! daemon hpkg small
 //! ahead audit cid config doctor generate haiku publish setup sharing stats status store why xfer
 //! upkeep
 //! fetch index prefetch
@@ -43,6 +43,7 @@ mod endpoint;
 mod fetch;
 mod generate;
 mod haiku;
+mod hpkg;
 mod index;
 pub mod json;
 mod notify;

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use crate::base::cid::Codec;
 use crate::base::env::Env;
+use crate::base::error::Error;
 use crate::base::runtime::block_on;
 use crate::cmd::cli::WhyArgs;
+use crate::cmd::hpkg::FoundHpkg;
 use crate::cmd::screen::Screen;
 use crate::config::Settings;
 use crate::engine::find;
+use crate::haiku::listed::may_share;
 use crate::host::inspect::file::{LeftOutWhy, ListedFile, PATIENCE, ProbeAnswer, SourcePosition, SourceSays};
 use crate::host::inspect::kubo::KuboUnasked;
 use crate::index::time;
@@ -28,9 +31,14 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Res
 
 fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
     let call = Call::open(env, settings, Path::new("/var/tmp"))?;
-    let found = find::find(&call.lists, &args.name);
-    super::say_warnings(&call.lists);
-    let file = ListedFile::of(&call, found?)?;
+    let file = match FoundHpkg::of(&call, &args.name)? {
+        Some(hpkg) => haikus(&call, &hpkg)?,
+        None => {
+            let found = find::find(&call.lists, &args.name);
+            super::say_warnings(&call.lists);
+            ListedFile::of(&call, found?)?
+        }
+    };
     let answers = block_on(file.probe(&call)).unwrap_or_default();
     let why = Why { call: &call, file, answers };
     match args.json {
@@ -38,6 +46,15 @@ fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8
         false => why.page(Screen::new(env), args.long).show()?,
     }
     Ok(0)
+}
+
+/// Explains a package of Haiku's.
+fn haikus(call: &Call, hpkg: &FoundHpkg) -> Result<ListedFile, Error> {
+    crate::report::warn(hpkg.warning().as_slice());
+    let size = block_on(hpkg.size(&call.machine)).flatten().ok_or_else(|| hpkg.unsized_error())?;
+    let (listed, urls) = (&hpkg.listed, hpkg.listed.urls());
+    let want = hpkg.want(&call.machine, size, &urls);
+    Ok(ListedFile::of_other(listed.repo(), want, hpkg.list(), may_share(&call.machine, &listed.config)))
 }
 
 mod page;
@@ -52,6 +69,9 @@ impl Why<'_> {
     /// Returns the lists that name the file, and their statements: (list, sha256, size).
     fn listed(&self) -> Vec<(String, String, u64)> {
         let knowledge = &self.file.knowledge;
+        if let (Some((list, _)), Expect::Exact { sha256, size }) = (&self.file.other_list, self.file.want.plan.expect) {
+            return vec![(list.clone(), sha256.to_string(), size)];
+        }
         let database = knowledge.database.map(|known| (self.database(), known));
         let indexes = knowledge.indexes.iter().map(|listed| (format!("index {}", listed.index), listed.known));
         database.into_iter().chain(indexes).map(|(list, known)| (list, known.sha256.to_string(), known.size)).collect()

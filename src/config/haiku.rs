@@ -18,7 +18,11 @@ const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The fields, each with its meaning.
 pub(crate) const HAIKU_FIELDS: &[(&str, &str)] = &[
-    ("urls", "http or https URLs of the repository, which are asked in this order: what pkgman has as its baseurl."),
+    (
+        "urls",
+        "http or https URLs of the repository, asked in this order, the next one also where those before it are slow: what \
+         pkgman has as its baseurl.",
+    ),
     (
         "minisign",
         "minisign public key that must have signed the list of packages (`repo.minisig`). Default: the key of Haiku's own \

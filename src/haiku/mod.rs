@@ -5,26 +5,31 @@
 //! use before; each package is proven by the sum in that list (`tests/cases/haiku_snapshot.rs`).
 //!
 //! ```text
-//! take                ->  snapshot            ->  kept
-//! what a server sends     proven, or refused      what is served until a newer one is proven
+//! take                ->  snapshot            ->  kept                  ->  listed
+//! what a server sends     proven, or refused      what is served until      a package of it, with its
+//!                                                 a newer one is proven     sources; its size: sizes
 //! ```
 //!
 //! # Room
 //!
 //! - In: base URLs and a minisign key; what servers send
-//! - Out: snapshots: the files that pkgman asks for, and the sum of each package
-//! - May use: base, config, index, lists, machine, net
+//! - Out: snapshots: the files that pkgman asks for, and the sum of each package; what to fetch for one
+//! - May use: base, config, engine, index, lists, machine, net, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
 //! snapshot
 //! kept
-//! take
+//! state take
+//! listed sizes
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 pub(crate) mod kept;
+pub(crate) mod listed;
+pub(crate) mod sizes;
 pub mod snapshot;
+pub(crate) mod state;
 pub(crate) mod take;

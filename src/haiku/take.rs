@@ -1,21 +1,25 @@
-//! Taking a snapshot: the files of a repository from its servers, one after the other, until one sends what is proven.
+//! Taking a snapshot: the files of a repository from its servers, which are raced as mirrors are: the next one is asked
+//! as well where those before it are silent or slow. Then the others tell which list they have, so that one server alone
+//! cannot hold a newer one back.
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::{StatusCode, Url};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::kept::KeptSnapshot;
+use super::kept::{KeptSnapshot, ServerRecord};
 use super::snapshot::{HaikuSnapshot, SnapshotFiles, SnapshotRefusal};
 use crate::base::clock;
 use crate::base::digest::Sha256;
 use crate::base::miss::Miss;
 use crate::base::name::shown;
 use crate::config::HaikuConfig;
+use crate::config::url::BaseUrl;
 use crate::index::minisign::SIGNATURE_MOST;
 use crate::lists::haiku::repo_info::REPO_INFO_MOST;
 use crate::machine::Machine;
-use crate::net::http::block::read_body;
 use crate::net::http::{GetOptions, host, reason};
 
 /// Most bytes of `repo.sha256`: the sum, and perhaps the name of a file.
@@ -24,27 +28,39 @@ const SUM_MOST: usize = 4 << 10;
 /// Most bytes of a list, as of its reader.
 const LIST_MOST: usize = 64 << 20;
 
-/// Longest wait for one server's files. pkgman waits as long as we do.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time for all files of one server.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Fewest bytes a second of a server, over `download.patience`. Chosen by us: a modem has five times as many.
+pub(crate) const LEAST_RATE: u64 = 1 << 10;
+
+/// Longest wait for the other servers to tell which list they have, once one has sent its own.
+const OTHERS: Duration = Duration::from_secs(1);
 
 /// A server that does not have a snapshot, and why.
 #[derive(Debug)]
 pub(crate) struct ServerFailure {
     /// The host.
     pub(crate) host: String,
+    /// The whole address.
+    pub(crate) url: String,
     /// The reason, for people.
     pub(crate) why: String,
     /// True where what it sent is not proven: the next run of pkgman must not go on as if nothing were wrong.
     pub(crate) is_refusal: bool,
+    /// True where it took all its time: asking it again at once costs as much.
+    pub(crate) is_slow: bool,
 }
 
-/// The result of asking all servers.
-#[derive(Debug)]
+/// The result of asking the servers.
+#[derive(Default, Debug)]
 pub(crate) struct Taken {
     /// The newest snapshot that is proven, or `None`.
     pub(crate) snapshot: Option<KeptSnapshot>,
-    /// The servers that were asked before it, in their order.
+    /// The servers that did not send it, in the order in which that was known.
     pub(crate) failures: Vec<ServerFailure>,
+    /// The addresses of those that have it, or one that is no newer.
+    answered: Vec<String>,
 }
 
 /// The reason why one file did not come.
@@ -58,8 +74,14 @@ enum FileError {
     Transport { name: &'static str, error: reqwest::Error },
     #[error("{0}")]
     Miss(Miss),
-    #[error("it did not send all files of a snapshot within a minute")]
-    Slow,
+    #[error("{0}: no answer within {1} s")]
+    Silent(&'static str, u64),
+    #[error("{name}: sent {bytes} bytes in {seconds} s, which is too slow")]
+    Slow { name: &'static str, bytes: u64, seconds: u64 },
+    #[error("it did not send all files of a snapshot within {} s", LONGEST.as_secs())]
+    Long,
+    #[error("it was so slow that another server was asked, and faster")]
+    Overtaken,
     #[error("repo.sha256 is not a sum")]
     NotASum,
     /// Of this machine's configuration.
@@ -69,25 +91,132 @@ enum FileError {
     Refused(#[from] SnapshotRefusal),
 }
 
-/// Asks the servers of `repo` for a snapshot that is not older than `known`; `known` itself where a server has just that.
+impl Taken {
+    /// Returns what is to be remembered of each server.
+    pub(crate) fn records(&self) -> Vec<ServerRecord> {
+        let at = clock::now();
+        let failed = self.failures.iter().map(|failure| ServerRecord {
+            url: failure.url.clone(),
+            at,
+            why: Some(failure.why.clone()),
+            refused: failure.is_refusal,
+        });
+        let answered = self.answered.iter().map(|url| ServerRecord { url: url.clone(), at, why: None, refused: false });
+        failed.chain(answered).collect()
+    }
+
+    fn failed(&mut self, base: &BaseUrl, error: &FileError) {
+        self.failures.push(ServerFailure {
+            host: host(base.url()),
+            url: base.to_string(),
+            why: error.to_string(),
+            is_refusal: matches!(error, FileError::Refused(_) | FileError::NotASum),
+            is_slow: matches!(error, FileError::Silent(..) | FileError::Slow { .. } | FileError::Long),
+        });
+    }
+}
+
+/// Asks the servers of `repo` for a snapshot that is not older than `known`; `known` itself where they have just that.
 pub(crate) async fn take(machine: &Machine, repo: &HaikuConfig, known: Option<&KeptSnapshot>) -> Taken {
-    let mut failures = Vec::new();
-    for base in &repo.urls {
-        let mut asked = timeout(PATIENCE, from(machine, base.url(), repo, known)).await.unwrap_or(Err(FileError::Slow));
-        if let Err(FileError::Refused(SnapshotRefusal::Sum)) = asked {
-            // The files were replaced between two requests.
-            asked = timeout(PATIENCE, from(machine, base.url(), repo, known)).await.unwrap_or(Err(FileError::Slow));
-        }
-        match asked {
-            Ok(snapshot) => return Taken { snapshot: Some(snapshot), failures },
-            Err(error) => failures.push(ServerFailure {
-                host: host(base.url()),
-                why: error.to_string(),
-                is_refusal: matches!(error, FileError::Refused(_) | FileError::NotASum),
-            }),
+    let mut taken = Taken::default();
+    let Some((base, first)) = raced(machine, repo, known, &mut taken).await else { return taken };
+    taken.answered.push(base.to_string());
+    let is_left = |url: &&BaseUrl| *url != base && taken.failures.iter().all(|failure| failure.url != url.to_string());
+    let (sent, until) = (Cell::new(0), Instant::now() + OTHERS);
+    let looks = repo.urls.iter().filter(is_left).map(async |url| (url, newer(machine, url, repo, &first, &sent).await));
+    let mut looks: FuturesUnordered<_> = looks.collect();
+    let (mut newest, mut answers) = (None::<KeptSnapshot>, Vec::new());
+    while let Ok(Some(answer)) = timeout_at(until, looks.next()).await {
+        answers.push(answer);
+    }
+    drop(looks);
+    for (url, answer) in answers {
+        match answer {
+            Ok(found) => {
+                taken.answered.push(url.to_string());
+                let signed = |of: &KeptSnapshot| of.snapshot.signed;
+                newest = found.into_iter().chain(newest).max_by_key(signed);
+            }
+            Err(error) => taken.failed(url, &error),
         }
     }
-    Taken { snapshot: None, failures }
+    taken.snapshot = Some(newest.unwrap_or(first));
+    taken
+}
+
+/// Returns a snapshot of this server that was signed after `first`; `None` where its own is that, or an older one.
+async fn newer(
+    machine: &Machine,
+    base: &BaseUrl,
+    repo: &HaikuConfig,
+    first: &KeptSnapshot,
+    sent: &Cell<u64>,
+) -> Result<Option<KeptSnapshot>, FileError> {
+    let (signature, _) = file(machine, base.url(), ("repo.minisig", SIGNATURE_MOST), sent).await?;
+    let key = repo.minisign.value().map_err(|why| FileError::Key(why.to_owned()))?;
+    let comment = key.comment(&signature).map_err(SnapshotRefusal::from)?;
+    if comment.timestamp() <= first.snapshot.signed {
+        return Ok(None);
+    }
+    asked(machine, base, repo, Some(first), sent).await.1.map(Some)
+}
+
+/// Returns the first snapshot that is proven, and its server.
+async fn raced<'u>(
+    machine: &Machine,
+    repo: &'u HaikuConfig,
+    known: Option<&KeptSnapshot>,
+    taken: &mut Taken,
+) -> Option<(&'u BaseUrl, KeptSnapshot)> {
+    let overlap = machine.settings.connect / 5;
+    let enough = (overlap.as_secs_f64() * machine.settings.floor as f64) as u64;
+    let (sent, mut seen) = (Cell::new(0_u64), 0);
+    let (mut rest, mut begun) = (repo.urls.iter(), Vec::<&BaseUrl>::new());
+    let mut asking = FuturesUnordered::new();
+    let mut next = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            Some((base, answer)) = asking.next(), if !asking.is_empty() => {
+                match answer {
+                    Ok(snapshot) => {
+                        let earlier = begun.iter().take_while(|other| **other != base);
+                        earlier.for_each(|other| taken.failed(other, &FileError::Overtaken));
+                        return Some((base, snapshot));
+                    }
+                    Err(error) => taken.failed(base, &error),
+                }
+                begun.retain(|other| *other != base);
+                (seen, next) = (u64::MAX, Instant::now());
+            }
+            () = sleep_until(next), if rest.len() > 0 => {
+                let is_slow = sent.get().saturating_sub(seen) < enough;
+                if (asking.is_empty() || is_slow) && let Some(base) = rest.next() {
+                    begun.push(base);
+                    asking.push(asked(machine, base, repo, known, &sent));
+                }
+                (seen, next) = (sent.get(), Instant::now() + overlap);
+            }
+            else => return None,
+        }
+    }
+}
+
+/// Asks one server, a second time where its files were replaced between two requests.
+async fn asked<'u>(
+    machine: &Machine,
+    base: &'u BaseUrl,
+    repo: &HaikuConfig,
+    known: Option<&KeptSnapshot>,
+    sent: &Cell<u64>,
+) -> (&'u BaseUrl, Result<KeptSnapshot, FileError>) {
+    let asking = async {
+        match from(machine, base.url(), repo, known, sent).await {
+            Err(FileError::Refused(SnapshotRefusal::Sum)) => from(machine, base.url(), repo, known, sent).await,
+            answer => answer,
+        }
+    };
+    (base, timeout(LONGEST, asking).await.unwrap_or(Err(FileError::Long)))
 }
 
 async fn from(
@@ -95,8 +224,10 @@ async fn from(
     base: &Url,
     repo: &HaikuConfig,
     known: Option<&KeptSnapshot>,
+    sent: &Cell<u64>,
 ) -> Result<KeptSnapshot, FileError> {
-    let (sum, at) = file(machine, base, "repo.sha256", SUM_MOST).await?;
+    let fetch = async |base: &Url, name, most| file(machine, base, (name, most), sent).await;
+    let (sum, at) = fetch(base, "repo.sha256", SUM_MOST).await?;
     let sum: Sha256 = sum
         .get(..64)
         .and_then(|sum| std::str::from_utf8(sum).ok()?.to_ascii_lowercase().parse().ok())
@@ -107,31 +238,55 @@ async fn from(
     if let Some(known) = known.filter(|known| known.snapshot.sha256 == sum) {
         return Ok(KeptSnapshot { base: base.to_string(), checked, ..known.clone() });
     }
-    let (list, _) = file(machine, &base, "repo", LIST_MOST).await?;
+    let (list, _) = fetch(&base, "repo", LIST_MOST).await?;
     if Sha256::of(&list) != sum {
         return Err(SnapshotRefusal::Sum.into());
     }
-    let (signature, _) = file(machine, &base, "repo.minisig", SIGNATURE_MOST).await?;
-    let (info, _) = file(machine, &base, "repo.info", REPO_INFO_MOST).await?;
+    let (signature, _) = fetch(&base, "repo.minisig", SIGNATURE_MOST).await?;
+    let (info, _) = fetch(&base, "repo.info", REPO_INFO_MOST).await?;
     let key = repo.minisign.value().map_err(|why| FileError::Key(why.to_owned()))?.clone();
     let files = SnapshotFiles { list, signature, info };
     let known = known.map(|known| known.snapshot.precursor());
     // A large list takes longer than a thread that has clients should.
     let proving = tokio::task::spawn_blocking(move || HaikuSnapshot::proven(files, &key, known));
     let snapshot = proving.await.map_err(|e| FileError::Key(e.to_string()))??;
-    Ok(KeptSnapshot { snapshot, base: base.to_string(), checked })
+    Ok(KeptSnapshot { snapshot, base: base.to_string(), checked, proven: clock::now() })
 }
 
-/// Fetches a small file; returns it with the URL that it came from.
-async fn file(machine: &Machine, base: &Url, name: &'static str, most: usize) -> Result<(Vec<u8>, Url), FileError> {
-    let url = below(base, name);
-    let answer = machine.http.ask(&url, &GetOptions::default()).await.map_err(FileError::Miss)?;
+/// Fetches a small file; returns it with the URL that it came from. One that comes a byte at a time is given up as one
+/// that does not come.
+async fn file(
+    machine: &Machine,
+    base: &Url,
+    (name, most): (&'static str, usize),
+    sent: &Cell<u64>,
+) -> Result<(Vec<u8>, Url), FileError> {
+    let (url, patience) = (below(base, name), machine.settings.patience);
+    let ask = GetOptions::default();
+    let answer = timeout(patience, machine.http.ask(&url, &ask)).await;
+    let mut answer = answer.map_err(|_| FileError::Silent(name, patience.as_secs()))?.map_err(FileError::Miss)?;
     if answer.status() != StatusCode::OK {
         return Err(FileError::Status(name, answer.status()));
     }
-    let at = answer.url().clone();
-    let body = read_body(answer, most, |_| ()).await.map_err(|error| FileError::Transport { name, error })?;
-    Ok((body.ok_or(FileError::TooLong(name, most))?, at))
+    let (at, enough) = (answer.url().clone(), (patience.as_secs_f64() * LEAST_RATE as f64) as u64);
+    let (mut body, mut until, mut counted) = (Vec::new(), Instant::now() + patience, 0);
+    loop {
+        let piece = match timeout_at(until, answer.chunk()).await {
+            Ok(piece) => piece.map_err(|error| FileError::Transport { name, error })?,
+            Err(_) if counted >= enough => {
+                (until, counted) = (Instant::now() + patience, 0);
+                continue;
+            }
+            Err(_) => return Err(FileError::Slow { name, bytes: counted, seconds: patience.as_secs() }),
+        };
+        let Some(piece) = piece else { return Ok((body, at)) };
+        if body.len() + piece.len() > most {
+            return Err(FileError::TooLong(name, most));
+        }
+        counted += piece.len() as u64;
+        sent.set(sent.get() + piece.len() as u64);
+        body.extend_from_slice(&piece);
+    }
 }
 
 /// Returns the URL of a file of the repository at `base`.

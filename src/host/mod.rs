@@ -4,7 +4,7 @@
 //!
 //! - In: the machine's files, units and daemons
 //! - Out: findings with hints; pages and figures about all of it; changes with a record to undo them
-//! - May use: base, config, daemon, dag, engine, index, lists, machine, net, pacman, pins,
+//! - May use: base, config, daemon, dag, engine, haiku, index, lists, machine, net, pacman, pins,
 //!   report, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:

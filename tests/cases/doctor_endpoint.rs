@@ -50,7 +50,7 @@ fn nothing(world: &World) {
 fn an_endpoint_that_answers_where_pacman_asks_is_well() {
     let world = asking(answering(OURS), "7.1.0", "enabled");
     nothing(&world);
-    assert!(world.run(&["doctor"]).stdout.contains("endpoint 8 ok"), "{}", world.run(&["doctor"]).stdout);
+    assert!(world.run(&["doctor"]).stdout.contains("endpoint 10 ok"), "{}", world.run(&["doctor"]).stdout);
     let unused = machine("7.1.0", |conf, _| conf);
     assert!(unused.run(&["doctor"]).stdout.contains("endpoint not used"), "{}", unused.run(&["doctor"]).stdout);
 }

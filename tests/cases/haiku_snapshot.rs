@@ -2,40 +2,11 @@
 //! an end that pkgman understands where there is none.
 
 use crate::support::endpoint::Endpoint;
+use crate::support::haiku::{
+    HaikuRepository, PATH, Pkgman, PkgmanError, SIGNED, file_of, hpkg, listed, logged, mirror, scene,
+};
 use crate::support::hpkr::{HpkrPackage, HpkrWriter};
-use crate::support::pkgman::{HaikuRepository, Pkgman, PkgmanError, file_of, hpkg};
-use crate::support::server::eventually;
 use crate::support::*;
-
-/// The path of the repository, at its server and at the endpoint.
-const PATH: &str = "haiku/demo/x86_64/current";
-
-/// A time at which lists are signed.
-const SIGNED: u64 = 1_790_000_000;
-
-type Listed = Vec<(HpkrPackage, Vec<u8>)>;
-
-fn listed() -> Listed {
-    vec![hpkg("Haze++", 3000), hpkg("vision", 1_300_000)]
-}
-
-/// A repository at these mirrors, and a machine with an endpoint that serves it.
-fn scene(repository: &HaikuRepository, mirrors: &[&FakeMirror], more: &str) -> World {
-    let urls: Vec<String> = mirrors.iter().map(|mirror| format!("\"http://{}/{PATH}\"", mirror.address())).collect();
-    let config = format!("[haiku.Demo]\nurls = [{}]\nminisign = \"{}\"\n{more}", urls.join(", "), repository.key());
-    World::new().run_by_user().config(&config)
-}
-
-fn mirror(repository: &HaikuRepository, listed: &[(HpkrPackage, Vec<u8>)], signed: u64) -> FakeMirror {
-    let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
-    repository.publish_on(&mirror, listed, signed);
-    mirror
-}
-
-/// Waits until this is in the log, which another thread reads.
-fn logged(endpoint: &Endpoint, said: &str) {
-    eventually(said, || endpoint.log().contains(said));
-}
 
 #[test]
 fn pkgman_gets_a_repository_and_its_packages_through_the_endpoint() {
@@ -184,6 +155,8 @@ fn a_snapshot_is_served_after_a_restart_without_its_server_until_it_is_too_old()
     drop(endpoint);
     let (_world, endpoint) = Endpoint::of(scene_aged(world));
     assert_eq!(Pkgman::at(endpoint.address(), PATH).add_repo(), Err(PkgmanError::Status(403)));
+    let said = "the last one that a server had is 2 h old, and max_age is 60 min: pkgman gets error 403";
+    logged(&endpoint, said);
 }
 
 /// The same machine, whose snapshot a server had two hours ago.

@@ -28,6 +28,8 @@ pub struct HpkrPackage {
     pub revision: u64,
     pub arch: u64,
     pub sum: String,
+    /// A text that is in no other package; not written where it is empty.
+    pub description: String,
 }
 
 impl HpkrPackage {
@@ -39,6 +41,7 @@ impl HpkrPackage {
             revision: 3,
             arch: 0,
             sum: Sha256::of(content).to_string(),
+            description: String::new(),
         }
     }
 }
@@ -62,6 +65,9 @@ impl HpkrWriter {
             out.text(15, &package.name, false);
             // Strings that are used once stand in the tree; those of Haiku's writer are in the table.
             out.inline(16, "what it is, in a line");
+            if !package.description.is_empty() {
+                out.inline(17, &package.description);
+            }
             out.number(21, package.arch, 0, false);
             out.version(package);
             out.text(28, &format!("cmd:{}", package.name), true);

@@ -1,9 +1,12 @@
 //! The actors of the scenarios. Each misbehaves as scripted and records its requests.
 
+mod client;
 pub mod compression;
 pub mod daemon;
 pub mod endpoint;
 pub mod follow;
+pub mod haiku;
+mod haiku_repository;
 pub mod hpkg;
 pub mod hpkr;
 pub mod index;
@@ -15,7 +18,7 @@ pub mod mirror;
 pub mod mount;
 pub mod peering;
 pub mod pins;
-pub mod pkgman;
+mod pkgman;
 pub mod proxy;
 pub mod publisher;
 mod queues;

@@ -1,19 +1,15 @@
 //! A stand-in for Haiku's pkgman: what it asks for, and what it does after each answer (Haiku 47136e7,
-//! `kits/package/FetchFileJob.cpp`, `RefreshRepositoryRequest.cpp`). And a repository for it, on a fake mirror.
+//! `kits/package/FetchFileJob.cpp`, `RefreshRepositoryRequest.cpp`).
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Cursor;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use pkgswarm::base::digest::Sha256;
 use pkgswarm::lists::haiku::HpkrLimits;
 use pkgswarm::lists::haiku::hpkr::packages;
 
-use super::endpoint::{Answer, Client};
-use super::hpkr::{HpkrPackage, HpkrWriter};
-use super::mirror::FakeMirror;
+use super::client::{Answer, Client};
 
 /// Requests for one file after which it counts as endless.
 const ENDLESS: usize = 40;
@@ -46,6 +42,11 @@ impl Pkgman {
     /// Makes a machine with this base URL.
     pub fn at(host: SocketAddr, path: &str) -> Self {
         Self { base: (host, format!("/{path}")), list: Vec::new(), parts: BTreeMap::new() }
+    }
+
+    /// Returns the same machine, whose endpoint is there now.
+    pub fn moved_to(self, host: SocketAddr) -> Self {
+        Self { base: (host, self.base.1), ..self }
     }
 
     /// Adds the repository: its description first, then its list.
@@ -116,76 +117,4 @@ impl Pkgman {
         }
         panic!("more than {REDIRECTS} redirects");
     }
-}
-
-/// A repository with a key of its own.
-pub struct HaikuRepository {
-    key: minisign::KeyPair,
-}
-
-impl HaikuRepository {
-    pub fn new() -> Self {
-        Self { key: minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair") }
-    }
-
-    /// Returns its public key as `--minisign` takes it.
-    pub fn key(&self) -> String {
-        self.key.pk.to_base64()
-    }
-
-    /// Returns a signature by its key, as the minisign tool makes it.
-    pub fn signature(&self, bytes: &[u8], name: &str) -> String {
-        let comment = format!("timestamp:1790000000\tfile:{name}\thashed");
-        minisign::sign(None, &self.key.sk, Cursor::new(bytes), Some(&comment), None).expect("a signature").into_string()
-    }
-
-    /// Puts the list of these packages on a mirror, signed at `time`, and the packages themselves.
-    pub fn publish_on(&self, mirror: &FakeMirror, listed: &[(HpkrPackage, Vec<u8>)], time: u64) {
-        let list = HpkrWriter::of(&listed.iter().map(|(package, _)| package.clone()).collect::<Vec<_>>()).file();
-        for (package, bytes) in listed {
-            mirror.publish(&file_of(package), bytes);
-        }
-        let comment = format!("timestamp:{time}\tfile:repo\thashed");
-        let signature =
-            minisign::sign(None, &self.key.sk, Cursor::new(&list), Some(&comment), None).expect("a signature");
-        mirror.publish("repo.minisig", signature.into_string().as_bytes());
-        self.replace_on(mirror, &list);
-    }
-
-    /// Writes the same into a directory, as a server has it.
-    pub fn write_to(&self, dir: &Path, listed: &[(HpkrPackage, Vec<u8>)], time: u64) {
-        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
-        self.publish_on(&mirror, listed, time);
-        fs::create_dir_all(dir.join("packages")).expect("a directory of ours");
-        for name in ["repo", "repo.info", "repo.sha256", "repo.minisig"] {
-            fs::write(dir.join(name), mirror.file(name)).expect("a file of ours");
-        }
-        for (package, bytes) in listed {
-            fs::write(dir.join("packages").join(file_of(package)), bytes).expect("a file of ours");
-        }
-    }
-
-    /// Puts a list on a mirror with its right sum, and leaves the signature as it is.
-    pub fn replace_on(&self, mirror: &FakeMirror, list: &[u8]) {
-        mirror.publish("repo", list);
-        mirror.publish("repo.sha256", format!("{}  repo\n", Sha256::of(list)).as_bytes());
-        let info = "name Demo\nvendor \"T\"\nsummary \"s\"\npriority 1\nbaseurl http://h.example/demo/current\n\
-                    identifier tag:example.org,2026:demo\narchitecture x86_64\n";
-        mirror.publish("repo.info", info.as_bytes());
-    }
-}
-
-/// Returns the name of the file of a package.
-pub fn file_of(package: &HpkrPackage) -> String {
-    let list = HpkrWriter::of(std::slice::from_ref(package)).file();
-    packages(Cursor::new(list), &HpkrLimits::default()).expect("a list")[0].file().expect("a name").to_string()
-}
-
-/// Makes a package with this name, and its file of `size` bytes.
-pub fn hpkg(name: &str, size: usize) -> (HpkrPackage, Vec<u8>) {
-    let mut bytes = b"hpkg".to_vec();
-    bytes.extend(super::repo::noise(name, size));
-    let mut package = HpkrPackage::of(name, &bytes);
-    package.version[3] = Some("beta+2".to_owned());
-    (package, bytes)
 }

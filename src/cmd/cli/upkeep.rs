@@ -94,7 +94,7 @@ pub(crate) struct StatusArgs {
 /// Arguments of `why`.
 #[derive(Args, Debug)]
 pub(crate) struct WhyArgs {
-    /// A package file name, a package name, name-version, or a sha256
+    /// A package file name, a package name, name-version, or a sha256; also of Haiku's repositories
     pub(crate) name: String,
     /// Show digests, the CID and paths as well
     #[arg(short, long)]

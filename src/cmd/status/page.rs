@@ -14,6 +14,9 @@ pub(super) fn of(glance: &Glance<'_>, mut screen: Screen, is_long: bool) -> Scre
     let mut facts = Grid::of(&[Column::of(""), Column::text("")]);
     facts.row([Cell::strong("pacman"), glance.pacman()]);
     facts.row([Cell::strong("endpoint"), glance.endpoint()]);
+    for (at, repo) in glance.haiku().into_iter().enumerate() {
+        facts.row([Cell::strong(if at == 0 { "Haiku" } else { "" }), repo]);
+    }
     facts.row([Cell::strong("sharing"), glance.sharing()]);
     facts.row([Cell::strong("updates"), glance.updates()]);
     for (at, store) in glance.stores().into_iter().enumerate() {

@@ -2,18 +2,16 @@
 //!
 //! What pkgman does after each status (Haiku 47136e7, `kits/package/FetchFileJob.cpp:91-215`): it ends after 404 and 403;
 //! it asks for ever, without a pause, after 408, 500, 503, 504 and most of 400 to 429, and keeps the body of an error as
-//! if it were the file. It has no time-out of its own. So there are 200, 206, 307, 403, 404 and 416 here, each wait has
-//! a bound, and a body that cannot go on is closed, after which pkgman asks for the rest.
+//! if it were the file. It has no time-out of its own. So there are 200, 206, 403, 404 and 416 here, each wait has a
+//! bound, and a body that cannot go on is closed, after which pkgman asks for the rest. It is sent to no mirror: one that
+//! hangs would hold it up for ever.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::header::CONTENT_LENGTH;
 use hyper::{Response, StatusCode};
 use reqwest::Url;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
@@ -21,24 +19,17 @@ use super::desk::Desk;
 use super::haiku_repos::HaikuRepo;
 use super::here::{self, FileContent, HereFile};
 use super::known::KnownPackage;
-use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, redirect, sent, whole};
+use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, sent, whole};
 use super::route::parts;
-use super::transfer::{Waited, has_secret};
-use super::{haiku_index, stream, transfer};
+use super::transfer::Waited;
+use super::{haiku_index, haiku_wait, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
-use crate::engine::deliver::{Candidate, Delivery};
-use crate::engine::want::{Want, by_content};
-use crate::haiku::kept::KeptSnapshot;
-use crate::haiku::take::below;
-use crate::lists::system::{NameKind, Repository};
+use crate::engine::deliver::Delivery;
+use crate::haiku::listed::{ListedPackage, may_share};
+use crate::haiku::sizes::PackageSizes;
 use crate::machine::Machine;
-use crate::net::http::{self, GetOptions};
-use crate::trust::look::{FileShape, ShapeError};
-use crate::trust::plan::IndexEntry;
-
-/// Longest wait for a mirror to tell the size of a package, which no list of Haiku's does.
-const SIZE: Duration = Duration::from_secs(10);
+use crate::report::log;
 
 /// Answers a request below the path of one of Haiku's repositories; `None` for other paths.
 pub(super) async fn answered(
@@ -51,7 +42,7 @@ pub(super) async fn answered(
         return None;
     }
     let (repo, rest) = endpoint.transfers.haiku.find(&machine, &parts(path).ok()?)?;
-    if !asked.client.is_loopback() && !repo.may_share(&machine) {
+    if !asked.client.is_loopback() && !may_share(&machine, &repo.config) {
         return Some(bare(StatusCode::FORBIDDEN));
     }
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
@@ -68,27 +59,31 @@ pub(super) async fn answered(
 }
 
 /// Answers with one of the files that describe the repository. A refresh begins with `repo.sha256`, and `add-repo` with
-/// `repo.info`: these look for a newer snapshot; `repo` is that of the sum which was given.
+/// `repo.info`: these look for a newer snapshot; `repo` is that of the sum which the client was given.
 async fn described(
     endpoint: &Rc<HttpEndpoint>,
     machine: &Rc<Machine>,
     asked: &ClientRequest,
-    repo: &HaikuRepo,
+    repo: &Rc<HaikuRepo>,
     name: &str,
 ) -> Response<AnswerBody> {
     if matches!(name, "repo.info" | "repo.sha256") || repo.in_use(machine).await.is_none() {
-        repo.renew(machine).await;
-        haiku_index::renew(endpoint, machine, repo, asked.client).await;
+        repo.renew(endpoint, machine, asked.client).await;
     }
     let Some(kept) = repo.in_use(machine).await else {
         // pkgman ends on it, and says that the operation is not allowed.
         return bare(StatusCode::FORBIDDEN);
     };
+    let newest = &kept.newest.snapshot;
+    if name == "repo.sha256" {
+        repo.give(asked.client, newest.sha256);
+    }
+    let given = repo.given(asked.client).and_then(|sha256| kept.of_list(sha256)).unwrap_or(&kept.newest);
     let bytes = match name {
-        "repo.sha256" => format!("{}\n", kept.snapshot.sha256).into_bytes(),
-        "repo.info" => kept.snapshot.files.info.clone(),
-        "repo.minisig" => kept.snapshot.files.signature.clone(),
-        _ => kept.snapshot.files.list.clone(),
+        "repo.sha256" => format!("{}\n", newest.sha256).into_bytes(),
+        "repo.info" => newest.files.info.clone(),
+        "repo.minisig" => given.snapshot.files.signature.clone(),
+        _ => given.snapshot.files.list.clone(),
     };
     let (Ok(of_repo), Ok(name)) = (RepoName::new(repo.config.name.as_str()), FileName::new(name)) else {
         return bare(StatusCode::NOT_FOUND);
@@ -107,19 +102,21 @@ async fn package(
 ) -> Option<Response<AnswerBody>> {
     let name = FileName::new(name).ok()?;
     let kept = repo.in_use(machine).await?;
-    let sha256 = *kept.snapshot.packages.get(&name)?;
-    let mirrors = mirrors(endpoint, machine, repo, &kept, &name);
+    let (kept, sha256) = kept.find(&name, repo.given(asked.client))?;
+    let listed = ListedPackage::of(&repo.config, kept, name.clone(), sha256);
     let indexed = haiku_index::entries(endpoint, &kept.snapshot.info.arch, &name, sha256).await;
-    // Those that indexes tell are known without asking.
-    let mut next: Vec<u64> = indexed.iter().rev().map(|entry| entry.known.size).collect();
-    let mut is_asked = false;
-    loop {
-        if next.is_empty() && !std::mem::replace(&mut is_asked, true) {
-            next = sizes(endpoint, machine, sha256, &mirrors).await;
-            next.reverse();
-        }
-        let size = next.pop()?;
-        let ready = || (name.clone(), RepoName::new(repo.config.name.as_str()).expect("its name is plain"), size, None);
+    // What an index lists is public.
+    let may_share = may_share(machine, &repo.config) || !indexed.is_empty();
+    // Another endpoint asks its own house.
+    let house = if asked.is_relayed || !may_share { Vec::new() } else { house(endpoint, repo, &name) };
+    let asks_mirrors = machine.settings.endpoint.mirrors;
+    let mirrors: Vec<Url> = listed.urls().into_iter().filter(|url| asks_mirrors && !endpoint.is_itself(url)).collect();
+    // A package that is here, or in an index, has that size; nothing is asked for it.
+    let here = size_here(endpoint, sha256).await;
+    let known: Vec<u64> = here.into_iter().chain(indexed.iter().map(|entry| entry.known.size)).collect();
+    let mut sizes = PackageSizes::of(machine, (sha256, known.clone()), (&house, &mirrors), may_share);
+    while let Some(size) = sizes.next().await {
+        let ready = || (name.clone(), listed.repo(), size, None);
         let (wanted_name, wants_all) = (name.clone(), asked.wants_all());
         let look = move |desk: &Desk| desk.find(&wanted_name, (sha256, size), wants_all);
         let content = match endpoint.desks.ask(look).await? {
@@ -130,13 +127,22 @@ async fn package(
         if let Some(content) = content {
             return Some(whole(endpoint, asked, ReadyFile::new(ready(), content)));
         }
-        let Prepared::Body(builder, part) = prepared(asked, size, None) else {
-            return Some(prepared(asked, size, None).bare());
+        let (builder, part) = match prepared(asked, size, None) {
+            Prepared::Body(builder, part) => (builder, part),
+            bodiless => {
+                let answer = bodiless.bare();
+                // A client drops the part that it has, for which the size must not be one that a server made up.
+                if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE && !known.contains(&size) {
+                    continue;
+                }
+                return Some(answer);
+            }
         };
-        let wanted = wanted(machine, repo, &name, (sha256, size), (&indexed, &mirrors));
-        let is_stuck = |long| endpoint.transfers.threads.is_stuck(sha256, long);
+        let plan = haiku_index::planned(&name, (sha256, size), &indexed);
+        let want = listed.want(machine, (plan, may_share), (&house, &mirrors));
+        let wanted = KnownPackage { want, repo: listed.repo(), built: None, may_share };
         let ticket = transfer::join(endpoint, &wanted, Some(asked.client), false)?.ticket;
-        match transfer::wait(ticket, (part.0, size), (transfer::PATIENCE, asked.begun.into()), is_stuck).await {
+        match haiku_wait::wait(ticket, part.0, machine.settings.patience).await {
             Waited::Over(ticket) => {
                 let Delivery { result, receipt } = ticket.result().await?;
                 // With the size that another server tells it may be another file.
@@ -154,88 +160,37 @@ async fn package(
                 tokio::task::spawn_local(stream::send(ticket, expect, part, send, receipt));
                 return Some(dated(builder, None, AnswerBody::coming(pieces, part.1 - part.0, running)));
             }
-            // pkgman checks the sum by itself.
             Waited::Slow | Waited::Silent => {
-                let open = mirrors.iter().find(|url| machine.settings.endpoint.mirrors && !has_secret(url));
-                return open.map(redirect);
+                let why = "its sources send next to nothing; pkgman gets error 404, and what has come is kept";
+                log::warn(&format!("haiku {}: {name}: {why}", repo.config.name));
+                return None;
             }
         }
     }
+    None
 }
 
-/// Returns the URLs of a package, that of the snapshot's own server first.
-fn mirrors(
-    endpoint: &HttpEndpoint,
-    machine: &Machine,
-    repo: &HaikuRepo,
-    kept: &KeptSnapshot,
-    name: &FileName,
-) -> Vec<Url> {
-    let bases = Url::parse(&kept.base).into_iter().chain(repo.config.urls.iter().map(|base| base.url().clone()));
-    let mut urls: Vec<Url> = Vec::new();
-    for base in bases.filter(|_| machine.settings.endpoint.mirrors) {
-        let mut url = below(&base, "packages");
-        if let Ok(mut parts) = url.path_segments_mut() {
-            parts.push(name.as_str());
-        }
-        if !endpoint.is_itself(&url) && !urls.contains(&url) {
-            urls.push(url);
-        }
-    }
-    urls
-}
-
-/// Returns the sizes that a package may have: the one that is known, else those that its mirrors tell, each once. A wrong
-/// one costs a transfer that is refused: only bytes with the right sum are ever used.
-async fn sizes(endpoint: &HttpEndpoint, machine: &Machine, sha256: Sha256, mirrors: &[Url]) -> Vec<u64> {
-    let known = endpoint.transfers.haiku.sizes.borrow().get(&sha256).copied();
-    let look = move |desk: &Desk| desk.machine.store.files_dir().join(sha256.to_string()).metadata().ok();
-    let known = match known {
-        Some(size) => Some(size),
-        None => endpoint.desks.ask(look).await.flatten().map(|meta| meta.len()),
-    };
-    if let Some(size) = known {
-        return vec![size];
-    }
-    let mut sizes = Vec::new();
-    for url in mirrors {
-        let ask = GetOptions { head: true, ..GetOptions::default() };
-        let Ok(Ok(answer)) = timeout(SIZE, machine.http.ask(url, &ask)).await else { continue };
-        let length = http::text(answer.headers(), CONTENT_LENGTH).and_then(|text| text.parse().ok());
-        if let Some(size) = length.filter(|_| answer.status() == StatusCode::OK)
-            && !sizes.contains(&size)
-        {
-            sizes.push(size);
-        }
-    }
-    sizes
-}
-
-/// Makes the want of a package: from neighbours and by its content where that is shared, and from its mirrors.
-fn wanted(
-    machine: &Machine,
-    repo: &HaikuRepo,
-    name: &FileName,
-    (sha256, size): (Sha256, u64),
-    (indexed, mirrors): (&[IndexEntry], &[Url]),
-) -> KnownPackage {
-    let plan = haiku_index::planned(name, (sha256, size), indexed);
-    // What an index lists is public.
-    let may_share = repo.may_share(machine) || !indexed.is_empty();
-    let mut candidates = if may_share { by_content(machine, &plan) } else { Vec::new() };
-    candidates.extend(mirrors.iter().cloned().map(Candidate::Mirror));
-    let of_repo = RepoName::new(repo.config.name.as_str()).expect("its name is plain");
-    let repository = Repository {
-        name: of_repo.clone(),
-        servers: repo.config.urls.iter().map(ToString::to_string).collect(),
-        cache_servers: Vec::new(),
-        // pkgman knows no signatures of packages: the list's is over their sums.
-        signatures_required: false,
-    };
-    let shape = FileShape::new(NameKind::Package, |head, _, _| match head.starts_with(b"hpkg") {
-        true => Ok(()),
-        false => Err(ShapeError::NotAnArchive),
+/// Returns the URLs of a package at the endpoints of the house, which have the repository at the same path.
+fn house(endpoint: &HttpEndpoint, repo: &HaikuRepo, name: &FileName) -> Vec<Url> {
+    let here = endpoint.transfers.house.here.borrow();
+    let urls = here.iter().filter_map(|peer| {
+        let mut url = Url::parse(&format!("http://{}/", peer.at)).ok()?;
+        let parts = repo.config.path.split('/').chain(["packages", name.as_str()]);
+        url.path_segments_mut().ok()?.pop_if_empty().extend(parts);
+        Some(url)
     });
-    let want = Want { name: name.clone(), shape, repo: Some(repository), plan, candidates, doubt: None };
-    KnownPackage { want, repo: of_repo, built: None, may_share }
+    urls.collect()
+}
+
+/// Returns the size of a package that was served before, or is on this machine.
+async fn size_here(endpoint: &HttpEndpoint, sha256: Sha256) -> Option<u64> {
+    if let Some(size) = endpoint.transfers.haiku.sizes.borrow().get(&sha256) {
+        return Some(*size);
+    }
+    let look = move |desk: &Desk| {
+        let stores = std::iter::once(desk.machine.store.files_dir());
+        let others = desk.machine.settings.share_stores.iter().map(|dir| dir.join("files"));
+        stores.chain(others).find_map(|dir| dir.join(sha256.to_string()).metadata().ok()).map(|meta| meta.len())
+    };
+    endpoint.desks.ask(look).await.flatten()
 }

@@ -36,9 +36,6 @@ use crate::report::log;
 use crate::trust::look::FileShape;
 use crate::trust::plan::{IndexEntry, Knowledge, Known, Plan, plan};
 
-/// Time for which a snapshot counts as confirmed: indexes are not looked into.
-const FRESH: Duration = Duration::from_secs(60);
-
 /// Longest wait for the files of a snapshot. pkgman waits as long as we do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -78,21 +75,22 @@ struct ListedSnapshot {
     info: Known,
 }
 
-/// Looks for a newer snapshot in the indexes, where no server has confirmed the one in use. The one in use stays where
-/// they have none that is proven; the log says why.
-pub(super) async fn renew(endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, repo: &HaikuRepo, client: IpAddr) {
+/// Looks for a newer snapshot in the indexes, where no server has confirmed the one in use; true where one of them has it,
+/// or that one. The one in use stays where they have none that is proven; the log says why.
+pub(super) async fn renew(
+    endpoint: &Rc<HttpEndpoint>,
+    machine: &Rc<Machine>,
+    repo: &HaikuRepo,
+    client: IpAddr,
+) -> bool {
     let known = repo.known(machine).await;
-    let age = |known: &KeptSnapshot| clock::now().saturating_sub(known.checked);
-    if known.as_deref().is_some_and(|known| age(known) < FRESH.as_secs()) {
-        return;
-    }
+    let known = known.as_deref().map(|known| &known.newest);
     let config = repo.config.clone();
     let look = move |desk: &Desk| listed(&desk.machine.settings, &config);
     for listed in endpoint.desks.ask(look).await.unwrap_or_default() {
-        let known = known.as_deref();
         if let Some(known) = known.filter(|known| known.snapshot.sha256 == listed.list.sha256) {
             repo.accept(machine, KeptSnapshot { checked: clock::now(), ..known.clone() }).await;
-            return;
+            return true;
         }
         let taking = timeout(PATIENCE, taken(endpoint, machine, repo, &listed, (known, client)));
         match taking.await.unwrap_or_else(|_| Err("its files did not come within a minute".to_owned())) {
@@ -100,11 +98,12 @@ pub(super) async fn renew(endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, re
                 let from = format!("haiku {}: the list is that of the index {}", repo.config.name, listed.index);
                 log::info(|| from);
                 repo.accept(machine, snapshot).await;
-                return;
+                return true;
             }
             Err(why) => log::warn(&format!("haiku {}: index {}: {why}", repo.config.name, listed.index)),
         }
     }
+    false
 }
 
 /// Lists the snapshots of a repository in the indexes in force: those of tables that stand where its servers have it.
@@ -156,7 +155,7 @@ async fn taken(
     let snapshot = proving.await.map_err(|e| e.to_string())?.map_err(|refused| refused.to_string())?;
     let base = known.map(|known| known.base.clone());
     let base = base.or_else(|| repo.config.urls.first().map(ToString::to_string)).unwrap_or_default();
-    Ok(KeptSnapshot { snapshot, base, checked: clock::now() })
+    Ok(KeptSnapshot { snapshot, base, checked: clock::now(), proven: clock::now() })
 }
 
 /// Fetches one of them by its content, through the hub.

@@ -2,27 +2,42 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
+use super::{HttpEndpoint, haiku_index};
 use crate::base::clock;
 use crate::base::digest::Sha256;
-use crate::base::public::is_public_url;
-use crate::config::{HaikuConfig, SharePolicy};
-use crate::haiku::kept::{KeptSnapshot, SnapshotShelf};
-use crate::haiku::take::{Taken, take};
+use crate::config::HaikuConfig;
+use crate::haiku::kept::{KeptSnapshot, KeptSnapshots, SnapshotShelf};
+use crate::haiku::state::SnapshotState;
+use crate::haiku::take::take;
+use crate::index::time;
 use crate::machine::Machine;
 use crate::report::log;
 
 /// Time for which a look at the servers is not repeated.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// The same after one in which a server took all its time: another one would take as long.
+const AGAIN: Duration = Duration::from_secs(15);
+
+/// Longest wait for the servers where there is a list that can be served meanwhile.
+const SOON: Duration = Duration::from_secs(3);
+
+/// Longest wait for them where there is none.
+const LATE: Duration = Duration::from_secs(20);
+
 /// Sizes that are remembered.
 const SIZES: usize = 4096;
+
+/// Clients of which it is remembered which list they were given.
+const CLIENTS: usize = 1024;
 
 /// The repositories in use.
 #[derive(Default)]
@@ -35,10 +50,20 @@ pub(super) struct HaikuRepos {
 /// One of them.
 pub(super) struct HaikuRepo {
     pub(super) config: HaikuConfig,
-    /// The one of the disk to begin with.
-    kept: OnceCell<RefCell<Option<Arc<KeptSnapshot>>>>,
-    /// When its servers were asked last.
-    asked: Mutex<Option<Instant>>,
+    /// Those of the disk to begin with.
+    kept: OnceCell<RefCell<Option<Arc<KeptSnapshots>>>>,
+    looks: RefCell<ServerLooks>,
+    /// The list that each client was given last, by its sum.
+    given: RefCell<BTreeMap<IpAddr, Sha256>>,
+}
+
+/// The looks at the servers of a repository: one at a time, for all clients that wait.
+#[derive(Default)]
+struct ServerLooks {
+    /// When the one that goes on began; its end closes the channel.
+    running: Option<(Instant, watch::Receiver<()>)>,
+    /// The time before which there is no other.
+    next: Option<Instant>,
 }
 
 impl HaikuRepos {
@@ -50,14 +75,27 @@ impl HaikuRepos {
         });
         let config = config.max_by_key(|config| config.path.len())?;
         let rest = path[config.path.split('/').count()..].to_vec();
+        Some((self.of(config), rest))
+    }
+
+    /// Returns all that are configured.
+    pub(super) fn all(&self, machine: &Machine) -> Vec<Rc<HaikuRepo>> {
+        machine.settings.haiku.iter().map(|config| self.of(config)).collect()
+    }
+
+    fn of(&self, config: &HaikuConfig) -> Rc<HaikuRepo> {
         let mut repos = self.repos.borrow_mut();
-        let known = repos.get(&config.name).filter(|known| known.config == *config);
-        if let Some(known) = known {
-            return Some((Rc::clone(known), rest));
+        if let Some(known) = repos.get(&config.name).filter(|known| known.config == *config) {
+            return Rc::clone(known);
         }
-        let repo = Rc::new(HaikuRepo { config: config.clone(), kept: OnceCell::new(), asked: Mutex::default() });
+        let repo = Rc::new(HaikuRepo {
+            config: config.clone(),
+            kept: OnceCell::new(),
+            looks: RefCell::default(),
+            given: RefCell::default(),
+        });
         repos.insert(config.name.clone(), Rc::clone(&repo));
-        Some((repo, rest))
+        repo
     }
 
     /// Remembers the size of a package that was proven.
@@ -71,65 +109,148 @@ impl HaikuRepos {
 }
 
 impl HaikuRepo {
-    /// Asks the servers for a newer snapshot, unless that was done a moment ago. The one in use stays where they have none
-    /// that is proven; the log says why.
-    pub(super) async fn renew(&self, machine: &Machine) {
-        let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked.elapsed() < FRESH) {
-            return;
-        }
-        let kept = self.kept(machine).await;
-        let known = kept.borrow().clone();
-        let Taken { snapshot, failures } = take(machine, &self.config, known.as_deref()).await;
-        for failure in &failures {
-            log::warn(&format!("haiku {}: {}: {}", self.config.name, failure.host, failure.why));
-        }
-        // One that came is good for a while; after failures the next request asks again.
-        *asked = snapshot.as_ref().map(|_| Instant::now());
-        if let Some(newest) = snapshot {
-            self.accept(machine, newest).await;
+    /// Asks the servers for a newer snapshot, unless that was done a moment ago, and waits for it: not for long where
+    /// there is one that can be served, and the look goes on. The one in use stays where the servers have none that is
+    /// proven; the log says why.
+    pub(super) async fn renew(
+        self: &Rc<Self>,
+        endpoint: &Rc<HttpEndpoint>,
+        machine: &Rc<Machine>,
+        client: IpAddr,
+    ) {
+        let most = if self.in_use(machine).await.is_some() { SOON } else { LATE };
+        if let Some((begun, mut over)) = self.look(endpoint, machine, client) {
+            let _ = timeout_at(begun + most, over.changed()).await;
         }
     }
 
-    /// Returns the snapshot in use, however old.
-    pub(super) async fn known(&self, machine: &Machine) -> Option<Arc<KeptSnapshot>> {
+    /// Returns the look that goes on, which may begin now; `None` where it is too early for another one.
+    fn look(
+        self: &Rc<Self>,
+        endpoint: &Rc<HttpEndpoint>,
+        machine: &Rc<Machine>,
+        client: IpAddr,
+    ) -> Option<(Instant, watch::Receiver<()>)> {
+        let mut looks = self.looks.borrow_mut();
+        if let Some(running) = &looks.running {
+            return Some(running.clone());
+        }
+        let now = Instant::now();
+        if looks.next.is_some_and(|next| now < next) {
+            return None;
+        }
+        let (ends, over) = watch::channel(());
+        looks.running = Some((now, over.clone()));
+        let (this, endpoint, machine) = (Rc::clone(self), Rc::clone(endpoint), Rc::clone(machine));
+        tokio::task::spawn_local(async move {
+            let again = this.looked(&endpoint, &machine, client).await;
+            *this.looks.borrow_mut() = ServerLooks { running: None, next: again.map(|again| Instant::now() + again) };
+            drop(ends);
+        });
+        Some((now, over))
+    }
+
+    /// Looks at the servers, and where they have nothing at the indexes. Returns the time for which that is not repeated.
+    async fn looked(&self, endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, client: IpAddr) -> Option<Duration> {
+        let known = self.known(machine).await;
+        let taken = take(machine, &self.config, known.as_deref().map(|known| &known.newest)).await;
+        for failure in &taken.failures {
+            log::warn(&format!("haiku {}: {}: {}", self.config.name, failure.host, failure.why));
+        }
+        let (shelf, records, config) = (self.shelf(machine), taken.records(), self.config.clone());
+        let noting = tokio::task::spawn_blocking(move || shelf.note(&config, records)).await;
+        if let Ok(Err(e)) = noting {
+            log::warn(&format!("haiku {}: what its servers answered is not kept: {e}", self.config.name));
+        }
+        if let Some(newest) = taken.snapshot {
+            self.accept(machine, newest).await;
+            return Some(FRESH);
+        }
+        if haiku_index::renew(endpoint, machine, self, client).await {
+            return Some(FRESH);
+        }
+        log::warn(&format!("haiku {}: no server sends a list that is proven; {}", self.config.name, self.left()));
+        taken.failures.iter().any(|failure| failure.is_slow).then_some(AGAIN)
+    }
+
+    /// Returns the snapshots in use, however old.
+    pub(super) async fn known(&self, machine: &Machine) -> Option<Arc<KeptSnapshots>> {
         self.kept(machine).await.borrow().clone()
     }
 
     /// Takes a snapshot into use that was proven.
     pub(super) async fn accept(&self, machine: &Machine, newest: KeptSnapshot) {
-        let newest = Arc::new(newest);
-        *self.kept(machine).await.borrow_mut() = Some(Arc::clone(&newest));
-        let shelf = SnapshotShelf::of(&machine.settings.state_dir, &self.config.name, machine.env.uid);
-        if let Ok(Err(e)) = tokio::task::spawn_blocking(move || shelf.keep(&newest)).await {
+        let kept = self.kept(machine).await;
+        let known = kept.borrow().clone();
+        let all = match known.map(Arc::unwrap_or_clone) {
+            Some(known) => known.followed_by(newest),
+            None => KeptSnapshots { newest, former: Vec::new() },
+        };
+        let all = Arc::new(all);
+        *kept.borrow_mut() = Some(Arc::clone(&all));
+        let (shelf, config) = (self.shelf(machine), self.config.clone());
+        if let Ok(Err(e)) = tokio::task::spawn_blocking(move || shelf.keep(&config, &all.newest)).await {
             log::warn(&format!("haiku {}: the snapshot is not kept for the next start: {e}", self.config.name));
         }
     }
 
-    /// Returns the place of the snapshot in use, with the one of the disk in it at first.
-    async fn kept(&self, machine: &Machine) -> &RefCell<Option<Arc<KeptSnapshot>>> {
+    fn shelf(&self, machine: &Machine) -> SnapshotShelf {
+        SnapshotShelf::of(&machine.settings.state_dir, &self.config.name, machine.env.uid)
+    }
+
+    /// Says what clients get meanwhile.
+    fn left(&self) -> String {
+        let kept = self.kept.get().and_then(|kept| kept.borrow().clone());
+        let Some(kept) = kept else { return "there is none to serve: pkgman gets error 403".to_owned() };
+        let age = clock::now().saturating_sub(kept.newest.checked);
+        match age <= self.config.max_age.as_secs() {
+            true => format!("the one that a server had {} ago is served", time::span(age)),
+            false => format!(
+                "the last one that a server had is {} old, and max_age is {}: pkgman gets error 403",
+                time::span(age),
+                time::span(self.config.max_age.as_secs())
+            ),
+        }
+    }
+
+    /// Returns the place of the snapshots in use, with those of the disk in it at first.
+    async fn kept(&self, machine: &Machine) -> &RefCell<Option<Arc<KeptSnapshots>>> {
         if self.kept.get().is_none() {
-            let shelf = SnapshotShelf::of(&machine.settings.state_dir, &self.config.name, machine.env.uid);
+            let shelf = self.shelf(machine);
             let config = self.config.clone();
-            let loaded = tokio::task::spawn_blocking(move || shelf.load(&config)).await.ok().flatten();
+            let loaded = tokio::task::spawn_blocking(move || shelf.load_all(&config)).await.ok().flatten();
             // Another request may have been faster.
             let _first = self.kept.set(RefCell::new(loaded.map(Arc::new)));
         }
         self.kept.get_or_init(RefCell::default)
     }
 
-    /// Returns the snapshot in use; `None` where there is none, or no server has confirmed it for too long.
-    pub(super) async fn in_use(&self, machine: &Machine) -> Option<Arc<KeptSnapshot>> {
+    /// Returns the snapshots in use; `None` where there is none, or no server has confirmed the newest for too long.
+    pub(super) async fn in_use(&self, machine: &Machine) -> Option<Arc<KeptSnapshots>> {
         let kept = self.kept(machine).await.borrow().clone()?;
-        let age = clock::now().saturating_sub(kept.checked);
+        let age = clock::now().saturating_sub(kept.newest.checked);
         (age <= self.config.max_age.as_secs()).then_some(kept)
     }
 
-    /// Returns true where its packages may be asked of neighbours and gateways.
-    pub(super) fn may_share(&self, machine: &Machine) -> bool {
-        match &machine.settings.share {
-            SharePolicy::Public => self.config.urls.iter().all(|url| is_public_url(&url.to_string())),
-            SharePolicy::Named(names) => names.iter().any(|name| name.as_str() == self.config.name),
+    /// Remembers that a client was told of the list with this sum.
+    pub(super) fn give(&self, client: IpAddr, sha256: Sha256) {
+        let mut given = self.given.borrow_mut();
+        if given.len() >= CLIENTS && !given.contains_key(&client) {
+            given.clear();
         }
+        given.insert(client, sha256);
+    }
+
+    /// Returns the sum of the list that a client was told of last.
+    pub(super) fn given(&self, client: IpAddr) -> Option<Sha256> {
+        self.given.borrow().get(&client).copied()
+    }
+
+    /// Describes it, for the doctor and the status.
+    pub(super) async fn state(&self, machine: &Machine) -> SnapshotState {
+        let kept = self.kept(machine).await.borrow().clone();
+        let (shelf, config) = (self.shelf(machine), self.config.clone());
+        let state = move || SnapshotState::of(&config, kept.as_deref(), shelf.servers());
+        tokio::task::spawn_blocking(state).await.unwrap_or_default()
     }
 }

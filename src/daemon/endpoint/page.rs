@@ -167,7 +167,13 @@ pub(super) async fn own(endpoint: &HttpEndpoint, client: IpAddr, is_head: bool) 
     let house = &endpoint.transfers.house;
     let here: Vec<_> = house.here.borrow().iter().map(|peer| json!({"at": peer.at, "by": peer.by})).collect();
     let announced = house.announced.borrow().clone();
-    let document = json!({"aged": aged.collect::<Vec<_>>(), "house": here, "announced": announced});
+    let machine = endpoint.machine();
+    let mut haiku = Vec::new();
+    for repo in endpoint.transfers.haiku.all(&machine) {
+        haiku.push(repo.state(&machine).await);
+    }
+    let aged = aged.collect::<Vec<_>>();
+    let document = json!({"aged": aged, "house": here, "announced": announced, "haiku": haiku});
     text(StatusCode::OK, ("application/json", NO_POLICY), document.to_string(), is_head)
 }
 

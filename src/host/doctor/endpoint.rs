@@ -4,6 +4,8 @@
 //! reach decides the level: refused costs nothing, silence 10 s a file, another program's bytes the transaction.
 
 use super::{Check, Finding, Level};
+use crate::base::name::shown;
+use crate::haiku::state::SnapshotState;
 use crate::host::inspect::Inspection;
 use crate::host::inspect::endpoint::{EndpointAnswer, EndpointFacts, ProxyTrap, SOCKET};
 use crate::host::inspect::pacman::Downloader;
@@ -66,6 +68,17 @@ pub(crate) const CHECKS: &[Check] = &[
         about: "An endpoint of the house that endpoint.peers names or finds is here, on a trusted network; and where \
                 endpoint.announce is set, this one is announced.",
         look: house,
+    },
+    Check {
+        name: "endpoint-haiku",
+        about: "The list of each of Haiku's repositories was had by a server not long ago: after max_age without that, pkgman \
+                gets error 403.",
+        look: haiku_lists,
+    },
+    Check {
+        name: "endpoint-haiku-servers",
+        about: "Every server of Haiku's repositories sends a list that is proven.",
+        look: haiku_servers,
     },
     Check {
         name: "endpoint-doors",
@@ -195,6 +208,46 @@ fn house(facts: &Inspection) -> Vec<Finding> {
             says,
             "sudo pkgswarm lan trust; endpoint.listen and its socket unit name the address",
         ));
+    }
+    found
+}
+
+fn haiku_lists(facts: &Inspection) -> Vec<Finding> {
+    let now = facts.now;
+    let of_one = |state: &SnapshotState| {
+        let (name, mend) =
+            (&state.name, format!("pkgswarm haiku refresh {}, which tells how the servers fail", state.name));
+        let Some(age) = state.age(now) else {
+            let says = format!("the list of Haiku's repository {name} was never fetched: pkgman gets error 403");
+            return Some(Finding::warning(says, mend));
+        };
+        let (old, most) = (time::span(age), time::span(state.max_age));
+        if state.is_out(now) {
+            let says = format!(
+                "no server of Haiku's repository {name} has had its list for {old}, and max_age is {most}: pkgman gets \
+                 error 403"
+            );
+            return Some(Finding::error(says, mend));
+        }
+        let is_old = age > state.max_age / 2;
+        let says = format!(
+            "no server of Haiku's repository {name} has had its list for {old}; after {most} pkgman gets error 403"
+        );
+        is_old.then(|| Finding::warning(says, mend))
+    };
+    facts.endpoint.haiku.iter().filter_map(of_one).collect()
+}
+
+fn haiku_servers(facts: &Inspection) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for state in &facts.endpoint.haiku {
+        for (server, why) in state.failing() {
+            let (url, name) = (shown(&server.url), &state.name);
+            let ago = time::span(facts.now.saturating_sub(server.at));
+            let says = format!("{url}, a server of Haiku's repository {name}, sent no list {ago} ago: {}", shown(why));
+            let mend = format!("pkgswarm haiku refresh {name} asks again; else take it out of haiku.{name}.urls");
+            found.push(Finding::warning(says, mend));
+        }
     }
     found
 }

@@ -12,6 +12,8 @@ use super::units::{self, UnitState};
 use crate::base::env::{Env, HANDOVER};
 use crate::base::runtime::block_on;
 use crate::config::Settings;
+use crate::haiku::kept::SnapshotShelf;
+use crate::haiku::state::SnapshotState;
 use crate::lists::pacman::pacman_conf::PacmanConf;
 use crate::net::http::Http;
 
@@ -56,6 +58,8 @@ pub(crate) struct EndpointFacts {
     pub(crate) is_to_announce: bool,
     /// Proxies that keep pacman from it.
     pub(crate) proxies: Vec<ProxyTrap>,
+    /// Haiku's repositories: as the endpoint has them, else as they are kept for this user.
+    pub(crate) haiku: Vec<SnapshotState>,
 }
 
 /// What answers at the endpoint's address.
@@ -136,15 +140,17 @@ impl EndpointFacts {
             facts.ask(settings, patience);
             facts.proxies = proxies(env, Path::new("/"));
         }
+        facts.look_for_haiku(env, settings);
         facts
     }
 
     /// Looks whether it is in use, and answers.
-    pub(super) fn glance(settings: &Settings, conf: Option<&PacmanConf>, patience: Duration) -> Self {
+    pub(super) fn glance(env: &Env, settings: &Settings, conf: Option<&PacmanConf>, patience: Duration) -> Self {
         let mut facts = Self::of(settings, conf);
         if facts.lines > 0 || facts.is_enabled {
             facts.ask(settings, patience);
         }
+        facts.look_for_haiku(env, settings);
         facts
     }
 
@@ -154,6 +160,17 @@ impl EndpointFacts {
         self.aged = own.aged.into_iter().map(|one| (one.repo, one.at)).collect();
         self.house = own.house.into_iter().map(|one| (one.at, one.by)).collect();
         self.announced = own.announced;
+        self.haiku = own.haiku;
+    }
+
+    /// Looks at the lists of Haiku's repositories on the disk, where the endpoint does not tell.
+    fn look_for_haiku(&mut self, env: &Env, settings: &Settings) {
+        for config in &settings.haiku {
+            if self.haiku.iter().all(|state| state.name != config.name) {
+                let shelf = SnapshotShelf::of(&settings.state_dir, &config.name, env.uid);
+                self.haiku.push(SnapshotState::of(config, shelf.load_all(config).as_ref(), shelf.servers()));
+            }
+        }
     }
 
     fn of(settings: &Settings, conf: Option<&PacmanConf>) -> Self {
@@ -191,6 +208,7 @@ struct OwnWords {
     aged: Vec<AgedRepo>,
     house: Vec<FoundHouse>,
     announced: Vec<String>,
+    haiku: Vec<SnapshotState>,
 }
 
 /// Another machine's endpoint.

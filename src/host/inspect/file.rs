@@ -38,6 +38,8 @@ pub(crate) struct ListedFile {
     pub(crate) want: Want,
     /// The reason why a download is refused: two lists disagree.
     pub(crate) refusal: Option<String>,
+    /// The list that names it, in words, where that is none of pacman's and no index; with whether it may be shared.
+    pub(crate) other_list: Option<(String, bool)>,
 }
 
 /// One candidate's answer, in the order of asking.
@@ -148,7 +150,13 @@ impl ListedFile {
             let followed = knowledge.database.or_else(|| knowledge.indexes.first().map(|listed| listed.known));
             Want::planned(&call.lists, &repo, name.clone(), followed.expect("only a listed file is refused").plan())
         });
-        Ok(Self { repo, name, knowledge, want, refusal })
+        Ok(Self { repo, name, knowledge, want, refusal, other_list: None })
+    }
+
+    /// Makes that of a package which another system's list names, in these words.
+    pub(crate) fn of_other(repo: RepoName, want: Want, list: String, may_share: bool) -> Self {
+        let (name, knowledge) = (want.name.clone(), Knowledge::default());
+        Self { repo, name, knowledge, want, refusal: None, other_list: Some((list, may_share)) }
     }
 
     /// Returns the path of the sync database, and its age.
@@ -167,7 +175,8 @@ impl ListedFile {
     /// Returns the reasons why Kubo and gateways are not asked for it.
     pub(crate) fn left_out(&self, call: &Call) -> Vec<(&'static str, LeftOutWhy)> {
         let (machine, settings) = (&call.machine, &call.machine.settings);
-        let common = if !call.lists.may_share(&self.repo) {
+        let may_share = self.other_list.as_ref().map(|(_, may_share)| *may_share);
+        let common = if !may_share.unwrap_or_else(|| call.lists.may_share(&self.repo)) {
             Some(LeftOutWhy::NotShared)
         } else {
             self.want.plan.cid.is_none().then_some(LeftOutWhy::NoCid)

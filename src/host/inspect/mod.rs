@@ -85,7 +85,7 @@ impl Inspection {
         std::thread::scope(|scope| {
             let pacman = scope.spawn(|| {
                 let pacman = PacmanFacts::glance(settings, GLANCE);
-                let endpoint = EndpointFacts::glance(settings, pacman.conf.as_ref().ok(), DAEMON_GLANCE);
+                let endpoint = EndpointFacts::glance(env, settings, pacman.conf.as_ref().ok(), DAEMON_GLANCE);
                 (pacman, endpoint)
             });
             let kubo = KuboView::ask(env, settings, KuboQuestion::Use, GLANCE);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::glance::Glance;
 use super::{Examined, Overview, RunningFile};
+use crate::haiku::state::SnapshotState;
 use crate::host::doctor::{Check, Finding, Level};
 use crate::host::inspect::Inspection;
 use crate::host::inspect::daemon::DaemonView;
@@ -116,6 +117,7 @@ pub(crate) fn status(glance: &Glance<'_>) -> Value {
         "kubo": of_kubo(kubo),
         "daemon": of_daemon(daemon),
         "endpoint": of_endpoint(endpoint),
+        "haiku": endpoint.haiku.iter().map(|state| of_haiku(state, *now)).collect::<Vec<_>>(),
         "indexes": indexes.collect::<Vec<_>>(),
         "stores": stores.collect::<Vec<_>>(),
         "updates": {"checked": checked, "pending": updates.updates},
@@ -152,6 +154,14 @@ fn of_endpoint(endpoint: &EndpointFacts) -> Value {
         "house": endpoint.house.iter().map(|(at, by)| json!({"at": at, "by": by})).collect::<Vec<_>>(),
         "announced": endpoint.announced,
     })
+}
+
+/// Returns a repository of Haiku's; `served` is false where pkgman gets an error.
+fn of_haiku(state: &SnapshotState, now: u64) -> Value {
+    let mut document = json!(state);
+    document["age"] = json!(state.age(now));
+    document["served"] = json!(!state.is_out(now));
+    document
 }
 
 /// Returns the daemon's own report, and whether it runs.

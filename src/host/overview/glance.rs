@@ -3,6 +3,7 @@
 use crate::base::name::shown;
 use crate::config::Settings;
 use crate::config::value::show_size;
+use crate::haiku::state::SnapshotState;
 use crate::host::inspect::Inspection;
 use crate::host::inspect::daemon::{DaemonReport, DaemonView, NetworkView};
 use crate::host::inspect::endpoint::EndpointAnswer;
@@ -85,6 +86,29 @@ impl Glance<'_> {
             EndpointAnswer::Silent => wrong(format!("{} does not answer", found.address), Tone::Bad),
             EndpointAnswer::Another(_) => wrong(format!("another program has {}", found.address), Tone::Bad),
         }
+    }
+
+    /// Tells of each of Haiku's repositories how old its list is, and which servers fail.
+    pub(crate) fn haiku(&self) -> Vec<Cell> {
+        let ago = |at: u64| format!("{} ago", time::span(self.found.now.saturating_sub(at)));
+        let of_one = |state: &SnapshotState| {
+            let (Some(checked), Some(packages)) = (state.checked, state.packages) else {
+                let cell = Cell::from(format!("{}: ", shown(&state.name))).and("never fetched", Tone::Poor);
+                return cell.next("pkgswarm haiku refresh");
+            };
+            let signed = state.signed.map_or(String::new(), |at| format!(", signed {}", ago(at)));
+            let start = format!("{}: {}{signed}, ", shown(&state.name), counted(packages, "package"));
+            let confirmed = format!("a server had it {}", ago(checked));
+            let mut cell = match state.is_out(self.found.now) {
+                true => Cell::from(start).and(format!("{confirmed}: pkgman gets error 403"), Tone::Bad),
+                false => Cell::from(start).then(confirmed),
+            };
+            for (server, why) in state.failing() {
+                cell = cell.then("; ").and(format!("{}: {}", shown(&server.url), shown(why)), Tone::Poor);
+            }
+            cell
+        };
+        self.found.endpoint.haiku.iter().map(of_one).collect()
     }
 
     /// Tells what is shared with which networks.

@@ -17,3 +17,4 @@ pub use header::{HpkrError, HpkrLimits};
 pub(crate) use package::HaikuArch;
 #[cfg(feature = "testing")]
 pub use package::HaikuPackage;
+pub(crate) use package::is_file;

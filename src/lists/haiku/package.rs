@@ -31,6 +31,12 @@ impl HaikuPackage {
     }
 }
 
+/// Returns true for a name that the file of a package may have: `NAME-VERSION-ARCH.hpkg`.
+pub(crate) fn is_file(name: &FileName) -> bool {
+    let stem = name.as_str().strip_suffix(".hpkg");
+    stem.is_some_and(|stem| !stem.starts_with('.') && stem.split('-').filter(|part| !part.is_empty()).count() >= 3)
+}
+
 /// A version: `1.2.3~beta2-4`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct HaikuVersion {

@@ -10,6 +10,7 @@ use super::{Arrival, HandoverTarget, Tell};
 use crate::base::error::Error;
 use crate::base::fsx;
 use crate::base::name::FileName;
+use crate::lists::haiku;
 use crate::machine::lists;
 use crate::net::socket;
 use crate::trust::output::Output;
@@ -57,7 +58,8 @@ fn name_in(dir: &Path, asked: &str, message: &Message) -> Result<FileName, Error
     let wrong = |what: String| Error::local("handover", format!("the unprivileged child {what}"));
     let name = message.name().ok_or_else(|| wrong("sent a bad name".to_owned()))?;
     let reading = lists::read(&name);
-    let is_package = reading.shape.kind.is_of_package() && reading.package.is_some();
+    let is_pacmans = reading.shape.kind.is_of_package() && reading.package.is_some();
+    let is_package = is_pacmans || haiku::is_file(&name);
     if name.as_str().starts_with('.') || !(is_package || name.as_str() == asked) {
         return Err(wrong(format!("names a file {name:?}, which is no package and was not asked for"))
             .hint("name the file to write with --output"));

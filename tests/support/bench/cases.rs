@@ -5,7 +5,7 @@ use super::measure::{BenchRun, Outcome, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
 use super::{
-    cost, crowd, databases, door, index, large, lines, mirrors, miss, node, pending, publish, room, small, tls,
+    cost, crowd, databases, door, haiku, index, large, lines, mirrors, miss, node, pending, publish, room, small, tls,
 };
 use crate::real::Release;
 
@@ -395,6 +395,20 @@ pub const CASES: &[Case] = &[
         unit: "s",
         rivals: &[against("curl", Bar::RatioAtMost(1.1))],
         run: |run| Ok(publish::hundred(run)),
+    },
+    Case {
+        name: "haiku-list",
+        what: "the list of a Haiku repository of 2,333 packages read in a fresh process, best of ten, against sha256sum of it",
+        unit: "ms",
+        rivals: &[against("sha256sum", Bar::OursAtMost(50.0))],
+        run: |_| Ok(vec![haiku::reading().0]),
+    },
+    Case {
+        name: "haiku-list-memory",
+        what: "the most memory of that, against the same process before",
+        unit: "MB",
+        rivals: &[against("before", Bar::OursAtMost(20.0))],
+        run: |_| Ok(vec![haiku::reading().1]),
     },
     Case {
         name: "wasted",

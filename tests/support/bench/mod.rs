@@ -6,6 +6,9 @@ mod cost;
 mod crowd;
 mod databases;
 mod door;
+pub mod haiku;
+#[path = "../hpkr.rs"]
+mod hpkr;
 pub mod index;
 mod large;
 mod lines;
