@@ -13,6 +13,8 @@ mod floods;
 mod found;
 #[path = "real_node/haiku.rs"]
 mod haiku;
+#[path = "support/haiku_house.rs"]
+mod haiku_house;
 #[path = "support/haiku_repository.rs"]
 mod haiku_repository;
 #[path = "real_node/house.rs"]

@@ -1,7 +1,19 @@
 //! Our own node and Kubo on one network, both ways.
 
+#[path = "support/client.rs"]
+mod client;
+#[path = "real_node_kubo/haiku.rs"]
+mod haiku;
+#[path = "support/haiku_house.rs"]
+mod haiku_house;
+#[path = "support/haiku_repository.rs"]
+mod haiku_repository;
+#[path = "support/hpkr.rs"]
+mod hpkr;
 #[path = "real_node_kubo/many.rs"]
 mod many;
+#[path = "support/pkgman.rs"]
+mod pkgman;
 #[path = "support/real/mod.rs"]
 mod real;
 #[path = "real_node_kubo/slow_lines.rs"]

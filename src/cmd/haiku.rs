@@ -166,7 +166,7 @@ fn refresh(env: &Env, settings: &Settings, args: &HaikuRefreshArgs) -> anyhow::R
                 Some(known) => format!("that of {} stays in use", time::to_rfc3339(known.checked)),
                 None => "there is none to serve".to_owned(),
             };
-            report::complain(&format!("error: {}: no server sends a list that is proven; {stays}", repo.name));
+            report::complain(&format!("error: {}: no server sends a list that is proven; {stays}\n", repo.name));
             worst = worst.max(kind.status());
             continue;
         };

@@ -1,12 +1,13 @@
 //! Keeps the shelf: the files of this machine that may be offered, hashed at low priority, and followed as they
 //! come and go.
 //!
-//! A file is offered when a sync database or a proven index of a repository that may be shared lists it
-//! (`doc/design.md`, promise 13), and its bytes are as listed. A file listed once stays offered while it exists:
+//! A file is offered when a sync database, a proven index or a proven list of Haiku's of a repository that may be shared
+//! lists it (`doc/design.md`, promise 13), and its bytes are as listed. A file listed once stays offered while it exists:
 //! it is as public as before, and a neighbour that has not refreshed yet needs just that version.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -17,9 +18,11 @@ use crate::base::digest::Sha256;
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::name::FileName;
-use crate::config::Settings;
+use crate::config::{HaikuConfig, Settings};
 use crate::daemon::indexes::{IndexesInUse, OfferedBySha256};
 use crate::daemon::watch::{WatchEvent, Watcher};
+use crate::haiku::kept::{KeptSnapshots, SnapshotShelf};
+use crate::haiku::listed::may_share;
 use crate::index::in_use;
 use crate::lists::catalogue::Catalogue;
 use crate::machine::Machine;
@@ -116,6 +119,8 @@ struct LibraryLists {
     /// The catalogues of each repository that may be shared.
     tables: Vec<(String, Vec<Catalogue>)>,
     dirs: Vec<PathBuf>,
+    /// The lists of Haiku's repositories that may be shared, by name; each with its former ones.
+    haiku: Vec<(String, KeptSnapshots)>,
     /// Files elsewhere: those that indexes in use consist of, and the databases that they list.
     files: Vec<OfferedBySha256>,
     /// True if the system's configuration is known.
@@ -125,7 +130,8 @@ struct LibraryLists {
 impl LibraryLists {
     /// Lists the repositories that list a file of this name and size, with its sha256.
     fn find(&self, name: &FileName, size: u64) -> Vec<(&str, Sha256)> {
-        let mut found = Vec::new();
+        let of_haiku = self.haiku.iter().flat_map(|(repo, kept)| kept.sums(name).map(move |sum| (&**repo, sum)));
+        let mut found: Vec<(&str, Sha256)> = of_haiku.collect();
         let signed = lists::read(name).signed;
         for (repo, tables) in &self.tables {
             for table in tables {
@@ -143,7 +149,7 @@ impl LibraryLists {
     }
 
     fn offers(&self, repo: &str) -> bool {
-        self.tables.iter().any(|(name, _)| name == repo)
+        self.tables.iter().any(|(name, _)| name == repo) || self.haiku.iter().any(|(name, _)| name == repo)
     }
 }
 
@@ -242,6 +248,8 @@ impl Keeper {
                 prefetched.push(Lists::of(&machine).with_databases(&databases));
             }
         }
+        let shelves = self.haiku_shelves(&machine);
+        watched.extend(shelves.iter().map(|(_, dir, _)| dir.clone()));
         // Before anything is read, so that changes from now on are reported.
         if let Some(watcher) = &mut self.watcher {
             watched.extend(copies_of_indexes(&self.settings));
@@ -264,12 +272,35 @@ impl Keeper {
             }
             tables.push((repo.to_string(), of_repo));
         }
+        let kept = |(config, _, shelf): (HaikuConfig, PathBuf, SnapshotShelf)| {
+            Some((config.name.clone(), shelf.load_all(&config)?))
+        };
+        let haiku = shelves.into_iter().filter_map(kept).collect();
         for warning in std::iter::once(&lists).chain(&prefetched).flat_map(Lists::take_warnings) {
             if self.said.insert(warning.clone()) {
                 log::warn(&warning);
             }
         }
-        Ok(LibraryLists { tables, dirs, files, is_whole: lists.repos().is_ok() })
+        Ok(LibraryLists { tables, dirs, haiku, files, is_whole: lists.repos().is_ok() })
+    }
+
+    /// Returns where lists of Haiku's repositories that may be shared are kept: for this user, and for the users of the
+    /// stores that are shared, whose units have state directories of the same names. Their keys prove them, whoever
+    /// wrote them.
+    fn haiku_shelves(&self, machine: &Machine) -> Vec<(HaikuConfig, PathBuf, SnapshotShelf)> {
+        let stores = self.settings.share_stores.iter().filter_map(|store| store.file_name());
+        let states: Vec<PathBuf> = std::iter::once(self.settings.state_dir.clone())
+            .chain(stores.map(|name| Path::new("/var/lib").join(name)))
+            .collect();
+        let mut shelves = Vec::new();
+        for config in self.settings.haiku.iter().filter(|config| may_share(machine, config)) {
+            for state in &states {
+                let dir = state.join("haiku").join(&config.name);
+                let Ok(meta) = dir.symlink_metadata() else { continue };
+                shelves.push((config.clone(), dir, SnapshotShelf::of(state, &config.name, meta.uid())));
+            }
+        }
+        shelves
     }
 
     /// Puts a file on the shelf if it may be there, and takes it away if not.

@@ -98,6 +98,12 @@ impl KeptSnapshots {
         first.chain(all()).find_map(|kept| Some((kept, *kept.snapshot.packages.get(name)?)))
     }
 
+    /// Returns the sums of all files of this name.
+    pub(crate) fn sums(&self, name: &FileName) -> impl Iterator<Item = Sha256> {
+        let all = std::iter::once(&self.newest).chain(&self.former);
+        all.filter_map(|kept| kept.snapshot.packages.get(name).copied())
+    }
+
     /// Returns these with a snapshot that was taken now, which may be the newest once more.
     pub(crate) fn followed_by(self, newest: KeptSnapshot) -> Self {
         let before = std::iter::once(self.newest).chain(self.former);

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::daemon::{Daemon, FakeDaemon};
+use crate::support::haiku::{self, HaikuRepository};
 use crate::support::run::Running;
 use crate::support::server::eventually;
 use crate::support::world::{UNPRIVILEGED, give, loudly};
@@ -103,6 +104,29 @@ fn through(
         command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     }
     command
+}
+
+#[test]
+fn packages_of_a_haiku_repository_are_offered_where_that_is_shared() {
+    let (repository, listed) = (HaikuRepository::new(), haiku::listed());
+    let server = haiku::mirror(&repository, &listed, haiku::SIGNED);
+    let urls = format!("http://{}/{}", server.address(), haiku::PATH);
+    let config = format!("[haiku.Demo]\nurls = [\"{urls}\"]\nminisign = \"{}\"\n", repository.key());
+    for (policy, files) in [("core Demo", 1), ("core", 0)] {
+        let world = machine("").config(&config).set("PKGSWARM_SHARE_REPOS", policy);
+        world.run(&["haiku", "refresh"]).succeeds();
+        let file = haiku::file_of(&listed[1].0);
+        let fetched = world.run(&["fetch", &file, "-d", &world.path("run").display().to_string()]);
+        assert_eq!(fetched.code(), 0, "{}", fetched.stderr);
+        let running = daemon(&world);
+        eventually("the daemon answers", || status(&world)["answers"] == true);
+        if files > 0 {
+            eventually("the package is offered", || status(&world)["shared_files"] == files);
+        }
+        let shared = world.run(&["shared"]).stdout;
+        assert_eq!(shared.contains(&file), files > 0, "{policy}: {shared}");
+        running.kill();
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use pkgswarm::base::digest::Sha256;
 use serde_json::Value;
 
 use crate::support::endpoint::Endpoint;
-use crate::support::hpkr::{HpkrPackage, HpkrWriter};
 use crate::support::haiku::{HaikuRepository, Pkgman, PkgmanError, file_of, hpkg};
+use crate::support::hpkr::{HpkrPackage, HpkrWriter};
 use crate::support::publisher::files_below;
 use crate::support::*;
 

@@ -261,6 +261,7 @@ fn status_and_doctor_ask_the_endpoint_how_old_each_list_is_and_which_servers_fai
     let (world, endpoint) = Endpoint::of(scene(&repository, &[&gone, &sound], ""));
     Pkgman::at(endpoint.address(), PATH).add_repo().unwrap();
     let world = world.set("PKGSWARM_ENDPOINT_LISTEN", &endpoint.address().to_string());
+    super::json::documented(&world, "pkgswarm-status", &["status"]);
     let status = world.run(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     let demo = &status["haiku"][0];

@@ -112,12 +112,7 @@ impl HaikuRepo {
     /// Asks the servers for a newer snapshot, unless that was done a moment ago, and waits for it: not for long where
     /// there is one that can be served, and the look goes on. The one in use stays where the servers have none that is
     /// proven; the log says why.
-    pub(super) async fn renew(
-        self: &Rc<Self>,
-        endpoint: &Rc<HttpEndpoint>,
-        machine: &Rc<Machine>,
-        client: IpAddr,
-    ) {
+    pub(super) async fn renew(self: &Rc<Self>, endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, client: IpAddr) {
         let most = if self.in_use(machine).await.is_some() { SOON } else { LATE };
         if let Some((begun, mut over)) = self.look(endpoint, machine, client) {
             let _ = timeout_at(begun + most, over.changed()).await;
