@@ -5,6 +5,7 @@
 mod announcers;
 #[path = "real_node/attacker.rs"]
 mod attacker;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/client.rs"]
 mod client;
 #[path = "real_node/floods.rs"]
@@ -13,16 +14,20 @@ mod floods;
 mod found;
 #[path = "real_node/haiku.rs"]
 mod haiku;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/haiku_house.rs"]
 mod haiku_house;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/haiku_repository.rs"]
 mod haiku_repository;
 #[path = "real_node/house.rs"]
 mod house;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/hpkr.rs"]
 mod hpkr;
 #[path = "real_node/indexes.rs"]
 mod indexes;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/pkgman.rs"]
 mod pkgman;
 #[path = "support/real/mod.rs"]

@@ -1,17 +1,22 @@
 //! Our own node and Kubo on one network, both ways.
 
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/client.rs"]
 mod client;
 #[path = "real_node_kubo/haiku.rs"]
 mod haiku;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/haiku_house.rs"]
 mod haiku_house;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/haiku_repository.rs"]
 mod haiku_repository;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/hpkr.rs"]
 mod hpkr;
 #[path = "real_node_kubo/many.rs"]
 mod many;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/pkgman.rs"]
 mod pkgman;
 #[path = "support/real/mod.rs"]

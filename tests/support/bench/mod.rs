@@ -7,6 +7,7 @@ mod crowd;
 mod databases;
 mod door;
 pub mod haiku;
+#[allow(dead_code, reason = "a part of it is used")]
 #[path = "../hpkr.rs"]
 mod hpkr;
 pub mod index;
