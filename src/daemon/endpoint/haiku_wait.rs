@@ -24,7 +24,7 @@ pub(super) async fn wait(ticket: Ticket, at: u64, patience: Duration) -> Waited 
     // When the bytes were counted last, and how many there were.
     let mut counted: Option<(Instant, u64)> = None;
     loop {
-        let HubProgress { is_begun, bytes, proven, is_withdrawn, is_over } = *progress.borrow_and_update();
+        let HubProgress { is_begun, bytes, proven, is_withdrawn, is_over, .. } = *progress.borrow_and_update();
         let now = Instant::now();
         if is_over {
             return Waited::Over(ticket);
