@@ -130,9 +130,8 @@
 //! pins store
 //! machine report
 //! engine
-//! haiku
-//! node pacman publish refresh
-//! daemon
+//! haiku node pacman refresh
+//! daemon publish
 //! host
 //! cmd
 //! ```

@@ -20,7 +20,7 @@ const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 pub(crate) const HAIKU_FIELDS: &[(&str, &str)] = &[
     (
         "urls",
-        "http or https URLs of the repository, asked in this order, the next one also where those before it are slow: what \
+        "http or https URLs of the repository, asked in this order, the next one also where those before it take long: what \
          pkgman has as its baseurl.",
     ),
     (

@@ -285,7 +285,7 @@ impl Keeper {
     }
 
     /// Returns where lists of Haiku's repositories that may be shared are kept: for this user, and for the users of the
-    /// stores that are shared, whose units have state directories of the same names. Their keys prove them, whoever
+    /// stores that are shared, whose units have state directories of the same names. Their keys prove them, whatever user
     /// wrote them.
     fn haiku_shelves(&self, machine: &Machine) -> Vec<(HaikuConfig, PathBuf, SnapshotShelf)> {
         let stores = self.settings.share_stores.iter().filter_map(|store| store.file_name());

@@ -1,18 +1,19 @@
-//! Taking a snapshot: the files of a repository from its servers, which are raced as mirrors are: the next one is asked
-//! as well where those before it are silent or slow. Then the others tell which list they have, so that one server alone
-//! cannot hold a newer one back.
+//! Taking a snapshot: the files of a repository from its servers, which are raced as mirrors are for a database: the next
+//! one is asked as well where those before it take long. Then the others tell which list they have, so that one server
+//! alone cannot hold a newer one back.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::{StatusCode, Url};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::kept::{KeptSnapshot, ServerRecord};
 use super::snapshot::{HaikuSnapshot, SnapshotFiles, SnapshotRefusal};
 use crate::base::clock;
 use crate::base::digest::Sha256;
+use crate::base::hedge::hedged;
 use crate::base::miss::Miss;
 use crate::base::name::shown;
 use crate::config::HaikuConfig;
@@ -122,8 +123,8 @@ pub(crate) async fn take(machine: &Machine, repo: &HaikuConfig, known: Option<&K
     let Some((base, first)) = raced(machine, repo, known, &mut taken).await else { return taken };
     taken.answered.push(base.to_string());
     let is_left = |url: &&BaseUrl| *url != base && taken.failures.iter().all(|failure| failure.url != url.to_string());
-    let (sent, until) = (Cell::new(0), Instant::now() + OTHERS);
-    let looks = repo.urls.iter().filter(is_left).map(async |url| (url, newer(machine, url, repo, &first, &sent).await));
+    let until = Instant::now() + OTHERS;
+    let looks = repo.urls.iter().filter(is_left).map(async |url| (url, newer(machine, url, repo, &first).await));
     let mut looks: FuturesUnordered<_> = looks.collect();
     let (mut newest, mut answers) = (None::<KeptSnapshot>, Vec::new());
     while let Ok(Some(answer)) = timeout_at(until, looks.next()).await {
@@ -150,15 +151,14 @@ async fn newer(
     base: &BaseUrl,
     repo: &HaikuConfig,
     first: &KeptSnapshot,
-    sent: &Cell<u64>,
 ) -> Result<Option<KeptSnapshot>, FileError> {
-    let (signature, _) = file(machine, base.url(), ("repo.minisig", SIGNATURE_MOST), sent).await?;
+    let (signature, _) = file(machine, base.url(), ("repo.minisig", SIGNATURE_MOST)).await?;
     let key = repo.minisign.value().map_err(|why| FileError::Key(why.to_owned()))?;
     let comment = key.comment(&signature).map_err(SnapshotRefusal::from)?;
     if comment.timestamp() <= first.snapshot.signed {
         return Ok(None);
     }
-    asked(machine, base, repo, Some(first), sent).await.1.map(Some)
+    asked(machine, base, repo, Some(first)).await.map(Some)
 }
 
 /// Returns the first snapshot that is proven, and its server.
@@ -168,55 +168,39 @@ async fn raced<'u>(
     known: Option<&KeptSnapshot>,
     taken: &mut Taken,
 ) -> Option<(&'u BaseUrl, KeptSnapshot)> {
-    let overlap = machine.settings.connect / 5;
-    let enough = (overlap.as_secs_f64() * machine.settings.floor as f64) as u64;
-    let (sent, mut seen) = (Cell::new(0_u64), 0);
-    let (mut rest, mut begun) = (repo.urls.iter(), Vec::<&BaseUrl>::new());
-    let mut asking = FuturesUnordered::new();
-    let mut next = Instant::now();
-    loop {
-        tokio::select! {
-            biased;
-            Some((base, answer)) = asking.next(), if !asking.is_empty() => {
-                match answer {
-                    Ok(snapshot) => {
-                        let earlier = begun.iter().take_while(|other| **other != base);
-                        earlier.for_each(|other| taken.failed(other, &FileError::Overtaken));
-                        return Some((base, snapshot));
-                    }
-                    Err(error) => taken.failed(base, &error),
-                }
-                begun.retain(|other| *other != base);
-                (seen, next) = (u64::MAX, Instant::now());
-            }
-            () = sleep_until(next), if rest.len() > 0 => {
-                let is_slow = sent.get().saturating_sub(seen) < enough;
-                if (asking.is_empty() || is_slow) && let Some(base) = rest.next() {
-                    begun.push(base);
-                    asking.push(asked(machine, base, repo, known, &sent));
-                }
-                (seen, next) = (sent.get(), Instant::now() + overlap);
-            }
-            else => return None,
-        }
+    let (begun, failed) = (RefCell::<Vec<&BaseUrl>>::default(), RefCell::new(Vec::new()));
+    let (begun, failed) = (&begun, &failed);
+    let attempts = repo.urls.iter().map(|base| async move {
+        begun.borrow_mut().push(base);
+        let answer = asked(machine, base, repo, known).await;
+        answer.map(|snapshot| (base, snapshot)).map_err(|error| {
+            begun.borrow_mut().retain(|other| *other != base);
+            failed.borrow_mut().push((base, error));
+        })
+    });
+    let first = hedged(attempts, machine.settings.connect).await.ok();
+    failed.borrow().iter().for_each(|(base, error)| taken.failed(base, error));
+    if let Some((base, _)) = &first {
+        let earlier = begun.borrow().iter().take_while(|other| *other != base).copied().collect::<Vec<_>>();
+        earlier.iter().for_each(|other| taken.failed(other, &FileError::Overtaken));
     }
+    first
 }
 
 /// Asks one server, a second time where its files were replaced between two requests.
-async fn asked<'u>(
+async fn asked(
     machine: &Machine,
-    base: &'u BaseUrl,
+    base: &BaseUrl,
     repo: &HaikuConfig,
     known: Option<&KeptSnapshot>,
-    sent: &Cell<u64>,
-) -> (&'u BaseUrl, Result<KeptSnapshot, FileError>) {
+) -> Result<KeptSnapshot, FileError> {
     let asking = async {
-        match from(machine, base.url(), repo, known, sent).await {
-            Err(FileError::Refused(SnapshotRefusal::Sum)) => from(machine, base.url(), repo, known, sent).await,
+        match from(machine, base.url(), repo, known).await {
+            Err(FileError::Refused(SnapshotRefusal::Sum)) => from(machine, base.url(), repo, known).await,
             answer => answer,
         }
     };
-    (base, timeout(LONGEST, asking).await.unwrap_or(Err(FileError::Long)))
+    timeout(LONGEST, asking).await.unwrap_or(Err(FileError::Long))
 }
 
 async fn from(
@@ -224,9 +208,8 @@ async fn from(
     base: &Url,
     repo: &HaikuConfig,
     known: Option<&KeptSnapshot>,
-    sent: &Cell<u64>,
 ) -> Result<KeptSnapshot, FileError> {
-    let fetch = async |base: &Url, name, most| file(machine, base, (name, most), sent).await;
+    let fetch = async |base: &Url, name, most| file(machine, base, (name, most)).await;
     let (sum, at) = fetch(base, "repo.sha256", SUM_MOST).await?;
     let sum: Sha256 = sum
         .get(..64)
@@ -255,12 +238,7 @@ async fn from(
 
 /// Fetches a small file; returns it with the URL that it came from. One that comes a byte at a time is given up as one
 /// that does not come.
-async fn file(
-    machine: &Machine,
-    base: &Url,
-    (name, most): (&'static str, usize),
-    sent: &Cell<u64>,
-) -> Result<(Vec<u8>, Url), FileError> {
+async fn file(machine: &Machine, base: &Url, (name, most): (&'static str, usize)) -> Result<(Vec<u8>, Url), FileError> {
     let (url, patience) = (below(base, name), machine.settings.patience);
     let ask = GetOptions::default();
     let answer = timeout(patience, machine.http.ask(&url, &ask)).await;
@@ -284,7 +262,6 @@ async fn file(
             return Err(FileError::TooLong(name, most));
         }
         counted += piece.len() as u64;
-        sent.set(sent.get() + piece.len() as u64);
         body.extend_from_slice(&piece);
     }
 }

@@ -1,7 +1,7 @@
 //! Haiku machines of a house: two machines run the endpoint, each for a Haiku machine of its own, and a package crosses
 //! the uplink for the first of them alone.
 
-use super::haiku_house::{PATH, Served, publish};
+use super::haiku_house::{HaikuEndpoint, PATH, publish};
 use super::haiku_repository::{HaikuRepository, hpkg};
 use super::pkgman::Pkgman;
 use super::real::{Lan, Mirror, Swarm, scratch};
@@ -16,7 +16,7 @@ fn the_second_endpoint_of_a_house_gets_every_haiku_package_from_the_first_where_
     let uplink = lan.host();
     let server = Mirror::serve_on(&uplink, tree.path(), "");
     let (shared, key) = (("PKGSWARM_SHARE_REPOS", "Demo"), repository.key());
-    let served = |settings: &[(&str, &str)]| Served::on(lan.host(), Swarm::install(), (&server, &key), settings);
+    let served = |settings: &[(&str, &str)]| HaikuEndpoint::on(lan.host(), Swarm::install(), (&server, &key), settings);
     let first = served(&[shared]);
     let peers = first.at();
     let second = served(&[shared, ("PKGSWARM_ENDPOINT_PEERS", &peers)]);

@@ -1,6 +1,6 @@
 //! A house with Haiku machines, of which one machine has Kubo: what that has crosses the uplink for none of them.
 
-use super::haiku_house::{Served, publish};
+use super::haiku_house::{HaikuEndpoint, publish};
 use super::haiku_repository::{HaikuRepository, file_of, hpkg};
 use super::real::{Kubo, Lan, Mirror, Parts, Routing, Swarm, scratch};
 use super::{KIB, MIB};
@@ -22,10 +22,10 @@ fn what_the_kubo_of_one_machine_has_crosses_the_uplink_for_no_haiku_machine() {
         std::fs::write(&path, bytes).expect("a file");
         kubo.add(&path);
     }
-    let first = Served::on(host, Swarm::install().with_kubo(&kubo), (&server, &key), &[shared]);
+    let first = HaikuEndpoint::on(host, Swarm::install().with_kubo(&kubo), (&server, &key), &[shared]);
     let peers = first.at();
     let second = [shared, ("PKGSWARM_ENDPOINT_PEERS", peers.as_str())];
-    let second = Served::on(lan.host(), Swarm::install(), (&server, &key), &second);
+    let second = HaikuEndpoint::on(lan.host(), Swarm::install(), (&server, &key), &second);
     second.says("packages are asked of");
     let haikus = [lan.host(), lan.host()];
     let before = uplink.bytes_sent();

@@ -13,15 +13,15 @@ use super::real::{Host, Mirror, Process, Swarm, until};
 pub const PATH: &str = "haiku/demo/current";
 
 /// A machine that runs the endpoint.
-pub struct Served {
+pub struct HaikuEndpoint {
     pub host: Host,
     pub process: Process,
     _swarm: Swarm,
 }
 
-impl Served {
+impl HaikuEndpoint {
     /// Starts one on this host for the repository of this server, with these settings.
-    pub fn on(host: Host, swarm: Swarm, (server, key): (&Mirror, &str), settings: &[(&str, &str)]) -> Served {
+    pub fn on(host: Host, swarm: Swarm, (server, key): (&Mirror, &str), settings: &[(&str, &str)]) -> HaikuEndpoint {
         let config = format!("[haiku.Demo]\nurls = [\"{}/{PATH}\"]\nminisign = \"{key}\"\n", server.url());
         let mut swarm = swarm.on(&host).config(&config);
         let listen = format!("{}:4011", host.address());
@@ -38,7 +38,7 @@ impl Served {
         }
         settings.iter().for_each(|(name, value)| swarm.set(name, value));
         let process = Process::start(&mut swarm.command_as_user(&["endpoint"]));
-        let served = Served { host, process, _swarm: swarm };
+        let served = HaikuEndpoint { host, process, _swarm: swarm };
         served.says("the endpoint listens on");
         served
     }

@@ -20,7 +20,7 @@ pub(crate) enum HaikuCommand {
     Ls(JsonArgs),
     /// Fetch and prove the newest list of packages
     ///
-    /// The servers are asked in their order, the next one also where those before it are silent or slow, until one sends a list with the right signature that is not older than the one in use; then the others tell whether they have a newer one. The endpoint does the same by itself whenever pkgman asks.
+    /// The servers are asked in their order, the next one also where those before it take long, until one sends a list with the right signature that is not older than the one in use; then the others tell whether they have a newer one. The endpoint does the same by itself whenever pkgman asks.
     Refresh(HaikuRefreshArgs),
     /// Print what to type on Haiku to switch to the endpoint, and to switch back
     ///

@@ -22,7 +22,7 @@ use super::known::KnownPackage;
 use super::reply::{ClientRequest, Prepared, ReadyFile, bare, dated, prepared, sent, whole};
 use super::route::parts;
 use super::transfer::Waited;
-use super::{haiku_index, haiku_wait, stream, transfer};
+use super::{haiku_index, haiku_look, haiku_wait, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
 use crate::engine::deliver::Delivery;
@@ -68,7 +68,7 @@ async fn described(
     name: &str,
 ) -> Response<AnswerBody> {
     if matches!(name, "repo.info" | "repo.sha256") || repo.in_use(machine).await.is_none() {
-        repo.renew(endpoint, machine, asked.client).await;
+        haiku_look::renew(repo, endpoint, machine, asked.client).await;
     }
     let Some(kept) = repo.in_use(machine).await else {
         // pkgman ends on it, and says that the operation is not allowed.

@@ -5,33 +5,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::{HttpEndpoint, haiku_index};
 use crate::base::clock;
 use crate::base::digest::Sha256;
 use crate::config::HaikuConfig;
 use crate::haiku::kept::{KeptSnapshot, KeptSnapshots, SnapshotShelf};
 use crate::haiku::state::SnapshotState;
-use crate::haiku::take::take;
-use crate::index::time;
 use crate::machine::Machine;
 use crate::report::log;
-
-/// Time for which a look at the servers is not repeated.
-const FRESH: Duration = Duration::from_secs(60);
-
-/// The same after one in which a server took all its time: another one would take as long.
-const AGAIN: Duration = Duration::from_secs(15);
-
-/// Longest wait for the servers where there is a list that can be served meanwhile.
-const SOON: Duration = Duration::from_secs(3);
-
-/// Longest wait for them where there is none.
-const LATE: Duration = Duration::from_secs(20);
 
 /// Sizes that are remembered.
 const SIZES: usize = 4096;
@@ -52,18 +36,18 @@ pub(super) struct HaikuRepo {
     pub(super) config: HaikuConfig,
     /// Those of the disk to begin with.
     kept: OnceCell<RefCell<Option<Arc<KeptSnapshots>>>>,
-    looks: RefCell<ServerLooks>,
+    pub(super) looks: RefCell<ServerLooks>,
     /// The list that each client was given last, by its sum.
     given: RefCell<BTreeMap<IpAddr, Sha256>>,
 }
 
 /// The looks at the servers of a repository: one at a time, for all clients that wait.
 #[derive(Default)]
-struct ServerLooks {
+pub(super) struct ServerLooks {
     /// When the one that goes on began; its end closes the channel.
-    running: Option<(Instant, watch::Receiver<()>)>,
+    pub(super) running: Option<(Instant, watch::Receiver<()>)>,
     /// The time before which there is no other.
-    next: Option<Instant>,
+    pub(super) next: Option<Instant>,
 }
 
 impl HaikuRepos {
@@ -109,63 +93,9 @@ impl HaikuRepos {
 }
 
 impl HaikuRepo {
-    /// Asks the servers for a newer snapshot, unless that was done a moment ago, and waits for it: not for long where
-    /// there is one that can be served, and the look goes on. The one in use stays where the servers have none that is
-    /// proven; the log says why.
-    pub(super) async fn renew(self: &Rc<Self>, endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, client: IpAddr) {
-        let most = if self.in_use(machine).await.is_some() { SOON } else { LATE };
-        if let Some((begun, mut over)) = self.look(endpoint, machine, client) {
-            let _ = timeout_at(begun + most, over.changed()).await;
-        }
-    }
-
-    /// Returns the look that goes on, which may begin now; `None` where it is too early for another one.
-    fn look(
-        self: &Rc<Self>,
-        endpoint: &Rc<HttpEndpoint>,
-        machine: &Rc<Machine>,
-        client: IpAddr,
-    ) -> Option<(Instant, watch::Receiver<()>)> {
-        let mut looks = self.looks.borrow_mut();
-        if let Some(running) = &looks.running {
-            return Some(running.clone());
-        }
-        let now = Instant::now();
-        if looks.next.is_some_and(|next| now < next) {
-            return None;
-        }
-        let (ends, over) = watch::channel(());
-        looks.running = Some((now, over.clone()));
-        let (this, endpoint, machine) = (Rc::clone(self), Rc::clone(endpoint), Rc::clone(machine));
-        tokio::task::spawn_local(async move {
-            let again = this.looked(&endpoint, &machine, client).await;
-            *this.looks.borrow_mut() = ServerLooks { running: None, next: again.map(|again| Instant::now() + again) };
-            drop(ends);
-        });
-        Some((now, over))
-    }
-
-    /// Looks at the servers, and where they have nothing at the indexes. Returns the time for which that is not repeated.
-    async fn looked(&self, endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, client: IpAddr) -> Option<Duration> {
-        let known = self.known(machine).await;
-        let taken = take(machine, &self.config, known.as_deref().map(|known| &known.newest)).await;
-        for failure in &taken.failures {
-            log::warn(&format!("haiku {}: {}: {}", self.config.name, failure.host, failure.why));
-        }
-        let (shelf, records, config) = (self.shelf(machine), taken.records(), self.config.clone());
-        let noting = tokio::task::spawn_blocking(move || shelf.note(&config, records)).await;
-        if let Ok(Err(e)) = noting {
-            log::warn(&format!("haiku {}: what its servers answered is not kept: {e}", self.config.name));
-        }
-        if let Some(newest) = taken.snapshot {
-            self.accept(machine, newest).await;
-            return Some(FRESH);
-        }
-        if haiku_index::renew(endpoint, machine, self, client).await {
-            return Some(FRESH);
-        }
-        log::warn(&format!("haiku {}: no server sends a list that is proven; {}", self.config.name, self.left()));
-        taken.failures.iter().any(|failure| failure.is_slow).then_some(AGAIN)
+    /// Returns the snapshots in use, if they were read already.
+    pub(super) fn loaded(&self) -> Option<Arc<KeptSnapshots>> {
+        self.kept.get().and_then(|kept| kept.borrow().clone())
     }
 
     /// Returns the snapshots in use, however old.
@@ -189,23 +119,8 @@ impl HaikuRepo {
         }
     }
 
-    fn shelf(&self, machine: &Machine) -> SnapshotShelf {
+    pub(super) fn shelf(&self, machine: &Machine) -> SnapshotShelf {
         SnapshotShelf::of(&machine.settings.state_dir, &self.config.name, machine.env.uid)
-    }
-
-    /// Says what clients get meanwhile.
-    fn left(&self) -> String {
-        let kept = self.kept.get().and_then(|kept| kept.borrow().clone());
-        let Some(kept) = kept else { return "there is none to serve: pkgman gets error 403".to_owned() };
-        let age = clock::now().saturating_sub(kept.newest.checked);
-        match age <= self.config.max_age.as_secs() {
-            true => format!("the one that a server had {} ago is served", time::span(age)),
-            false => format!(
-                "the last one that a server had is {} old, and max_age is {}: pkgman gets error 403",
-                time::span(age),
-                time::span(self.config.max_age.as_secs())
-            ),
-        }
     }
 
     /// Returns the place of the snapshots in use, with those of the disk in it at first.

@@ -27,6 +27,7 @@
 //! | `aged` | the databases that no mirror delivered |
 //! | `haiku`, `haiku_repos` | the repositories of Haiku's pkgman, each of one proven snapshot |
 //! | `haiku_index` | what indexes say of them: sizes, roots, snapshots |
+//! | `haiku_look` | the looks at the servers, one for all clients that wait |
 //! | `haiku_wait` | the wait for a Haiku package, which pkgman does not bound |
 //! | `running` | the answers that are being sent, for the page and the journal |
 //! | `page` | the page, the figures and the document about this machine |
@@ -50,6 +51,7 @@ pub mod dns_sd;
 mod elsewhere;
 mod haiku;
 mod haiku_index;
+mod haiku_look;
 mod haiku_repos;
 mod haiku_wait;
 mod held;

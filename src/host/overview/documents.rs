@@ -159,7 +159,6 @@ fn of_endpoint(endpoint: &EndpointFacts) -> Value {
 /// Returns a repository of Haiku's; `served` is false where pkgman gets an error.
 fn of_haiku(state: &SnapshotState, now: u64) -> Value {
     let mut document = json!(state);
-    document["age"] = json!(state.age(now));
     document["served"] = json!(!state.is_out(now));
     document
 }
