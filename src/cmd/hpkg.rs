@@ -12,7 +12,7 @@ use crate::engine::find;
 use crate::engine::hub::Hub;
 use crate::engine::want::Want;
 use crate::haiku::kept::{KeptSnapshot, SnapshotShelf};
-use crate::haiku::listed::{ListedPackage, may_share};
+use crate::haiku::listed::{ListedHpkg, may_share};
 use crate::haiku::sizes::PackageSizes;
 use crate::index::time;
 use crate::machine::Machine;
@@ -21,7 +21,7 @@ use crate::machine::call::Call;
 /// A package, and the list that names it.
 pub(crate) struct FoundHpkg {
     /// The package.
-    pub(crate) listed: ListedPackage,
+    pub(crate) listed: ListedHpkg,
     /// The list.
     pub(crate) kept: KeptSnapshot,
 }
@@ -43,7 +43,7 @@ impl FoundHpkg {
         }
         let found = settings.haiku.iter().find_map(|config| {
             let kept = SnapshotShelf::of(&settings.state_dir, &config.name, env.uid).load(config)?;
-            Some(Self { listed: ListedPackage::find(config, &kept, what)?, kept })
+            Some(Self { listed: ListedHpkg::find(config, &kept, what)?, kept })
         });
         if found.is_none() && is_hpkg && !is_url {
             let why = "no list of Haiku's repositories that is in use here names it";

@@ -17,7 +17,7 @@ use crate::trust::plan::{Known, Plan};
 
 /// A package of a proven list.
 #[derive(Clone, Debug)]
-pub(crate) struct ListedPackage {
+pub(crate) struct ListedHpkg {
     /// Its repository.
     pub(crate) config: HaikuConfig,
     /// The name of its file.
@@ -28,7 +28,7 @@ pub(crate) struct ListedPackage {
     base: String,
 }
 
-impl ListedPackage {
+impl ListedHpkg {
     /// Makes that of a list.
     pub(crate) fn of(config: &HaikuConfig, kept: &KeptSnapshot, name: FileName, sha256: Sha256) -> Self {
         Self { config: config.clone(), name, sha256, base: kept.base.clone() }

@@ -26,7 +26,7 @@ use super::{haiku_index, haiku_look, haiku_wait, stream, transfer};
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
 use crate::engine::deliver::Delivery;
-use crate::haiku::listed::{ListedPackage, may_share};
+use crate::haiku::listed::{ListedHpkg, may_share};
 use crate::haiku::sizes::PackageSizes;
 use crate::machine::Machine;
 use crate::report::log;
@@ -103,7 +103,7 @@ async fn package(
     let name = FileName::new(name).ok()?;
     let kept = repo.in_use(machine).await?;
     let (kept, sha256) = kept.find(&name, repo.given(asked.client))?;
-    let listed = ListedPackage::of(&repo.config, kept, name.clone(), sha256);
+    let listed = ListedHpkg::of(&repo.config, kept, name.clone(), sha256);
     let indexed = haiku_index::entries(endpoint, &kept.snapshot.info.arch, &name, sha256).await;
     // What an index lists is public.
     let may_share = may_share(machine, &repo.config) || !indexed.is_empty();
