@@ -105,6 +105,7 @@ impl Publisher {
             upstream: BTreeMap::new(),
             find: Default::default(),
             out: Some(self.tree.path().join("out")),
+            holders: Vec::new(),
             now,
         }
     }
@@ -718,6 +719,7 @@ fn the_pins_of_a_real_kubo_keep_the_contract() {
         hasty: &hasty,
         roots,
         absent: Cid::raw(Sha256::of(b"no daemon has this")),
+        looks_on: false,
         pin_by_hand: &|cid, name| {
             node.ipfs(&["pin", "add", &format!("--name={name}"), &cid.to_string()]).ok();
         },

@@ -22,6 +22,7 @@ use crate::publish::{self, Did, FollowError, Phase, PublishError, PublishOptions
 use crate::report::{self, counted};
 
 mod described;
+mod holders;
 mod status;
 mod voice;
 
@@ -98,7 +99,7 @@ fn by_description(
         Err(Unpublished { word: None, error }) => return Err(error.clone().into()),
         Err(Unpublished { word: Some(word), error }) => (*word, Some(error.clone()), None),
         Ok((_, report)) => {
-            let word = match (report.failed.is_empty(), &report.late) {
+            let word = match (report.failed.is_empty() && holders::failure(report).is_none(), &report.late) {
                 (false, _) => RunWord::Partly,
                 (true, Some(_)) => RunWord::Late,
                 (true, None) => RunWord::from(report.did),
@@ -152,6 +153,7 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
         upstream: Default::default(),
         find: Default::default(),
         out: args.out.clone(),
+        holders: Vec::new(),
         now: clock::now(),
     })
 }
@@ -189,6 +191,7 @@ fn by_file(
         upstream: described::upstream(publication),
         find: described::find(publication),
         out: publication.out.clone(),
+        holders: described::holders(env, settings, publication)?,
         now: clock::now(),
     })
 }
@@ -227,7 +230,8 @@ fn publish(
 /// Returns the error of a run that has published, and has left something to be done.
 fn unfinished(settings: &Settings, report: &PublishReport) -> Option<Error> {
     let failed = report.failed.first().map(|failure| &failure.error);
-    failed.or(report.late.as_ref()).map(|error| explained(settings, error))
+    let error = failed.or(report.late.as_ref()).map(|error| explained(settings, error));
+    error.or_else(|| holders::failure(report))
 }
 
 /// Says what does not count as a failure, and all failures but the first, which is the last thing that is said.
@@ -238,6 +242,7 @@ fn warn(report: &PublishReport) {
     report.failed.iter().skip(1).for_each(|failure| {
         report::say(&format!("warning: {}: {}", failure.target, failure.error));
     });
+    holders::tell(report);
 }
 
 /// Returns the place of this publisher's state: beside the state of downloads, which belongs to another user.

@@ -9,13 +9,13 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! network peer_address publisher secret time_window url written
+//! network peer_address policy publication_keys publisher secret time_window url written
 //! endpoint template typed
 //! key
 //! keys value
 //! haiku
 //! layers
-//! content
+//! content pin_place
 //! declared publication
 //! ```
 
@@ -45,7 +45,10 @@ pub(crate) mod keys;
 pub(crate) mod layers;
 pub mod network;
 pub mod peer_address;
+pub(crate) mod pin_place;
+mod policy;
 pub(crate) mod publication;
+pub(crate) mod publication_keys;
 pub(crate) mod publisher;
 pub(crate) mod secret;
 pub(crate) mod template;
@@ -61,47 +64,8 @@ pub(crate) use haiku::HaikuConfig;
 #[cfg(feature = "testing")]
 pub use layers::Origin;
 pub use layers::{IndexConfig, Layers};
-
-/// The policy for asking Kubo.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AskPolicy {
-    /// Unless a proxy is set.
-    Auto,
-    /// Always.
-    Yes,
-    /// Never.
-    No,
-}
-
-/// The weight of an event in the daemon's log.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum LogLevel {
-    /// Something does not work as configured.
-    Warning,
-    /// A transfer or a connection has ended.
-    Info,
-}
-
-/// The policy for searches of the whole network by Kubo.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum SearchPolicy {
-    /// After all other sources failed.
-    Last,
-    /// From the start.
-    Always,
-    /// Not at all.
-    Never,
-}
-
-/// The repositories whose files peers may be asked for.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(crate) enum SharePolicy {
-    /// Those whose servers are all public.
-    #[default]
-    Public,
-    /// These.
-    Named(Vec<RepoName>),
-}
+pub use policy::AskPolicy;
+pub(crate) use policy::{LogLevel, SearchPolicy, SharePolicy};
 
 /// The settings of `prefetch`.
 #[derive(Clone, Debug)]

@@ -17,6 +17,8 @@ use crate::config::haiku::HAIKU_KEY;
 use crate::config::key::nearest;
 use crate::config::layers;
 use crate::config::peer_address::PeerAddress;
+use crate::config::pin_place::{PinPlace, PinPlaceWords};
+use crate::config::publication_keys::PUBLICATION_KEYS;
 use crate::config::publisher::PublicKey;
 use crate::config::secret::{Secret, Webhook};
 use crate::config::template::MirrorTemplate;
@@ -26,95 +28,6 @@ mod mistaken;
 mod values;
 
 use values::{absolute, arch, each, gateway, peer, repo, text, yes_or_no};
-
-/// The keys of the file and their meaning, for the manual. Those with a dot stand in the table before it.
-pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
-    ("publisher", "Name of the publisher in the index. Default: the name of the file."),
-    (
-        "lifetime",
-        "How long the index is valid, a span of at least 10 min. Default: 48 h. A run renews it when half is over.",
-    ),
-    (
-        "content",
-        "What is kept of the packages: \"all\", \"recent\" or \"none\". Of those that are not kept, the index has the entry and, \
-         above 1 MiB and up to 1 GiB, the root block: a client proves each MiB with it, whatever its source, mirrors \
-         included. Their bytes are in no target and not in the plain tree. A smaller file is its own root block, and one that \
-         is larger has two levels of them: of these, the entry alone stays. Default: \"all\".",
-    ),
-    (
-        "recent.age",
-        "Days since a package was built, like \"30 d\", for content = \"recent\": older ones are not kept. By the database's \
-         date; one without a date is old.",
-    ),
-    (
-        "recent.size",
-        "Most bytes of packages that are kept, like \"50 GB\", for content = \"recent\": the newest first.",
-    ),
-    (
-        "backfill",
-        "Most bytes a day, like \"5 GB\", for packages that a mirror had before this publisher began: the index begins with \
-         what is new, and lists the others as they come, the newest first. Default: everything comes with the first run.",
-    ),
-    ("keys.kubo", "Name of the Kubo key to publish under; made when there is none. Default: the publisher's name."),
-    (
-        "keys.minisign",
-        "Secret key of minisign to sign the manifest with: the name of a systemd credential, or the absolute path of a \
-         file that only its owner may read (mode 0600).",
-    ),
-    ("keys.password", "Password of that key, where it has one: a credential or a file in the same way."),
-    (
-        "sources.directories",
-        "Absolute paths of directories made by repo-add: databases, packages and signatures, a mirror kept by rsync \
-         included; and of Haiku's repositories and images. What a list names must be there, else nothing is published.",
-    ),
-    (
-        "sources.haiku_key",
-        "minisign public key that must have signed the lists of Haiku's repositories, and images; \"none\" for those without \
-         a signature, which do not count for clients of this program. Default: the key of Haiku's own.",
-    ),
-    (
-        "sources.mirrors",
-        "Mirrors to follow instead, as in pacman's mirror list: https://HOST/…/$repo/os/$arch. Databases count when they \
-         came over https, or when two hosts have the same; packages may come from each.",
-    ),
-    ("sources.repos", "The repositories to follow."),
-    ("sources.architectures", "Their architectures. Default: that of this machine."),
-    (
-        "sources.keyring",
-        "A keyring of OpenPGP: every package that comes from a mirror needs a signature of a key in it, which gpgv checks, \
-         and so does a database that has one. What was published without a keyring is fetched once more to be checked. gpgv \
-         knows neither expiry nor revocation.",
-    ),
-    (
-        "sources.files",
-        "true: follow the lists of files (REPO.files, for pacman -F) as well; they are larger than databases and change as \
-         often. Default: false.",
-    ),
-    ("targets.kubo", "false: build and sign without Kubo, into targets.out. Default: true."),
-    (
-        "targets.out",
-        "Absolute path of a directory for manifest, signature, tables and root blocks: a plain copy for any HTTP server.",
-    ),
-    (
-        "find.peers",
-        "Addresses of the publisher's own IPFS nodes, /ip4/…/tcp/4001/p2p/12D3…: Kubo of each user keeps a connection to \
-         them. Private ones are refused.",
-    ),
-    ("find.gateways", "https URLs of trustless gateways that have the index."),
-    (
-        "alarm.command",
-        "A shell command to run when runs begin to fail, when they fail in another way, and once a day while they do: with \
-         the reason on its standard input and the name of the publication in $PKGSWARM_PUBLICATION. A mistake in this file is \
-         told too, as far as this key can be read. Besides it, the exit status of every run tells, so that OnFailure= of \
-         systemd works.",
-    ),
-    (
-        "alarm.webhook",
-        "An http or https URL that gets the same as a POST with a JSON body, and once more when all is well again; or the \
-         credential or file, as for keys.minisign, that holds the URL. The body has publication, publisher, result (late, \
-         partly, failed or alarm; else the word of a run that went well), why, hint, since and run, in Unix seconds.",
-    ),
-];
 
 /// A publication. Nothing in it was opened but the file itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -142,6 +55,7 @@ pub(crate) struct PublicationFile {
     pub(crate) out: Option<PathBuf>,
     pub(crate) peers: Vec<PeerAddress>,
     pub(crate) gateways: Vec<String>,
+    pub(crate) pins: Vec<PinPlace>,
     pub(crate) alarm: Option<String>,
     pub(crate) webhook: Option<Webhook>,
 }
@@ -190,6 +104,9 @@ impl PublicationFile {
         for (at, key, value) in &found {
             publication.set(key, value, &mut content).map_err(|why| wrong(*at, why))?;
         }
+        if let Some(DeValue::Table(places)) = table.get_ref().get("pins").map(Spanned::get_ref) {
+            publication.pins = places_of(places).map_err(|(at, why)| wrong(at, why))?;
+        }
         publication.content = content.rule().map_err(|why| Error::usage(file.display(), why))?;
         if publication.kubo_key.is_empty() {
             publication.kubo_key.clone_from(&publication.publisher);
@@ -221,6 +138,7 @@ impl PublicationFile {
             out: None,
             peers: Vec::new(),
             gateways: Vec::new(),
+            pins: Vec::new(),
             alarm: None,
             webhook: None,
         }
@@ -282,6 +200,9 @@ impl PublicationFile {
         if !self.uses_kubo && self.out.is_none() {
             return Err("there is no target: targets.kubo is false and targets.out is missing".to_owned());
         }
+        if let (false, Some(place)) = (self.uses_kubo, self.pins.first()) {
+            return Err(format!("pins.{}: it takes its blocks from Kubo, and targets.kubo is false", place.name));
+        }
         Ok(())
     }
 }
@@ -291,6 +212,8 @@ fn keys_in<'t, 'v>(table: &'t Spanned<DeTable<'v>>) -> Vec<(usize, String, &'t S
     let mut found = Vec::new();
     for (section, value) in table.get_ref() {
         match value.get_ref() {
+            // They are read by themselves.
+            DeValue::Table(_) if section.get_ref() == "pins" => {}
             DeValue::Table(keys) => found.extend(
                 keys.iter()
                     .map(|(key, value)| (key.span().start, format!("{}.{}", section.get_ref(), key.get_ref()), value)),
@@ -299,6 +222,28 @@ fn keys_in<'t, 'v>(table: &'t Spanned<DeTable<'v>>) -> Vec<(usize, String, &'t S
         }
     }
     found
+}
+
+/// Reads `[pins.NAME]`, in the order of the file; an error has its place there.
+fn places_of(places: &DeTable<'_>) -> Result<Vec<PinPlace>, (usize, String)> {
+    let mut read = Vec::new();
+    for (name, keys) in places {
+        let (at, name) = (name.span().start, name.get_ref());
+        let DeValue::Table(keys) = keys.get_ref() else {
+            return Err((at, format!("pins.{name}: expected a table [pins.NAME]")));
+        };
+        if !is_publication_name(name) {
+            return Err((at, format!("pins.{name}: expected 1 to 64 letters, digits, dots, - and _")));
+        }
+        let mut words = PinPlaceWords::of(name);
+        for (key, value) in keys {
+            let set = words.set(key.get_ref(), value);
+            set.map_err(|why| (key.span().start, format!("pins.{name}.{}: {why}", key.get_ref())))?;
+        }
+        read.push((at, words.place().map_err(|why| (at, why))?));
+    }
+    read.sort_by_key(|(at, _)| *at);
+    Ok(read.into_iter().map(|(_, place)| place).collect())
 }
 
 fn unknown(key: &str) -> String {
@@ -398,6 +343,21 @@ mod tests {
             ("[find]\ngateways = \"http://a.example.org\"\n", "a public https URL"),
             ("[alarm]\nwebhook = \"ftp://host\"\n", "alarm.webhook: expected an http or https URL"),
             ("backfill = \"5 GB\"\n[sources]\ndirectories = [\"/a\"]\n", "backfill is for sources.mirrors"),
+            (
+                "[sources]\ndirectories = [\"/a\"]\n[pins.c]\ncluster = \"http://c.example.org:9094\"\n",
+                "/p/arch.toml:4: pins.c.cluster: expected an https URL, because the host is a public one",
+            ),
+            (
+                "[sources]\ndirectories = [\"/a\"]\n[pins.c]\nservice = \"https://s.example.org/psa\"\n",
+                "/p/arch.toml:3: pins.c: a pinning service knows its users by a token",
+            ),
+            ("[pins.c]\ncluster = \"http://10.0.0.1:9094\"\nuser = \"u\"\n", "expected a token, or user and password"),
+            ("[pins.c]\nclustre = \"x\"\n", "pins.c.clustre: unknown key; did you mean \"cluster\"?"),
+            ("[pins.c]\ncluster = \"http://10.0.0.1\"\ncopies = 0\n", "expected a number like 3, or \"2-3\""),
+            (
+                "[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\nout = \"/o\"\n[pins.c]\ncluster = \"http://h:9094\"\n",
+                "it takes its blocks from Kubo, and targets.kubo is false",
+            ),
             ("publisher = \"a b\"\n[sources]\ndirectories = [\"/a\"]\n", "1 to 64 letters"),
             ("[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\n", "there is no target"),
         ] {

@@ -36,7 +36,9 @@ impl Secret {
         match (text.contains('/'), text.starts_with('/')) {
             (false, _) => Ok(Self::Credential(text.to_owned())),
             (true, true) => Ok(Self::File(PathBuf::from(text))),
-            (true, false) => Err(format!("expected an absolute path, found {text:?}")),
+            (true, false) => {
+                Err("expected the absolute path of a file, or the name of a credential, which has no slash".to_owned())
+            }
         }
     }
 

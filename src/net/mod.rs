@@ -10,11 +10,12 @@
 //!
 //! ```text
 //! http socket
-//! kubo
+//! kubo pinning
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 pub mod http;
 pub mod kubo;
+pub mod pinning;
 pub mod socket;

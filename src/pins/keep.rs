@@ -244,7 +244,7 @@ impl PinTarget for CachedFiles<'_> {
             let mut files: Vec<_> = self.listed.iter().map(|(cid, kept)| (kept.time, *cid)).collect();
             files.sort();
             let state = PinState::Held;
-            Ok(files.into_iter().map(|(_, cid)| PresentPin { cid, name: String::new(), state }).collect())
+            Ok(files.into_iter().map(|(_, cid)| PresentPin { cid, name: String::new(), state, copies: 1 }).collect())
         })
     }
 

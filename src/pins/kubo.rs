@@ -44,7 +44,7 @@ impl KuboPins<'_> {
             }
         }
         pins.sort();
-        Ok(pins.into_iter().map(|(cid, name)| PresentPin { cid, name, state: PinState::Held }).collect())
+        Ok(pins.into_iter().map(|(cid, name)| PresentPin { cid, name, state: PinState::Held, copies: 1 }).collect())
     }
 
     async fn add_one(&self, wanted: &WantedPin, name: &str) -> Result<Addition, PinError> {

@@ -61,6 +61,11 @@ impl PinMark {
         }
     }
 
+    /// Returns true where there is only one name.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self.names, MarkedNames::Exactly(_))
+    }
+
     /// Returns the roots that are ours as long as they have no name.
     pub(crate) fn roots(&self) -> &[Cid] {
         &self.roots

@@ -1,23 +1,23 @@
 //! Keeps the pins of a target as they should be: adds what is missing, removes what is over, and touches nothing
 //! that is not ours.
 //!
-//! Publishing pins its roots in this way, prefetch its pending files, and `kubo.keep` removes what is over. A
-//! target that takes its time (a cluster, a pinning service) answers [`Addition::Pending`] and is asked again by
-//! the next run; until then the predecessor stays.
+//! Publishing pins its roots in this way, in Kubo, in clusters and at pinning services, prefetch its pending files, and
+//! `kubo.keep` removes what is over. A target that takes its time (a cluster, a pinning service) answers
+//! [`Addition::Pending`] and is asked again by the next run; until then the predecessor stays.
 //!
 //! # Room
 //!
 //! - In: what is wanted ([`WantedPin`]), a target ([`PinTarget`]), the mark of our pins ([`PinMark`])
 //! - Out: what was done, and what was not ([`Reconciled`])
-//! - May use: base, dag, net
+//! - May use: base, config, dag, net
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! mark mfs
+//! mark mfs patient
 //! reconcile
 //! keep
-//! kubo
+//! cluster kubo service
 //! tests
 //! ```
 
@@ -34,18 +34,22 @@ use crate::base::cid::Cid;
 use crate::base::fsx;
 use crate::dag::build::build_blocks;
 use crate::net::kubo::{KuboError, KuboErrorKind};
+use crate::net::pinning::{RemoteError, RemoteErrorKind, RemoteState};
 
+mod cluster;
 pub mod keep;
 mod kubo;
 mod mark;
 mod mfs;
+mod patient;
 mod reconcile;
+mod service;
 
+pub use cluster::ClusterPins;
 pub use kubo::KuboPins;
 pub use mark::PinMark;
-#[cfg(feature = "testing")]
-pub use reconcile::Reconciled;
-pub use reconcile::{ReconcileLimits, extend, reconcile};
+pub use reconcile::{ReconcileLimits, Reconciled, extend, reconcile};
+pub use service::ServicePins;
 
 /// Takes one block after the other; an error ends the writing.
 pub type BlockSink<'a> = dyn FnMut(Cid, &[u8]) -> io::Result<()> + 'a;
@@ -94,11 +98,12 @@ pub struct PresentPin {
     pub(crate) name: String,
     /// The progress of the target.
     pub(crate) state: PinState,
+    /// Copies of everything below it that the target has: those of a cluster's peers, else one at most.
+    pub(crate) copies: u32,
 }
 
 /// The progress of a target with one pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "told by targets that work later, such as a cluster"))]
 pub(crate) enum PinState {
     /// It holds everything below the root.
     Held,
@@ -108,16 +113,22 @@ pub(crate) enum PinState {
     Failed,
 }
 
+impl From<RemoteState> for PinState {
+    fn from(state: RemoteState) -> Self {
+        match state {
+            RemoteState::Held => Self::Held,
+            RemoteState::AtWork => Self::Pending,
+            RemoteState::Failed => Self::Failed,
+        }
+    }
+}
+
 /// The result of adding a pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addition {
     /// The target holds it, under our name.
     Held,
     /// The target has accepted it and is at work.
-    #[cfg_attr(
-        not(feature = "testing"),
-        expect(dead_code, reason = "told by targets that work later, such as a cluster")
-    )]
     Pending,
     /// The target holds it already under another name: the user pinned it. It stays as it is, and is never removed.
     OfUser,
@@ -138,6 +149,9 @@ pub enum PinError {
     /// The Kubo daemon failed. Trying again later may help.
     #[error(transparent)]
     Kubo(#[from] KuboError),
+    /// A cluster or a pinning service failed. Trying again later may help, unless it refuses the secret.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// A file of this machine could not be read or written.
     #[error("{0}")]
     File(#[from] io::Error),
@@ -147,7 +161,11 @@ impl PinError {
     /// True if the target would refuse every further change in the same way.
     pub(crate) fn is_of_target(&self) -> bool {
         let kinds = [KuboErrorKind::Unreachable, KuboErrorKind::Forbidden, KuboErrorKind::TooOld];
-        matches!(self, Self::Kubo(fault) if kinds.contains(&fault.kind))
+        match self {
+            Self::Kubo(fault) => kinds.contains(&fault.kind),
+            Self::Remote(fault) => !matches!(fault.kind, RemoteErrorKind::Absent | RemoteErrorKind::Refused),
+            Self::File(_) => false,
+        }
     }
 
     /// True if it would refuse to take in further blocks: its disk is full, or it does not keep up.
@@ -160,7 +178,7 @@ impl PinError {
 /// A service that holds roots and all that is below them.
 ///
 /// Contract (`tests/support/pins.rs` runs it over the fake in `src/pins/tests.rs`, over the client of Kubo with the
-/// fake daemon and with the real one):
+/// fake daemon and with the real one, and over those of clusters and pinning services):
 /// - each call is bounded in time by itself;
 /// - `list` names every pin that may be ours, and may name others;
 /// - `add` of what it holds already changes nothing, and a pin of the user keeps the user's name;

@@ -1,13 +1,13 @@
 //! Works off the difference between the pins that are wanted and those that a target has.
 //!
 //! First what is missing is added, then what is over is removed. A pin with the name of a wanted one is its
-//! predecessor, and goes only once that one is held (`a_predecessor_stays_until_its_successor_is_held`). Each
-//! failure is of one pin; the others are worked off all the same, unless the target itself has failed. A run that
+//! predecessor, and goes only once that one is held (`a_predecessor_stays_until_its_successor_is_held`), or accepted
+//! where there are as many copies of it (`a_predecessor_with_no_more_copies_makes_way`). Each failure is of one pin; the others are worked off all the same, unless the target itself has failed. A run that
 //! was cut short at any point is continued by the next (`a_second_run_does_the_rest`).
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::base::cid::Cid;
@@ -25,10 +25,12 @@ pub struct ReconcileLimits {
 /// The result of a run.
 #[derive(Default, Debug)]
 pub struct Reconciled {
+    /// Wanted roots that the target held before.
+    pub held: Vec<Cid>,
     /// Roots that were added and are held now.
     pub added: Vec<Cid>,
     /// Wanted roots that the target is still at work on.
-    pub(crate) pending: Vec<Cid>,
+    pub pending: Vec<Cid>,
     /// Wanted roots that the user has pinned: held, and not ours.
     pub of_user: Vec<Cid>,
     /// Pins that were removed.
@@ -46,10 +48,9 @@ pub struct Reconciled {
 #[derive(Debug)]
 pub struct PinFailure {
     /// The root.
-    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
     pub cid: Cid,
     /// The reason.
-    pub(crate) error: PinError,
+    pub error: PinError,
 }
 
 /// Makes the pins of `target` that are ours by `mark` those of `desired`.
@@ -100,29 +101,34 @@ struct PinChanges<'d> {
     missing: Vec<&'d WantedPin>,
     /// Wanted pins that it is at work on.
     pending: Vec<Cid>,
-    /// Names of the wanted pins that it holds, and of all of them.
+    /// Names of the wanted pins that it holds, that it is at work on, and of all of them.
     held: HashSet<String>,
+    accepted: HashMap<String, u32>,
     wanted: HashSet<String>,
+    /// Wanted roots that it holds.
+    at_hand: Vec<Cid>,
     /// Pins of ours that are not wanted, in the order of the list.
     over: Vec<PresentPin>,
 }
 
 impl<'d> PinChanges<'d> {
     fn between(desired: &'d [WantedPin], present: Vec<PresentPin>, mark: &PinMark) -> Self {
-        let (mut at_hand, mut at_work) = (HashSet::new(), HashSet::new());
+        let (mut at_hand, mut at_work) = (HashSet::new(), HashMap::new());
         let ours: Vec<PresentPin> = present.into_iter().filter(|pin| mark.owns(pin.cid, &pin.name)).collect();
         for pin in &ours {
             match pin.state {
-                PinState::Held => at_hand.insert(pin.cid),
-                PinState::Pending => at_work.insert(pin.cid),
-                PinState::Failed => false,
-            };
+                PinState::Held => drop(at_hand.insert(pin.cid)),
+                PinState::Pending => drop(at_work.insert(pin.cid, pin.copies)),
+                PinState::Failed => {}
+            }
         }
         let mut changes = Self {
             missing: Vec::new(),
             pending: Vec::new(),
             held: HashSet::new(),
+            accepted: HashMap::new(),
             wanted: HashSet::new(),
+            at_hand: Vec::new(),
             over: Vec::new(),
         };
         let mut roots = HashSet::new();
@@ -131,15 +137,27 @@ impl<'d> PinChanges<'d> {
             if at_hand.contains(&wanted.cid) {
                 changes.held.insert(mark.name(&wanted.label));
             }
-            match (roots.insert(wanted.cid), at_hand.contains(&wanted.cid), at_work.contains(&wanted.cid)) {
-                (true, false, true) => changes.pending.push(wanted.cid),
-                (true, false, false) => changes.missing.push(wanted),
+            match (roots.insert(wanted.cid), at_hand.contains(&wanted.cid), at_work.get(&wanted.cid)) {
+                (true, true, _) => changes.at_hand.push(wanted.cid),
+                (true, false, Some(copies)) => {
+                    changes.pending.push(wanted.cid);
+                    changes.accepted.insert(mark.name(&wanted.label), *copies);
+                }
+                (true, false, None) => changes.missing.push(wanted),
                 _ => {}
             }
         }
         changes.over = ours.into_iter().filter(|pin| !roots.contains(&pin.cid)).collect();
         changes
     }
+}
+
+/// Names of wanted pins, after what was missing was added.
+struct SettledNames {
+    /// Those that the target holds.
+    held: HashSet<String>,
+    /// Those that it is at work on, and the copies that there are.
+    accepted: HashMap<String, u32>,
 }
 
 struct Worker<'a> {
@@ -152,9 +170,10 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Adds what is missing, and returns the names of all wanted pins that are held then.
-    async fn add(&mut self, changes: &PinChanges<'_>) -> HashSet<String> {
-        let mut held = changes.held.clone();
+    /// Adds what is missing, and returns the names of all wanted pins that are held or accepted then.
+    async fn add(&mut self, changes: &PinChanges<'_>) -> SettledNames {
+        let mut names = SettledNames { held: changes.held.clone(), accepted: changes.accepted.clone() };
+        self.done.held.clone_from(&changes.at_hand);
         self.done.pending.clone_from(&changes.pending);
         let (mut target_failed, mut takes_no_more) = (false, false);
         for wanted in &changes.missing {
@@ -168,13 +187,16 @@ impl Worker<'_> {
             match self.target.add(wanted, &name).await {
                 Ok(Addition::Held) => {
                     self.done.added.push(wanted.cid);
-                    held.insert(name);
+                    names.held.insert(name);
                 }
                 Ok(Addition::OfUser) => {
                     self.done.of_user.push(wanted.cid);
-                    held.insert(name);
+                    names.held.insert(name);
                 }
-                Ok(Addition::Pending) => self.done.pending.push(wanted.cid),
+                Ok(Addition::Pending) => {
+                    self.done.pending.push(wanted.cid);
+                    names.accepted.entry(name).or_insert(0);
+                }
                 Err(error) => {
                     target_failed |= error.is_of_target();
                     takes_no_more |= error.is_of_intake();
@@ -185,13 +207,15 @@ impl Worker<'_> {
         if target_failed {
             self.changes = 0;
         }
-        held
+        names
     }
 
-    /// Removes what is over, except predecessors of pins that are not `held` yet.
-    async fn remove(&mut self, changes: PinChanges<'_>, held: &HashSet<String>) {
+    /// Removes what is over, except predecessors that have more copies than their successors.
+    async fn remove(&mut self, changes: PinChanges<'_>, names: &SettledNames) {
         let all = changes.over.len();
-        let may_go = |pin: &PresentPin| !changes.wanted.contains(&pin.name) || held.contains(&pin.name);
+        let makes_way = |pin: &PresentPin| names.accepted.get(&pin.name).is_some_and(|copies| pin.copies <= *copies);
+        let may_go =
+            |pin: &PresentPin| !changes.wanted.contains(&pin.name) || names.held.contains(&pin.name) || makes_way(pin);
         let due: Vec<PresentPin> = changes.over.into_iter().filter(may_go).take(self.changes).collect();
         let results = match due.is_empty() {
             true => Vec::new(),

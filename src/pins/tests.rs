@@ -31,6 +31,8 @@ struct FakePins {
     pins: RefCell<BTreeMap<Cid, (String, PinState)>>,
     /// Roots that it cannot get.
     absent: RefCell<BTreeSet<Cid>>,
+    /// Copies of roots, where it is one of many peers.
+    copies: RefCell<BTreeMap<Cid, u32>>,
     /// Roots that it will need time for.
     slow: RefCell<BTreeSet<Cid>>,
     /// Changes after which it goes down.
@@ -63,7 +65,14 @@ impl FakePins {
 impl PinTarget for FakePins {
     fn list<'a>(&'a self, _mark: &'a PinMark) -> LocalBoxFuture<'a, Result<Vec<PresentPin>, PinError>> {
         let pins = self.pins.borrow();
-        let pins = pins.iter().map(|(cid, (name, state))| PresentPin { cid: *cid, name: name.clone(), state: *state });
+        let of_peers = self.copies.borrow();
+        let copies = |cid, state| of_peers.get(&cid).copied().unwrap_or(u32::from(state == PinState::Held));
+        let pins = pins.iter().map(|(cid, (name, state))| PresentPin {
+            cid: *cid,
+            name: name.clone(),
+            state: *state,
+            copies: copies(*cid, *state),
+        });
         let pins = pins.collect();
         Box::pin(async { Ok(pins) })
     }
@@ -112,6 +121,7 @@ fn the_fake_keeps_the_contract() {
         hasty: &fake,
         roots: [1, 2, 3, 4, 5].map(cid),
         absent: cid(9),
+        looks_on: false,
         pin_by_hand: &by_hand,
         all: &|| fake.names(),
     });
@@ -134,6 +144,32 @@ fn a_predecessor_stays_until_its_successor_is_held() {
     fake.pins.borrow_mut().get_mut(&cid(2)).unwrap().1 = PinState::Held;
     assert_eq!(roll().removed.len(), 1);
     assert_eq!(fake.names(), [(cid(2), "share".to_owned())]);
+}
+
+#[test]
+fn a_predecessor_with_no_more_copies_makes_way() {
+    let fake = FakePins::holding(&[(cid(1), "share")]);
+    let mark = PinMark::exactly("share");
+    for n in 2..6 {
+        fake.slow.borrow_mut().insert(cid(n));
+        wait(reconcile(&[wanted(cid(n), "")], &fake, &mark, &UNBOUNDED)).unwrap();
+        let mut expected = [1, n].map(cid);
+        expected.sort();
+        assert_eq!(fake.names().into_iter().map(|(cid, _)| cid).collect::<Vec<_>>(), expected);
+    }
+    // Where one of three peers stumbles over the former one, it is still what the others hold.
+    fake.pins.borrow_mut().insert(cid(1), ("share".to_owned(), PinState::Failed));
+    fake.copies.borrow_mut().extend([(cid(1), 2), (cid(5), 1)]);
+    let roll = || wait(reconcile(&[wanted(cid(5), "")], &fake, &mark, &UNBOUNDED)).unwrap().removed.len();
+    assert_eq!(roll(), 0);
+    fake.copies.borrow_mut().insert(cid(5), 2);
+    assert_eq!(roll(), 1);
+    fake.copies.borrow_mut().clear();
+    fake.pins.borrow_mut().insert(cid(1), ("share".to_owned(), PinState::Held));
+    // One that the target does not even accept leaves everything as it is.
+    fake.absent.borrow_mut().insert(cid(9));
+    wait(reconcile(&[wanted(cid(9), "")], &fake, &mark, &UNBOUNDED)).unwrap();
+    assert_eq!(fake.names().len(), 2);
 }
 
 #[test]

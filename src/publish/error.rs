@@ -12,6 +12,7 @@ use crate::dag::dir::DirectoryError;
 use crate::index::manifest::ManifestError;
 use crate::lists::pacman::syncdb::DatabaseError;
 use crate::net::kubo::KuboError;
+use crate::net::pinning::RemoteError;
 use crate::pins::PinError;
 
 /// The reason why nothing was published. Unless noted otherwise, the former publication stays as it was.
@@ -61,6 +62,9 @@ pub enum PublishError {
     /// The daemon failed. Trying again continues there.
     #[error(transparent)]
     Kubo(#[from] KuboError),
+    /// A cluster or a pinning service failed. Trying again later may help.
+    #[error(transparent)]
+    Remote(RemoteError),
     /// The daemon's key is of another kind.
     #[error("the key {0:?} is not an Ed25519 key; choose another name with --key")]
     Key(String),
@@ -88,6 +92,7 @@ impl From<PinError> for PublishError {
     fn from(error: PinError) -> Self {
         match error {
             PinError::Kubo(fault) => Self::Kubo(fault),
+            PinError::Remote(error) => Self::Remote(error),
             PinError::File(error) => Self::Io { path: PathBuf::new(), error },
         }
     }

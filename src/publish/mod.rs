@@ -21,7 +21,8 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! error record tests
+//! error holders tests
+//! record
 //! chain hash
 //! collect
 //! kept
@@ -52,6 +53,7 @@ mod collect;
 mod error;
 mod follow;
 mod hash;
+mod holders;
 mod kept;
 mod last;
 mod page;
@@ -64,6 +66,8 @@ use collect::collect;
 pub use error::{FollowError, PublishError};
 pub use follow::FollowOptions;
 pub(crate) use follow::machine_in;
+pub use holders::Holder;
+pub(crate) use holders::{HolderApi, HolderReach, HolderRecord, HoldingWord};
 use last::PublisherMemory;
 pub(crate) use record::{Backlog, PublicationRecord, RepoRecord, RunOutcome, RunRecord, RunWord};
 use targets::PublishTarget;
@@ -106,6 +110,8 @@ pub struct PublishOptions {
     /// The directory for a plain copy of manifest, signature, tables, root blocks and record, to be served over
     /// HTTP.
     pub out: Option<PathBuf>,
+    /// What shall pin the publication besides the daemon.
+    pub holders: Vec<Holder>,
     /// Unix seconds.
     pub now: u64,
 }
@@ -196,6 +202,8 @@ pub struct PublishReport {
     pub(crate) late: Option<PublishError>,
     /// Targets that did not get it, or not all of it; the next run continues.
     pub(crate) failed: Vec<TargetFailure>,
+    /// The clusters and pinning services that shall hold it; `None` where they were not asked, because Kubo has not got it.
+    pub(crate) holders: Option<Vec<HolderRecord>>,
 }
 
 /// Publishes; without `kubo` only builds and signs, into `options.out`.
@@ -259,6 +267,11 @@ pub async fn run(
     // What a run that is late has earned of a newer snapshot is needed by the next one.
     if report.failed.is_empty() && followed.as_ref().is_none_or(|followed| followed.late.is_none()) {
         sweep_roots(options, &tree);
+    }
+    let has_it = memory.online.as_ref().is_some_and(|index| index.root == report.root);
+    if let Some(kubo) = kubo.filter(|_| has_it) {
+        let whose = (&*options.publisher, report.name.as_ref(), &*options.state_dir);
+        report.holders = Some(holders::hold(&options.holders, whose, kubo, report.root).await);
     }
     if let Some(mut followed) = followed {
         report.warnings.splice(..0, followed.warnings.drain(..));

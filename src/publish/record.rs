@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::holders::HolderRecord;
 use super::{Did, PublishReport};
 use crate::base::fsx;
 
@@ -134,6 +135,9 @@ pub(crate) struct PublicationRecord {
     pub(crate) sent: u64,
     pub(crate) repos: Vec<RepoRecord>,
     pub(crate) targets: Vec<TargetRecord>,
+    /// Clusters and pinning services, of which the public status says nothing.
+    #[serde(default)]
+    pub(crate) holders: Vec<HolderRecord>,
 }
 
 /// A repository of it.
@@ -203,6 +207,7 @@ impl PublicationRecord {
             sent: report.sent,
             repos: report.repos.clone(),
             targets: report.targets.iter().map(lacks).collect(),
+            holders: report.holders.clone().unwrap_or_default(),
         }
     }
 
@@ -253,7 +258,19 @@ impl RunRecord {
             since: standing.map_or(run.at, |alarm| alarm.since),
             told: standing.filter(|_| !is_told).map_or(run.at, |alarm| alarm.told),
         });
-        let index = run.report.map(|report| PublicationRecord::of(publisher, report));
+        let former = before.and_then(|before| before.index.as_ref()).map_or(&[][..], |index| &index.holders);
+        let index = run.report.map(|report| {
+            let mut index = PublicationRecord::of(publisher, report);
+            // A run that could not ask them tells nothing about them.
+            if report.holders.is_none() {
+                index.holders = former.to_vec();
+            }
+            for holder in &mut index.holders {
+                let before = former.iter().find(|before| before.holder == holder.holder);
+                *holder = holder.clone().since(before, run.at);
+            }
+            index
+        });
         let record = Self {
             at: run.at,
             took_ms: run.took_ms,
@@ -308,6 +325,7 @@ fn path(state_dir: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::holders::HoldingWord;
     use super::*;
 
     fn run(at: u64, word: RunWord) -> RunOutcome<'static> {
@@ -333,6 +351,23 @@ mod tests {
             last = Some(record);
         }
         assert_eq!(last.unwrap().well, Some(2000 + AGAIN));
+    }
+
+    #[test]
+    fn a_holder_is_late_from_the_first_run_that_it_does_not_hold() {
+        let record = |state| HolderRecord { holder: "c".to_owned(), state, since: None, why: None };
+        let mut last: Option<HolderRecord> = None;
+        for (at, state, since) in [
+            (1, HoldingWord::Held, None),
+            (2, HoldingWord::Pending, Some(2)),
+            (3, HoldingWord::Failed, Some(2)),
+            (4, HoldingWord::Held, None),
+            (5, HoldingWord::Pending, Some(5)),
+        ] {
+            let next = record(state).since(last.as_ref(), at);
+            assert_eq!(next.since, since, "{at}");
+            last = Some(next);
+        }
     }
 
     #[test]

@@ -91,6 +91,7 @@ impl RepoFixture {
             upstream: BTreeMap::new(),
             find: FindHints::default(),
             out: Some(self.root().join("out")),
+            holders: Vec::new(),
             now,
         }
     }

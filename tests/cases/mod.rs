@@ -48,6 +48,7 @@ mod lookup;
 mod makepkg;
 mod multiplexed;
 mod ordinary_user;
+mod pinning;
 mod pins;
 mod prefetch;
 mod prefetch_conditions;

@@ -26,6 +26,7 @@ fn the_pins_of_kubo_keep_the_contract() {
         hasty: &pins(Duration::from_millis(500)),
         roots,
         absent: Cid::raw(pkgswarm::base::digest::Sha256::of(b"no daemon has this")),
+        looks_on: false,
         pin_by_hand: &|cid, name| fake.pin(&cid.to_string(), name),
         all: &|| fake.pins().into_iter().map(|(cid, name)| (cid.parse().unwrap(), name)).collect(),
     });

@@ -11,7 +11,8 @@ use crate::base::env::VARIABLES;
 use crate::base::error::ErrorKind;
 use crate::cmd::cli::{GROUPS, examples};
 use crate::cmd::json::{COMMON, OUTPUTS};
-use crate::config::publication::PUBLICATION_KEYS;
+use crate::config::pin_place::PIN_PLACE_KEYS;
+use crate::config::publication_keys::PUBLICATION_KEYS;
 use crate::host::doctor;
 
 /// The words that the pages use without saying each time what they mean.
@@ -120,6 +121,7 @@ fn commands(page: &mut Roff, command: &clap::Command, name: &str) {
 /// Writes what the file of a publication may say, with a specimen of the shortest one.
 fn publications(page: &mut Roff) {
     list(page, "PUBLICATION FILES", PUBLICATION_KEYS);
+    PIN_PLACE_KEYS.iter().for_each(|(name, text)| item(page, name, text));
     page.control("PP", []).text([roman(
         "The file is TOML: a key with a dot stands in the table before the dot, and an unknown key is an error. A \
          publication of one repository, signed, in Kubo and as a plain copy:",

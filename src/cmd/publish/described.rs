@@ -1,6 +1,7 @@
 //! A publication that a file describes: which words mean one, and what its file says of keys and mirrors.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +12,14 @@ use crate::base::public::is_public_url;
 use crate::base::users;
 use crate::cmd::cli::PublishArgs;
 use crate::config::Settings;
+use crate::config::pin_place::{PinLogin, PinPlace, PinPlaceAddress};
 use crate::config::publication::{PublicationFile, is_publication_name, publication_file};
 use crate::config::template::MirrorTemplate;
 use crate::index::minisign::SecretKey;
+use crate::net::http::Http;
+use crate::net::pinning::{ApiSecret, ClusterApi, Copies, RemoteApi, ServiceApi};
 use crate::publish;
-use crate::publish::{FindHints, FollowOptions};
+use crate::publish::{FindHints, FollowOptions, Holder, HolderApi, HolderReach};
 
 /// Returns the publication that the words name, and the file that describes it: one NAME without a slash. `None` for
 /// directories.
@@ -123,4 +127,43 @@ pub(super) fn upstream(publication: &PublicationFile) -> BTreeMap<RepoName, Vec<
 /// Returns the addresses at which its users may begin to look.
 pub(super) fn find(publication: &PublicationFile) -> FindHints {
     FindHints { peers: publication.peers.clone(), gateways: publication.gateways.clone() }
+}
+
+/// Returns what shall pin the publication besides Kubo.
+///
+/// # Errors
+/// Usage errors, as of [`Secret::read`](crate::config::secret::Secret::read). `Local` where no client of https can be made.
+pub(super) fn holders(env: &Env, settings: &Settings, publication: &PublicationFile) -> Result<Vec<Holder>, Error> {
+    publication.pins.iter().map(|place| holder(env, settings, place)).collect()
+}
+
+fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Error> {
+    let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &place.at;
+    // One that is asked over plain http is in a private network: its secret is for no proxy.
+    let http = Http::new(settings.connect);
+    let http = if url.scheme() == "https" { http.in_environment(env) } else { http };
+    let client = http.sending().map_err(|miss| Error::local(format!("pins.{}", place.name), miss))?;
+    let secret = match &place.login {
+        PinLogin::None => ApiSecret::None,
+        PinLogin::Token(token) => ApiSecret::Bearer(token.read(env)?.trim().to_owned()),
+        PinLogin::Password(user, password) => {
+            ApiSecret::Basic(user.clone(), password.read(env)?.trim_end_matches('\n').to_owned())
+        }
+    };
+    let host = url.host_str().unwrap_or_default();
+    let is_loopback = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let reach = match (&place.at, is_public_url(url.as_str()), is_loopback) {
+        (PinPlaceAddress::Cluster(_), ..) | (_, true, _) => HolderReach::Public,
+        (_, false, true) => HolderReach::Loopback,
+        (_, false, false) => HolderReach::Private,
+    };
+    let api = RemoteApi::new(url.clone(), secret, client);
+    let api = match &place.at {
+        PinPlaceAddress::Cluster(_) => {
+            let copies = place.copies.map(|(least, most)| Copies { least, most });
+            HolderApi::Cluster(ClusterApi::new(api), copies)
+        }
+        PinPlaceAddress::Service(_) => HolderApi::Service(ServiceApi::new(api)),
+    };
+    Ok(Holder { name: place.name.clone(), api, reach })
 }

@@ -16,10 +16,14 @@ use crate::config::publication::{PublicationFile, is_publication_name, publicati
 use crate::config::{SYSTEM_STATE, Settings, own_state_dir, value};
 use crate::host::inspect::units;
 use crate::index::time::span;
-use crate::publish::{PublicationRecord, RunRecord};
+use crate::publish::{HolderRecord, HoldingWord, PublicationRecord, RunRecord};
 use crate::report;
 use crate::report::cell::Cell;
 use crate::report::columns::Tone;
+
+/// Seconds after which a cluster or a service that does not hold the publication is a problem: services have left requests
+/// queued for weeks.
+const HOLDER_MOST: u64 = 86_400;
 
 /// A publication that is looked at.
 struct Looked {
@@ -135,6 +139,16 @@ fn problems(looked: &Looked, unread: Option<String>, now: u64) -> Vec<(String, S
         problems.push((format!("{}{since}: {why}", record.result.word()), journal));
     }
     let Some(index) = &record.index else { return problems };
+    let late = |holder: &&HolderRecord| {
+        holder.state == HoldingWord::Pending
+            && holder.since.is_some_and(|since| now.saturating_sub(since) > HOLDER_MOST)
+    };
+    for holder in index.holders.iter().filter(late) {
+        let since = span(now.saturating_sub(holder.since.unwrap_or(now)));
+        let what = format!("pins.{}: it has been at work for {since} and does not hold the publication", holder.holder);
+        problems
+            .push((what, "ask the operator of the cluster or service; the former publication stays there".to_owned()));
+    }
     let life = index.expires.saturating_sub(index.created);
     if index.expires < now {
         problems
@@ -219,5 +233,19 @@ fn of_index(row: &mut impl FnMut(&str, Cell), index: &PublicationRecord) {
             Some(why) => called.and(format!("lacks it: {why}"), Tone::Bad),
         };
         row("target", has);
+    }
+    for holder in &index.holders {
+        let called = Cell::from(format!("{} ", holder.holder));
+        let since =
+            holder.since.map(|at| format!(" since {}", span(clock::now().saturating_sub(at)))).unwrap_or_default();
+        let why = holder.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        row(
+            "pinned by",
+            match holder.state {
+                HoldingWord::Held => called.and(format!("holds it{why}"), Tone::Good),
+                HoldingWord::Pending => called.and(format!("at work{since}{why}"), Tone::Poor),
+                HoldingWord::Failed => called.and(format!("does not hold it{since}{why}"), Tone::Bad),
+            },
+        );
     }
 }

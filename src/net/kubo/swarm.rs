@@ -16,6 +16,17 @@ impl Kubo {
         Ok(wire.peers.unwrap_or_default())
     }
 
+    /// Lists the multiaddresses at which it says that it can be reached, each with its peer id; those of loopback as well.
+    pub(crate) async fn own_addresses(&self) -> Result<Vec<String>, KuboError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            addresses: Option<Vec<String>>,
+        }
+        let wire: Wire = self.json("id", &[], QUICK).await?;
+        Ok(wire.addresses.unwrap_or_default())
+    }
+
     /// Connects to the peer at this multiaddress, which ends with its peer id.
     pub(crate) async fn connect(&self, address: &str) -> Result<(), KuboError> {
         self.call("swarm/connect", &[("arg", address)], None, QUICK, super::ANSWER_MOST).await.map(drop)

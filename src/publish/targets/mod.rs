@@ -212,6 +212,7 @@ fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>, tar
         warnings: Vec::new(),
         late: None,
         failed: Vec::new(),
+        holders: None,
     }
 }
 

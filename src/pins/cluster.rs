@@ -1,0 +1,93 @@
+//! The pins of an ipfs-cluster, of which each peer holds what the cluster allots to it.
+//!
+//! A root in the pinset is never put there again: that would replace its name and metadata as a whole. Peers that gave up
+//! are asked to try again instead (`POST /pins/CID/recover`). A root goes only once its successor is held: with the
+//! cluster's own `pin-update` and an unpin at once, three of six rolls ended in errors at followers.
+
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::net::pinning::{ClusterApi, ClusterProgress, Copies, RemoteState};
+use crate::pins::patient::until_held;
+use crate::pins::{Addition, PinError, PinMark, PinTarget, PresentPin, Removal, WantedPin};
+
+/// The pins of one cluster.
+#[derive(Clone)]
+pub struct ClusterPins {
+    /// The cluster.
+    pub api: ClusterApi,
+    /// Peers that shall hold a pin; `None`: as the cluster is configured.
+    pub copies: Option<Copies>,
+    /// Addresses at which its peers may get what is pinned.
+    pub origins: Vec<String>,
+    /// Longest wait for a pin that was added: small ones are there in a second.
+    pub patience: Duration,
+}
+
+impl ClusterPins {
+    async fn list_ours(&self, mark: &PinMark) -> Result<Vec<PresentPin>, PinError> {
+        let mut pins = Vec::new();
+        for pin in self.api.pins_beginning(mark.start()).await? {
+            if mark.owns(pin.cid, &pin.name) {
+                let ClusterProgress { state, copies } = self.api.progress(pin.cid).await?;
+                pins.push(PresentPin { cid: pin.cid, name: pin.name, state: state.into(), copies });
+            }
+        }
+        Ok(pins)
+    }
+
+    async fn add_one(&self, wanted: &WantedPin, name: &str) -> Result<Addition, PinError> {
+        match self.api.pin_name(wanted.cid).await? {
+            Some(found) if found != name => {
+                let is_held = self.api.progress(wanted.cid).await?.state == RemoteState::Held;
+                return Ok(if is_held { Addition::OfUser } else { Addition::Pending });
+            }
+            Some(_) => match self.api.progress(wanted.cid).await?.state {
+                RemoteState::Held => return Ok(Addition::Held),
+                RemoteState::Failed => self.api.recover(wanted.cid).await?,
+                RemoteState::AtWork => {}
+            },
+            None => self.api.pin(wanted.cid, name, self.copies, &self.origins).await?,
+        }
+        match until_held(self.patience, async || Ok(self.api.progress(wanted.cid).await?.state)).await? {
+            RemoteState::Held => Ok(Addition::Held),
+            RemoteState::AtWork => Ok(Addition::Pending),
+            RemoteState::Failed => Err(self.api.gave_up(wanted.cid).into()),
+        }
+    }
+}
+
+impl PinTarget for ClusterPins {
+    fn list<'a>(&'a self, mark: &'a PinMark) -> LocalBoxFuture<'a, Result<Vec<PresentPin>, PinError>> {
+        Box::pin(self.list_ours(mark))
+    }
+
+    fn add<'a>(&'a self, wanted: &'a WantedPin, name: &'a str) -> LocalBoxFuture<'a, Result<Addition, PinError>> {
+        Box::pin(self.add_one(wanted, name))
+    }
+
+    fn remove<'a>(
+        &'a self,
+        pins: &'a [PresentPin],
+        until: Instant,
+    ) -> LocalBoxFuture<'a, Vec<(PresentPin, Result<Removal, PinError>)>> {
+        Box::pin(async move {
+            let mut results = Vec::new();
+            for pin in pins {
+                if Instant::now() >= until {
+                    break;
+                }
+                let result = self.api.unpin(pin.cid).await.map(|()| Removal::Gone).map_err(PinError::from);
+                let is_over = result.as_ref().is_err_and(PinError::is_of_target);
+                results.push((pin.clone(), result));
+                if is_over {
+                    break;
+                }
+            }
+            results
+        })
+    }
+}
