@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
 mod archive;
+mod cluster;
 #[path = "../compression.rs"]
 mod compression;
 mod daemon;
@@ -36,6 +37,7 @@ mod systemd;
 mod trusted;
 
 pub use archive::{Archive, Replica, Whole, lines as digest_of_lines};
+pub use cluster::{CLUSTER_USER, ClusterPeer};
 pub use compression::Compression;
 pub use daemon::DaemonProcess;
 pub use desktop::{Desktop, NetworkManager};
