@@ -21,6 +21,12 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for an answer: what follows it has its time within pacman's patience, too.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Longest wait for an answer while a list is compiled anew, as after a `-Sy`.
+const COMPILED: Duration = Duration::from_secs(6);
+
+/// Time after which that hangs as well.
+const COMPILING: Duration = Duration::from_secs(30);
+
 /// A question, which answers itself.
 type DeskQuestion = Box<dyn FnOnce(&Desk) + Send>;
 
@@ -28,6 +34,7 @@ type DeskQuestion = Box<dyn FnOnce(&Desk) + Send>;
 pub(super) struct Desks {
     questions: mpsc::Sender<DeskQuestion>,
     waiting: Arc<WaitingQuestions>,
+    means: Arc<EndpointMeans>,
 }
 
 /// The questions that no desk has taken yet, and since when none was taken.
@@ -53,7 +60,11 @@ impl WaitingQuestions {
         *state = (state.0.saturating_sub(1), Instant::now());
     }
 
-    fn are_stuck(&self, long: Duration) -> bool {
+    /// Returns true where they wait for so long, and not for a list that is compiled since `compiling`.
+    fn are_stuck(&self, long: Duration, compiling: Option<Instant>) -> bool {
+        if compiling.is_some_and(|since| since.elapsed() < COMPILING) {
+            return false;
+        }
         let state = locked(&self.0);
         state.0 > 0 && state.1.elapsed() >= long
     }
@@ -81,13 +92,13 @@ impl Desks {
             let (next, means, waiting) = (Arc::clone(&next), Arc::clone(means), Arc::clone(&waiting));
             thread::Builder::new().name("desk".to_owned()).spawn(move || work(&next, &means, &waiting))?;
         }
-        Ok(Self { questions, waiting })
+        Ok(Self { questions, waiting, means: Arc::clone(means) })
     }
 
     /// Returns true where questions wait and no desk has taken one for so long: all of them hang on something, like a
     /// disk or a share that is gone.
     pub(super) fn are_stuck(&self, long: Duration) -> bool {
-        self.waiting.are_stuck(long)
+        self.waiting.are_stuck(long, self.means.compiling_since())
     }
 
     /// Asks a desk; `None` where none answers in time, and at once where all of them hang: each file would cost pacman
@@ -105,7 +116,15 @@ impl Desks {
         });
         self.waiting.came();
         self.questions.send(question).ok()?;
-        tokio::time::timeout(PATIENCE, told).await.ok()?.ok()
+        let mut told = told;
+        match tokio::time::timeout(PATIENCE, &mut told).await {
+            Ok(answer) => answer.ok(),
+            // All who ask just after a `-Sy` wait for the same list.
+            Err(_) if self.means.compiling_since().is_some() => {
+                tokio::time::timeout(COMPILED - PATIENCE, told).await.ok()?.ok()
+            }
+            Err(_) => None,
+        }
     }
 }
 
@@ -129,7 +148,7 @@ impl Desk {
         let lists = means.new_lists(&machine);
         if lists.question_due().is_some() {
             // By one of them.
-            let _turn = locked(&means.renewing);
+            let _turn = locked(&means.renewing.turn);
             if let Some(ask) = lists.question_due() {
                 ask();
             }
@@ -145,5 +164,20 @@ impl Desk {
 
     fn is_fresh(&self) -> bool {
         self.made.elapsed() < FRESH && self.means.settings().0 == self.number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn desks_that_wait_for_a_new_list_do_not_count_as_hung_ones() {
+        let waiting = WaitingQuestions::default();
+        assert!(!waiting.are_stuck(Duration::ZERO, None), "none waits");
+        waiting.came();
+        assert!(waiting.are_stuck(Duration::ZERO, None));
+        assert!(!waiting.are_stuck(Duration::ZERO, Some(Instant::now())));
+        assert!(waiting.are_stuck(Duration::ZERO, Instant::now().checked_sub(COMPILING)), "that hangs as well");
     }
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::desk::Desk;
-use super::means::locked;
 use super::route::RoutedFile;
 use crate::base::name::RepoName;
 use crate::engine::want::Want;
@@ -32,7 +31,7 @@ impl Desk {
         for repo in repos(lists, &routed.hints) {
             if lists.compilation_due(&repo).is_some() {
                 // Once for all who ask after a `-Sy`.
-                let _turn = locked(&self.means.renewing);
+                let _turn = self.means.compiler();
                 if let Some(compile) = lists.compilation_due(&repo) {
                     compile();
                 }

@@ -43,7 +43,7 @@ pub(super) struct EndpointMeans {
     settings: Mutex<(u64, Arc<Settings>)>,
     run: Mutex<RunNow>,
     /// Held by the thread that asks `pacman-conf`, or compiles a list: the others find the result.
-    pub(super) renewing: Mutex<()>,
+    pub(super) renewing: ListTurn,
     /// The last process that keeps house, and when it was started.
     trimming: Mutex<Option<(Instant, Child)>>,
     pub(super) memory: EndpointMemory,
@@ -77,6 +77,26 @@ pub(super) fn connections_of(parallel_downloads: u32) -> usize {
     (parallel_downloads as usize).clamp(1, CONNECTIONS) + 1
 }
 
+/// The turn to make a list anew.
+#[derive(Default)]
+pub(super) struct ListTurn {
+    pub(super) turn: Mutex<()>,
+    /// Since when the thread that has it compiles.
+    compiling_since: Mutex<Option<Instant>>,
+}
+
+/// A thread's turn to compile a list.
+pub(super) struct CompilerTurn<'a> {
+    means: &'a EndpointMeans,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Drop for CompilerTurn<'_> {
+    fn drop(&mut self) {
+        *locked(&self.means.renewing.compiling_since) = None;
+    }
+}
+
 impl EndpointMeans {
     /// Makes those of a process with this machine. Mirrors see the requests of all threads over these `connections`.
     pub(super) fn of(machine: &Machine, connections: Option<Arc<SharedConnections>>) -> Arc<Self> {
@@ -86,10 +106,22 @@ impl EndpointMeans {
             connections,
             settings: Mutex::new((0, Arc::new(machine.settings.clone()))),
             run: Mutex::default(),
-            renewing: Mutex::default(),
+            renewing: ListTurn::default(),
             trimming: Mutex::default(),
             memory: EndpointMemory::default(),
         })
+    }
+
+    /// Waits for the turn to compile a list.
+    pub(super) fn compiler(&self) -> CompilerTurn<'_> {
+        let turn = locked(&self.renewing.turn);
+        *locked(&self.renewing.compiling_since) = Some(Instant::now());
+        CompilerTurn { means: self, _turn: turn }
+    }
+
+    /// Returns since when a list is compiled.
+    pub(super) fn compiling_since(&self) -> Option<Instant> {
+        *locked(&self.renewing.compiling_since)
     }
 
     /// Goes on with other settings.
