@@ -66,6 +66,7 @@ struct Transfer {
     /// The partial file, for reading only.
     file: Mutex<Option<Arc<File>>>,
     wants_leaves: AtomicBool,
+    asks_house: AtomicBool,
     /// The strongest wish of its listeners.
     stays: Mutex<StayWish>,
 }
@@ -151,6 +152,16 @@ impl Hub {
         running.by_key.get(&key).and_then(Weak::upgrade).is_some_and(|transfer| !transfer.cancel.is_cancelled())
     }
 
+    /// Returns true while there is a transfer of `key` that asks the house ([`Ticket::ask_house`]), and nothing of the file
+    /// has come.
+    pub(crate) fn waits_for_house(&self, key: Sha256) -> bool {
+        let running = self.0.running.lock().expect("nothing panics while it is held");
+        running.by_key.get(&key).and_then(Weak::upgrade).is_some_and(|transfer| {
+            let has_none = transfer.progress.borrow().bytes == 0;
+            has_none && transfer.asks_house.load(Ordering::Relaxed) && !transfer.cancel.is_cancelled()
+        })
+    }
+
     /// Joins the transfer of `key`. Where there is none, it is to be made by who takes the duty. Nothing is shared
     /// without a key.
     ///
@@ -175,6 +186,7 @@ impl Hub {
             result: Mutex::new(None),
             file: Mutex::new(None),
             wants_leaves: AtomicBool::new(false),
+            asks_house: AtomicBool::new(false),
             stays: Mutex::default(),
         });
         if let Some(key) = key {
@@ -187,6 +199,11 @@ impl Hub {
 }
 
 impl Ticket {
+    /// Notes that the endpoints of the house are among its sources.
+    pub(crate) fn ask_house(&self) {
+        self.0.asks_house.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for the result; `None` where the duty was dropped without one.
     pub async fn result(self) -> Option<HubResult> {
         self.over().await;

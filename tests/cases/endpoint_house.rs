@@ -132,6 +132,73 @@ fn a_client_that_joined_what_another_machine_began_has_all_its_sources_asked() {
     });
 }
 
+#[test]
+fn two_endpoints_that_name_each_other_fetch_each_package_once() {
+    let packages = ["one", "two", "three"].map(|name| Package::new(name, 1 << 20));
+    let mirror = FakeMirror::serving(&packages.each_ref().map(Package::file)).slow(1 << 20);
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let [first, second] = [free(), free()];
+    let worlds = [(first, second), (second, first)].map(|(own, other)| {
+        scene(&packages.each_ref(), &mirror, &[other])
+            .run_by_user()
+            .set("PKGSWARM_ENDPOINT_ENABLED", "true")
+            .set("PKGSWARM_ENDPOINT_LISTEN", &own.to_string())
+            .set("PKGSWARM_ENDPOINT_WAIT", "8 s")
+            .set("PKGSWARM_DAEMON_LOG", "info")
+    });
+    let endpoints = worlds.each_ref().map(|world| Endpoint::started(world.command(&["endpoint"])));
+    endpoints.iter().for_each(knows_its_peer);
+    for package in &packages {
+        std::thread::scope(|scope| {
+            for endpoint in &endpoints {
+                scope.spawn(|| {
+                    let answer = endpoint.core(&package.file_name());
+                    assert!(answer.status == 200 && answer.body == package.bytes, "{}", endpoint.log());
+                });
+            }
+        });
+        assert_eq!(mirror.hits(&package.file_name()), 1, "{}\n{}", endpoints[0].log(), endpoints[1].log());
+    }
+}
+
+#[test]
+fn another_endpoint_does_not_wait_for_what_this_one_waits_for_in_the_house() {
+    let package = Package::new("it", 70_000);
+    let mirror = FakeMirror::serving(&[package.file()]);
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_world, endpoint) = machine(&[&package], &mirror, &[hung.local_addr().unwrap()]);
+    knows_its_peer(&endpoint);
+    let path = format!("/core/os/x86_64/{}", package.file_name());
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| endpoint.core(&package.file_name()));
+        // It is asked for the file now, and says nothing.
+        let asked = hung.accept().unwrap();
+        for (number, status) in [("", 404), (" (0)", 404), (" (ffffffffffffffff)", 200)] {
+            let via = format!("1.1 pkgswarm{number}");
+            let head = endpoint.client().ask("HEAD", &path, &[("Via", &via)]).expect("an answer");
+            assert_eq!(head.status, status, "{via}");
+        }
+        assert_eq!(endpoint.client().get(&path, &[("Via", "1.1 pkgswarm")]).status, 404);
+        drop((hung, asked));
+        let answer = client.join().unwrap();
+        assert!(answer.status == 200 && answer.body == package.bytes, "{}\n{}", answer.status, endpoint.log());
+    });
+}
+
+#[test]
+fn a_named_endpoint_is_believed_about_a_signature_where_no_mirror_is_to_be_asked() {
+    let package = Package::new("it", 9000);
+    let (name, signature) = package.signature();
+    let mirror = FakeMirror::serving(&[package.file(), package.signature()]);
+    let peer = FakeMirror::serving(&[package.file(), package.signature()]);
+    let world = scene(&[&package], &mirror, &[peer.address()]).set("PKGSWARM_ENDPOINT_MIRRORS", "false");
+    let (_world, endpoint) = Endpoint::of(world);
+    knows_its_peer(&endpoint);
+    assert!(patiently(&endpoint, &package.file_name()).body == package.bytes, "{}", endpoint.log());
+    assert!(patiently(&endpoint, &name).body == signature, "{}", endpoint.log());
+    assert_eq!((mirror.hits(&name), mirror.hits(&package.file_name())), (0, 0));
+}
+
 /// Waits until it knows that a peer is there.
 fn knows_its_peer(endpoint: &Endpoint) {
     eventually("the peer is known", || endpoint.log().contains("packages are asked of"));

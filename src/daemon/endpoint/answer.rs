@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::HttpEndpoint;
 use super::body::AnswerBody;
@@ -162,7 +162,11 @@ async fn package(
         Some(Some(look @ SignatureLook::Wanted { .. })) => {
             let (endpoint, package) = (Rc::clone(endpoint), Rc::clone(&package));
             let quest = SignatureQuest { is_foreign, asks_house, patience: SIGNATURE };
-            let obtaining = async move { signature::obtained(&endpoint, &package, look, quest).await.is_some() };
+            let until = asked.waits_from() + PATIENCE;
+            let obtaining = async move {
+                let held = timeout_at(until, signature::obtained(&endpoint, &package, look, quest)).await;
+                held.ok().flatten().is_some()
+            };
             Some(tokio::task::spawn_local(obtaining))
         }
         Some(None) => return None,
@@ -180,10 +184,11 @@ async fn package(
         HereFile::Absent => None,
         HereFile::Proven(content) => Some(content),
         HereFile::Unproven(unproven) => {
-            let until = Instant::from(asked.begun) + PATIENCE;
+            let until = asked.waits_from() + PATIENCE;
             match timeout_at(until, here::proven(endpoint, unproven)).await {
                 Ok(content) => content,
                 // It goes on for the next client.
+                Err(_) if asked.is_relayed => return None,
                 Err(_) => {
                     let url = elsewhere::url(endpoint, &package, size, asked.begun.into()).await;
                     return url.map(|url| redirect(&url));
@@ -194,6 +199,10 @@ async fn package(
     if let Some(content) = here {
         return signed.is_here().await.then(|| whole(endpoint, asked, ReadyFile::new(ready(*built), content)));
     }
+    if asked.gives_way() && transfer::waits_for_house(endpoint, want) {
+        // It may wait for that one.
+        return None;
+    }
     if asked.is_head {
         // Whether a source has it is not known before one is asked.
         return transfer::is_coming(endpoint, want).then(|| prepared(asked, size, *built).bare());
@@ -202,7 +211,7 @@ async fn package(
     let Prepared::Body(builder, part) = prepared else { return Some(prepared.bare()) };
     let is_own = !is_foreign && !asked.is_relayed;
     let ahead = &endpoint.transfers.ahead;
-    let wait = (machine.settings.endpoint.wait, asked.begun.into());
+    let wait = (machine.settings.endpoint.wait, asked.waits_from());
     let is_stuck = |long| endpoint.transfers.threads.is_stuck(sha256, long);
     let mut is_first = true;
     loop {
@@ -264,6 +273,10 @@ async fn package(
             slow => {
                 if slow.is_some() {
                     transfer::go_on(endpoint, &package);
+                }
+                if asked.is_relayed {
+                    // It has mirrors of its own.
+                    return None;
                 }
                 // The signature cannot be had in time, or all of the package.
                 let begun = asked.begun.into();

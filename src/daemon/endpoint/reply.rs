@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::net::IpAddr;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::header::{self, HeaderName};
 use hyper::http::response::Builder;
@@ -15,6 +15,7 @@ use super::here::FileContent;
 use super::known::KnownPackage;
 use super::part::{FilePart, is_current, is_same};
 use super::running::{RunningAnswer, SentFile};
+use super::transfer::OF_RELAY;
 use crate::base::name::{FileName, RepoName};
 use crate::net::http;
 
@@ -29,6 +30,8 @@ pub(super) struct ClientRequest {
     pub(super) begun: Instant,
     /// True if another endpoint asks.
     pub(super) is_relayed: bool,
+    /// The number of that one, where it says it.
+    relay: Option<u64>,
     range: Option<String>,
     if_range: Option<String>,
     pub(super) since: Option<String>,
@@ -38,11 +41,13 @@ impl ClientRequest {
     /// Reads the headers of a request of `client`.
     pub(super) fn of<B>(client: IpAddr, request: &Request<B>) -> Self {
         let text = |name: HeaderName| request.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let via = text(header::VIA).filter(|via| via.contains(http::VIA));
         Self {
             is_head: request.method() == Method::HEAD,
             client,
             begun: Instant::now(),
-            is_relayed: text(header::VIA).is_some_and(|via| via.contains(http::VIA)),
+            is_relayed: via.is_some(),
+            relay: via.and_then(|via| http::number_in(&via)),
             range: text(header::RANGE),
             if_range: text(header::IF_RANGE),
             since: text(header::IF_MODIFIED_SINCE),
@@ -58,6 +63,20 @@ impl ClientRequest {
 }
 
 impl ClientRequest {
+    /// Returns true for the endpoint of another machine that must not wait here for what this one waits for in the house:
+    /// that one may wait for this one. Of two of this version, only the one with the smaller number; so no circle of them
+    /// waits, and one of them fetches the file (test `two_endpoints_that_name_each_other_fetch_each_package_once`).
+    pub(super) fn gives_way(&self) -> bool {
+        self.is_relayed && self.relay.is_none_or(|number| number <= http::endpoint_number())
+    }
+
+    /// Returns the time from which the patience of the client counts: another endpoint is answered before its own patience is over, so
+    /// that it can go on elsewhere.
+    pub(super) fn waits_from(&self) -> tokio::time::Instant {
+        let earlier = if self.is_relayed { OF_RELAY } else { Duration::ZERO };
+        self.begun.checked_sub(earlier).unwrap_or(self.begun).into()
+    }
+
     /// Returns true where the other endpoints of the house may be asked for this package: another machine's endpoint asks
     /// them by itself.
     pub(super) fn asks_house(&self, package: &KnownPackage) -> bool {
@@ -179,4 +198,33 @@ pub(super) fn bare(status: StatusCode) -> Response<AnswerBody> {
         _ => builder,
     };
     builder.body(AnswerBody::nothing()).expect("these headers are fixed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(via: Option<&str>) -> ClientRequest {
+        let request = via.into_iter().fold(Request::builder(), |request, via| request.header(header::VIA, via));
+        ClientRequest::of(IpAddr::from([127, 0, 0, 1]), &request.body(()).unwrap())
+    }
+
+    #[test]
+    fn of_two_endpoints_that_wait_for_each_other_one_gives_way() {
+        let own = http::endpoint_number();
+        let via = |number: u64| format!("{} ({number:016x})", http::VIA);
+        assert!(asked(Some(&via(own))).gives_way() && asked(Some(&via(0))).gives_way());
+        assert!(!asked(Some(&via(u64::MAX))).gives_way() && !asked(None).gives_way());
+        for odd in ["1.1 pkgswarm", "1.1 pkgswarm (", "1.1 pkgswarm ()", "1.1 pkgswarm (10000000000000000)"] {
+            assert!(asked(Some(odd)).gives_way(), "{odd}");
+        }
+        assert!(!asked(Some("1.1 squid")).is_relayed);
+    }
+
+    #[test]
+    fn another_endpoint_is_answered_two_seconds_before_a_client() {
+        let (own, relayed) = (asked(None), asked(Some(http::VIA)));
+        assert_eq!(own.waits_from(), own.begun.into());
+        assert_eq!(relayed.waits_from() + OF_RELAY, relayed.begun.into());
+    }
 }

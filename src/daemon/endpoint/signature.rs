@@ -1,7 +1,7 @@
 //! Signatures of packages. Where pacman demands one, a package from here whose signature is answered with 404 ends the
 //! whole transaction, and no other server is asked: so the signature is in hand before the first byte of its package
 //! leaves. In hand means listed by an index, or delivered by a mirror, now or earlier; never a neighbour's word. Only where
-//! no mirror can be reached, as without an uplink, the endpoint that the user named as the house's is believed, as pacman
+//! no mirror can be reached, as without an uplink, or none is to be asked (`endpoint.mirrors`), the endpoint that the user named as the house's is believed, as pacman
 //! would believe it: else the package would not come at all. A mirror that is reached and slow, or has no signature, is
 //! none of that (test `a_signature_of_a_named_endpoint_is_believed_only_where_no_mirror_can_be_reached`).
 
@@ -174,7 +174,7 @@ pub(super) async fn given(
     let (is_foreign, asks_house) = (!request.client.is_loopback(), request.asks_house(&package));
     let quest = SignatureQuest { is_foreign, asks_house, patience };
     let held = match look {
-        Some(look) => obtained(endpoint, &package, look, quest).await,
+        Some(look) => timeout(left, obtained(endpoint, &package, look, quest)).await.ok().flatten(),
         None => None,
     };
     let held = held.or(disliked)?;
@@ -207,10 +207,13 @@ pub(super) async fn obtained(
     }
     let named = if asks_house && !of_index { house.named(repo, name) } else { Vec::new() };
     let mirrors: Vec<Url> = sources.iter().filter_map(mirror).collect();
-    let may_ask_named = !named.is_empty() && !mirrors.is_empty();
+    let asks_mirrors = endpoint.machine().settings.endpoint.mirrors;
+    let has_none_to_ask = asks_mirrors && mirrors.is_empty();
+    let may_ask_named = !(named.is_empty() || has_none_to_ask);
+    let is_one_reached = async || asks_mirrors && reach::reaches_one(endpoint, &mirrors).await;
     let none_is_reached = async {
         tokio::time::sleep(SILENT).await;
-        if !may_ask_named || reach::reaches_one(endpoint, &mirrors).await {
+        if !may_ask_named || is_one_reached().await {
             std::future::pending().await
         }
     };
@@ -219,7 +222,7 @@ pub(super) async fn obtained(
         () = none_is_reached => None,
     };
     let mut held = of_mirrors.or(at_last);
-    if held.is_none() && may_ask_named && !reach::reaches_one(endpoint, &mirrors).await {
+    if held.is_none() && may_ask_named && !is_one_reached().await {
         held = timeout(OF_HOUSE, fetched(endpoint, &key, &want, named)).await.ok().flatten();
     }
     let held = held?;

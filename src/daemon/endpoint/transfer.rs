@@ -27,6 +27,7 @@ use crate::base::name::{FileName, RepoName};
 use crate::base::runtime;
 use crate::engine::deliver::{self, Candidate, Delivery, Obtained, Purpose};
 use crate::engine::hub::{self, Duty, Hub, HubProgress, Ticket};
+use crate::engine::source::house::PROMISE;
 use crate::engine::want::Want;
 use crate::lists::system::NameKind;
 use crate::machine::call::Call;
@@ -36,6 +37,13 @@ use crate::store::journal::By;
 
 /// Longest time until the first proven byte: less than pacman's patience.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Time by which the endpoint of another machine is answered sooner.
+pub(super) const OF_RELAY: Duration = Duration::from_secs(2);
+
+// The one that fetches says no before the one that asks gives up, and that one before its client does.
+const _: () = assert!(PATIENCE.as_millis() - OF_RELAY.as_millis() + 500 < PROMISE.as_millis());
+const _: () = assert!(PROMISE.as_millis() + 500 < PATIENCE.as_millis());
 
 /// Time after which the rate of a transfer says something about its rest.
 const JUDGED: Duration = Duration::from_secs(1);
@@ -64,7 +72,7 @@ pub(super) struct SharedTransfers {
     pub(super) warming: RefCell<BTreeSet<String>>,
     /// The endpoints that are asked before mirrors.
     pub(super) house: HousePeers,
-    pub(super) names: NameLooks,
+    pub(super) names: Rc<NameLooks>,
     pub(super) reach: MirrorReach,
     pub(super) ahead: AheadCauses,
     /// The repositories of Haiku's, with their snapshots and the sizes of their packages.
@@ -78,7 +86,7 @@ impl SharedTransfers {
             threads: TransferThreads::new(means),
             warming: RefCell::default(),
             house: HousePeers::default(),
-            names: NameLooks::default(),
+            names: Rc::default(),
             reach: MirrorReach::default(),
             haiku: HaikuRepos::default(),
             ahead: AheadCauses::default(),
@@ -130,6 +138,11 @@ pub(super) fn is_coming(endpoint: &HttpEndpoint, want: &Want) -> bool {
     hub::key(&want.order(), Purpose::Caller).is_some_and(|key| endpoint.transfers.hub.is_running(key))
 }
 
+/// Returns true while the file is to come from the house, and nothing of it has come.
+pub(super) fn waits_for_house(endpoint: &HttpEndpoint, want: &Want) -> bool {
+    hub::key(&want.order(), Purpose::Caller).is_some_and(|key| endpoint.transfers.hub.waits_for_house(key))
+}
+
 /// Returns the ticket, and true where the transfer begins with it.
 fn begin(
     endpoint: &HttpEndpoint,
@@ -142,6 +155,9 @@ fn begin(
     ticket.want_leaves();
     let is_new = duty.is_some();
     if let Some(duty) = duty {
+        if want.candidates.iter().any(|candidate| matches!(candidate, Candidate::House(_))) {
+            ticket.ask_house();
+        }
         let transfer = NewTransfer { key, client, ..NewTransfer::of(&want, repo, urgency) };
         let steps = async move |call: &mut Call| deliver::fetch(call, want.order(), Purpose::Caller).await;
         transfer.start(endpoint, duty, steps);

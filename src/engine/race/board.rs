@@ -30,6 +30,8 @@ pub(super) struct SourceStanding {
     pub(crate) record: SourceRecord,
     /// Asked only when all others have failed.
     pub(crate) is_last_resort: bool,
+    /// Least time before the next one is asked as well.
+    pub(crate) own_time: Duration,
     /// Number of times that it may still be asked.
     pub(crate) chances: u32,
     /// True if a leaf from it did not match the root. Proving the whole file tells which of the two was wrong.
@@ -111,6 +113,7 @@ impl<'l> Board<'l> {
             kind,
             record,
             is_last_resort,
+            own_time: Duration::ZERO,
             chances: RESUMES + 1,
             accused: false,
             partless: false,
@@ -129,6 +132,11 @@ impl<'l> Board<'l> {
         };
         board.missing(have..size.unwrap_or(u64::MAX));
         board
+    }
+
+    /// Gives a source this time before the next one is asked as well, whatever is left of the head start.
+    pub(crate) fn give(&mut self, source: usize, own_time: Duration) {
+        self.sources[source].own_time = own_time;
     }
 
     /// Returns the action at the time `now`.
@@ -255,7 +263,8 @@ impl<'l> Board<'l> {
                 let is_last = at + 1 == stretch.asked.len();
                 let lane = stretch.asked.remove(at);
                 // A promise is no wait for a peer that may have nothing.
-                if is_last && stretch.holder.is_none() && !lane.is_promised {
+                let is_promised = lane.is_promised || stretch.asked.iter().any(|other| other.is_promised);
+                if is_last && stretch.holder.is_none() && !is_promised {
                     self.spend(lane.source, now - lane.asked);
                 }
                 lane

@@ -315,3 +315,27 @@ fn no_mirror_joins_a_source_that_fetches_the_file_itself_until_that_has_failed()
     let (_, source, ..) = asked(&mut board, ms(4000));
     assert_eq!((source, log.head_start_spent), (1, ms(0)), "later files are asked of it first again");
 }
+
+#[test]
+fn the_other_endpoints_of_the_house_are_asked_beside_one_that_fetches_the_file_and_mirrors_are_not() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[SourceKind::Lan, SourceKind::Lan, SourceKind::Mirror], MIB, &mut log);
+    let (fetching, ..) = asked(&mut board, ms(0));
+    assert!(board.promised(fetching, 0, ms(100)));
+    assert_eq!(board.next(ms(100)), Move::Wait(ms(300)));
+    let (having, source, ..) = asked(&mut board, ms(300));
+    assert_eq!((source, board.next(ms(700))), (1, Move::Wait(ms(10_100))));
+    assert_eq!(sends(&mut board, having, 0, 9, ms(800)), Take::Write { at: 0, skip: 0, len: 9 });
+    assert!(!board.is_wanted(fetching) && !board.is_promised());
+    assert_eq!((log.head_start_spent, log.misses), (ms(0), Vec::new()), "neither was slow");
+}
+
+#[test]
+fn a_house_has_a_time_of_its_own_where_no_head_start_is_left() {
+    let mut log = Log::default();
+    let mut board = board(Pace { budget: ms(0), ..pace() }, &[SourceKind::Lan, SourceKind::Mirror], MIB, &mut log);
+    board.give(0, ms(280));
+    asked(&mut board, ms(0));
+    assert_eq!(board.next(ms(0)), Move::Wait(ms(280)));
+    assert_eq!(asked(&mut board, ms(280)).1, 1);
+}

@@ -76,7 +76,9 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
         race.progress.asks();
         let standing =
             |RaceSource { source, record }: &RaceSource<'_>| (source.kind(), *record, source.is_last_resort());
-        let board = Board::new(race.pace, race.sources.iter().map(standing), race.expect.size(), sheet.front(), log);
+        let mut board =
+            Board::new(race.pace, race.sources.iter().map(standing), race.expect.size(), sheet.front(), log);
+        race.sources.iter().enumerate().for_each(|(i, racing)| board.give(i, racing.source.own_time()));
         Ok(Self {
             race,
             board,
@@ -221,6 +223,7 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
         }
         self.lanes.last = Some(source);
         self.sheet.add(source, at, piece.slice(skip..skip + len))?;
+        self.race.progress.promised(self.board.is_promised());
         self.race.progress.arrived(self.sheet.bytes(), &self.locations[source]);
         if self.is_mixed() || self.is_read_early() {
             self.check(at..at + len as u64)?;

@@ -23,7 +23,9 @@ impl Board<'_> {
             None => {}
         }
         self.outrun_others(i, id, now);
-        self.stretches[i].holder = self.stretches[i].asked.pop();
+        // A promise is kept by the first byte.
+        let sender = self.stretches[i].asked.pop();
+        self.stretches[i].holder = sender.map(|lane| Lane { is_promised: false, ..lane });
         true
     }
 
@@ -37,8 +39,8 @@ impl Board<'_> {
             }
             self.sources[lane.source].outrun = true;
             let waited = now - lane.asked;
-            // A source that had no time to answer is not slow.
-            if waited >= SHORTEST_WAIT {
+            // A source that had no time to answer is not slow, nor is one that fetches what another one has.
+            if waited >= SHORTEST_WAIT && !lane.is_promised {
                 self.log.misses.push((lane.source, Miss::Stalled(waited)));
             }
         }

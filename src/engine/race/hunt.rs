@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::engine::race::board::{Board, Move, SourceStanding};
 use crate::engine::race::stretch::{Lane, Stretch, Time};
-use crate::engine::source::Miss;
+use crate::engine::source::{Miss, SourceKind};
 
-/// Longest wait for a source that fetches the file itself, until the next one is asked as well. The endpoint of a house
-/// says yes or no before that (`src/daemon/endpoint/transfer.rs`).
+/// Longest wait for a source that fetches the file itself, until one is asked as well whose bytes cross the uplink once
+/// more. The endpoint of a house says yes or no before that (`src/daemon/endpoint/transfer.rs`); another one may have the
+/// file meanwhile.
 const PROMISED: Duration = Duration::from_secs(10);
 
 /// The result of examining one stretch.
@@ -53,17 +54,22 @@ impl Board<'_> {
         {
             return Look::Until((holder.heard + self.pace.stall).min(holder.worth.0 + self.pace.longest()));
         }
+        let promised = stretch.asked.iter().filter(|lane| lane.is_promised).map(|lane| lane.heard + PROMISED);
+        let held = promised.max().filter(|time| now < *time);
         let last = stretch.asked.last();
         if let Some(time) = last.map(|last| self.next_after(last)).filter(|time| now < *time) {
             return Look::Until(time);
         }
-        let last = last.map(|last| (last.source, last.asked, last.is_promised));
-        let begins = stretch.holder.is_none();
-        if let Some(source) = self.source_for(i) {
-            if let Some((before, asked, _)) = last.filter(|(.., is_promised)| begins && !is_promised) {
+        let last = last.map(|last| (last.source, last.asked));
+        let (begins, has_promised) = (stretch.holder.is_none(), stretch.asked.iter().any(|lane| lane.is_promised));
+        if let Some(source) = self.source_for(i, held.is_some()) {
+            if let Some((before, asked)) = last.filter(|_| begins && !has_promised) {
                 self.spend(before, now - asked);
             }
             return Look::Ask(self.ask(i, source, now));
+        }
+        if let Some(time) = held {
+            return Look::Until(time);
         }
         self.out_of_patience(i, now)
     }
@@ -105,9 +111,10 @@ impl Board<'_> {
     }
 
     /// Returns the next source to ask for stretch `i`: in the given order, but sources that failed or were outrun
-    /// come later.
-    fn source_for(&self, i: usize) -> Option<usize> {
-        let all = 0..self.sources.len();
+    /// come later. Only one of the local network where another one fetches the file, so that it `is_held`.
+    fn source_for(&self, i: usize, is_held: bool) -> Option<usize> {
+        let is_near = |source: &usize| self.sources[*source].kind == SourceKind::Lan;
+        let all = (0..self.sources.len()).filter(|source| !is_held || is_near(source));
         if self.alone {
             // The first one with a chance, and no other beside it. One that was too slow or broke off comes later: none
             // would take its place.
@@ -179,12 +186,10 @@ impl Board<'_> {
     /// Returns when the next source is asked as well, unless this one sends before. A peer has no more than its
     /// head start for that, even after an answer: a peer with only the beginning of a file answers the same.
     fn next_after(&self, lane: &Lane) -> Time {
-        let record = &self.sources[lane.source].record;
-        if lane.is_promised {
-            lane.heard + PROMISED
-        } else if self.has_head_start(lane.source) {
+        let SourceStanding { record, own_time, .. } = &self.sources[lane.source];
+        if self.has_head_start(lane.source) {
             let left = self.pace.budget.saturating_sub(self.log.head_start_spent);
-            lane.asked + record.head_start(self.pace.head_start).min(left)
+            lane.asked + record.head_start(self.pace.head_start).min(left).max(*own_time)
         } else {
             lane.heard + record.overlap(self.pace.overlap)
         }

@@ -39,6 +39,10 @@ impl Source for Metered<'_> {
         self.inner.is_last_resort()
     }
 
+    fn own_time(&self) -> Duration {
+        self.inner.own_time()
+    }
+
     fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         let (sent, rate) = (Rc::clone(&self.sent), self.rate);
         let opened = self.inner.open(question).map(move |answer| {

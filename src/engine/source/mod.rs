@@ -14,7 +14,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::stream::LocalBoxStream;
 
@@ -117,6 +117,11 @@ pub trait Source {
     /// True if it is asked only after all other sources have failed.
     fn is_last_resort(&self) -> bool {
         false
+    }
+    /// Returns the time that it has before the next source is asked as well, however little is left of the head start of
+    /// peers.
+    fn own_time(&self) -> Duration {
+        Duration::ZERO
     }
     /// Asks for the file.
     fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>>;

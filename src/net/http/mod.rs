@@ -7,7 +7,8 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::cell::OnceCell;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderMap};
@@ -40,6 +41,20 @@ pub(crate) const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION
 
 /// Name in `Via` of requests from one endpoint to another.
 pub(crate) const VIA: &str = "1.1 pkgswarm";
+
+/// Returns the number of this process among endpoints, drawn when it is first needed: of two that wait for each other's
+/// file, the one with the smaller number fetches it.
+pub(crate) fn endpoint_number() -> u64 {
+    static NUMBER: OnceLock<u64> = OnceLock::new();
+    *NUMBER.get_or_init(|| RandomState::new().hash_one(VIA))
+}
+
+/// Returns the number in a `Via` of another endpoint: its comment (RFC 9110, section 7.6.3).
+pub(crate) fn number_in(via: &str) -> Option<u64> {
+    let (_, rest) = via.split_once(VIA)?;
+    let (number, _) = rest.strip_prefix(" (")?.split_once(')')?;
+    u64::from_str_radix(number, 16).ok()
+}
 
 /// Longest wait for a connection to a machine of the local network.
 const NEAR: Duration = Duration::from_millis(250);
@@ -114,7 +129,8 @@ impl Http {
             built(builder.connect_timeout(self.make.connect.min(NEAR)))
         });
         let method = if ask.head { Method::HEAD } else { Method::GET };
-        let request = client.request(method, url.clone()).headers(headers(ask)).header(header::VIA, VIA);
+        let via = format!("{VIA} ({:016x})", endpoint_number());
+        let request = client.request(method, url.clone()).headers(headers(ask)).header(header::VIA, via);
         Ok(request.send().await.map_err(|e| missed(&e))?.into())
     }
 
