@@ -440,7 +440,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__fetch)
-            opts="-o -d -q -v -h --output --directory --source --json --set --quiet --verbose --help"
+            opts="-o -d -q -v -h --output --directory --source --as-of --mirror --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -464,6 +464,14 @@ _pkgswarm() {
                     ;;
                 --source)
                     COMPREPLY=($(compgen -W "here lan kubo gateway mirror" -- "${cur}"))
+                    return 0
+                    ;;
+                --as-of)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --set)
@@ -1632,7 +1640,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__publish)
-            opts="-q -v -h --key --publisher --minisign-key --haiku-key --drop --content --lifetime --offline --out --json --set --quiet --verbose --help status help"
+            opts="-q -v -h --key --publisher --minisign-key --haiku-key --drop --content --retain --retain-versions --retain-size --lifetime --offline --out --json --set --quiet --verbose --help status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1659,6 +1667,18 @@ _pkgswarm() {
                     return 0
                     ;;
                 --content)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retain-versions)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retain-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

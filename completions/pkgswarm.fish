@@ -59,6 +59,8 @@ lan\t'The machines of the local network, through `pkgswarm daemon`'
 kubo\t'The local Kubo daemon'
 gateway\t'The configured trustless gateways'
 mirror\t'The repository\'s servers'"
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l as-of -d 'The version of each package that its repository had then: a day, which means its end in UTC, or a moment' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l mirror -d 'Ask this mirror too, with $repo and $arch as in pacman\'s mirror list; may be repeated' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l json -d 'Print one JSON object a file on standard output'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s q -l quiet -d 'Print data, errors and warnings alone'
@@ -181,6 +183,9 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fis
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l haiku-key -d 'minisign public key that must have signed lists of Haiku\'s repositories, and images [default: Haiku\'s own]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l drop -d 'Leave out this repository, which the last publication has; may be repeated' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l content -d 'What is kept of the packages: all, or none but their entries and root blocks [default: all]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l retain -d 'Days for which files that have left the databases stay in the archive of the index [default: there is none]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l retain-versions -d 'Most superseded files of one package in the archive, the last ones; with --retain, both hold' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l retain-size -d 'Most bytes of archived files that Kubo keeps: what left first goes first [default: all]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l lifetime -d 'How long the index is valid [default: 48 h]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish; and not __fish_seen_subcommand_from status help" -l set -d 'Set one setting for this run, above every other layer' -r

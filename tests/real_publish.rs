@@ -11,6 +11,7 @@ use pkgswarm::base::cid::Cid;
 use pkgswarm::base::digest::Sha256;
 use pkgswarm::base::env::Env;
 use pkgswarm::base::name::{FileName, RepoName};
+use pkgswarm::config::retention::RetentionRule;
 use pkgswarm::config::{ContentRule, Settings};
 use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::engine::hub::Hub;
@@ -100,6 +101,7 @@ impl Publisher {
             key: "tests".to_owned(),
             minisign: None,
             content: ContentRule::All,
+            retention: None,
             lifetime: Duration::from_secs(LIFE),
             ttl: Duration::from_secs(300),
             upstream: BTreeMap::new(),
@@ -358,8 +360,12 @@ fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
     let secret = pair.sk.to_box(None).expect("a key file").into_string();
     let (start, minisign) = (now(), SecretKey::read(&secret, None).expect("our own key"));
     let key = minisign.public();
-    let options = PublishOptions { minisign: Some(minisign), ..publisher.options(start) };
-    let report = wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("an index");
+    let options =
+        PublishOptions { minisign: Some(minisign), retention: remembering(None), ..publisher.options(start - 1) };
+    published(&options, &client(&publisher.node)).expect("an index");
+    publisher.repo.add(&[Pkgbuild::new("a", "2-1")]);
+    let options = PublishOptions { now: start, ..options };
+    let report = published(&options, &client(&publisher.node)).expect("an index");
     let (name, out) = (report.name.expect("published under a name"), publisher.tree.path().join("out"));
 
     let theirs = |now: u64| {
@@ -380,24 +386,31 @@ fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
     };
     let entries = ours(start).expect("an index").manifest.tables[0].entries;
     let arch = std::env::consts::ARCH;
-    assert_eq!(theirs(start).ok().stdout, format!("{}\ncore-{arch} {entries}\n", report.sequence));
+    let archived = format!("archive core-{arch} 1 {}\n", start - 1);
+    assert_eq!(theirs(start).ok().stdout, format!("{}\ncore-{arch} {entries}\n{archived}", report.sequence));
     assert_eq!((ours(start + 2 * LIFE).is_err(), theirs(start + 2 * LIFE).status.code()), (true, Some(1)));
 
     let table = format!("tables/core-{arch}.ndjson.zst");
-    for part in ["pkgswarm.json", "pkgswarm.json.minisig", "pkgswarm.ipns-record", "pkgswarm.root", &table] {
+    let archive = format!("archive/core-{arch}.ndjson.zst");
+    for part in ["pkgswarm.json", "pkgswarm.json.minisig", "pkgswarm.ipns-record", "pkgswarm.root", &table, &archive] {
         let whole = fs::read(out.join(part)).expect("a part of the index");
         for at in (0..5).map(|n| n * (whole.len() - 1) / 4) {
             let mut changed = whole.clone();
             changed[at] ^= 1;
             fs::write(out.join(part), changed).expect("a part of the index");
-            // A table is not among the inputs of the decision; its hash is.
-            let (ran, counts) = (theirs(start), part != table && ours(start).is_ok());
+            // Tables are not among the inputs of the decision; their hashes are.
+            let (ran, counts) = (theirs(start), part != table && part != archive && ours(start).is_ok());
             assert_eq!(ran.status.success(), counts, "byte {at} of {part}: {ran}");
             assert!(counts || ran.stderr.starts_with("refused: "), "byte {at} of {part}: {ran}");
         }
         fs::write(out.join(part), whole).expect("a part of the index");
     }
     theirs(start).ok();
+}
+
+/// Remembers superseded files for three months, with so many of their bytes.
+fn remembering(bytes: Option<u64>) -> Option<RetentionRule> {
+    Some(RetentionRule { age: Some(Duration::from_secs(90 * 86_400)), versions: None, bytes })
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     ///
     /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names, sha256 and CIDs are looked up in pacman's sync databases and in the indexes in use; a file that is found there comes from the repository's servers as well, and is written under its file name. A CID that is in no list comes from neighbours, Kubo or a gateway, whatever the shape of the file. A package of one of Haiku's repositories in the configuration (NAME.hpkg, the package's name, a sha256) is looked up in its proven list: pkgswarm-haiku(7).
     ///
+    /// What none of these lists have is looked for in the archives of the indexes: files that a repository had before, by file name, package, name-version or sha256, as long as the index's publisher remembers them. --as-of DATE finds what was current then.
+    ///
     /// Where the sync database and an index, or two indexes, disagree about a file, a warning names each with its entry; where pacman does not check the file's signature, the file is refused.
     Fetch(FetchArgs),
     /// Print the CIDs of files, offline, like sha256sum
@@ -207,6 +209,16 @@ pub(crate) struct FetchArgs {
     /// Ask only this kind of source
     #[arg(long)]
     pub(crate) source: Option<SourceArg>,
+    /// The version of each package that its repository had then: a day, which means its end in UTC, or a moment
+    ///
+    /// WHAT is the name of a package. Needs an index that keeps an archive; where that does not reach back so far, the error names the oldest version that it knows.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) as_of: Option<String>,
+    /// Ask this mirror too, with $repo and $arch as in pacman's mirror list; may be repeated
+    ///
+    /// For files that the repository's own servers have no more: what it sends is proven like everything else.
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Vec<String>,
     /// Print one JSON object a file on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -312,6 +324,17 @@ pub(crate) struct PublishArgs {
     /// With none, their bytes are in no target and not in the plain tree; each MiB of them can be proven all the same, from mirrors too.
     #[arg(long, value_name = "all|none")]
     pub(crate) content: Option<String>,
+    /// Days for which files that have left the databases stay in the archive of the index [default: there is none]
+    ///
+    /// The index goes on proving them, for `pkgswarm fetch NAME-VERSION` and `--as-of DATE`.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) retain: Option<String>,
+    /// Most superseded files of one package in the archive, the last ones; with --retain, both hold
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) retain_versions: Option<u64>,
+    /// Most bytes of archived files that Kubo keeps: what left first goes first [default: all]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) retain_size: Option<String>,
     /// How long the index is valid [default: 48 h]
     #[arg(long, value_name = "SPAN")]
     pub(crate) lifetime: Option<String>,

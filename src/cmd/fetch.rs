@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::base::cid::Cid;
 use crate::base::env::Env;
-use crate::base::error::Error;
+use crate::base::error::{Error, ErrorKind};
 use crate::base::fsx::FromStart;
 use crate::base::name::FileName;
 use crate::base::runtime;
@@ -33,6 +33,10 @@ use crate::report::{self, ProgressBars};
 use crate::store::journal::By;
 use crate::store::journal::FileOrigin;
 use crate::trust::output::Output;
+
+mod archived;
+
+use archived::SoughtFile;
 
 /// The words for a file that the store had.
 const STORED: &str = "fetched earlier";
@@ -156,8 +160,12 @@ fn one(
     all: &mut Receipt,
 ) -> anyhow::Result<()> {
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
-    let (hpkg, cancel) = (FoundHpkg::of(call, what)?, call.cancel.clone());
-    let meaning = if hpkg.is_some() { None } else { Some(Meaning::of(call, what)) };
+    // What was current on a day is a question about indexes alone.
+    let hpkg = if args.as_of.is_some() { None } else { FoundHpkg::of(call, what)? };
+    let cancel = call.cancel.clone();
+    let sought = if hpkg.is_some() { None } else { Some(SoughtFile::of(call, args, what)) };
+    let hint = sought.iter().flatten().find_map(SoughtFile::hint);
+    let meaning = sought.map(|sought| sought.map(|sought| sought.meaning));
     let disagreement = meaning.iter().flatten().find_map(Meaning::disagreement).map(str::to_owned);
     report::warn(&disagreement.into_iter().chain(hpkg.as_ref().and_then(FoundHpkg::warning)).collect::<Vec<_>>());
     super::say_warnings(&call.lists);
@@ -175,7 +183,10 @@ fn one(
         background::note(&call.machine, By::Fetch, (None, &name), delivered, begun, &receipt);
     }
     all.add(receipt);
-    let AskedFile { name, obtained, cid } = got?;
+    let AskedFile { name, obtained, cid } = got.map_err(|error| match hint {
+        Some(hint) if error.kind == ErrorKind::NoSource => error.hint(hint),
+        _ => error,
+    })?;
     let path = output_path(args, &name);
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,

@@ -141,6 +141,7 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
     Ok(PublishOptions {
         lifetime: lifetime.map_err(|why| Error::usage("--lifetime", why))?,
         content: content(args.content.as_deref())?,
+        retention: described::retention(args)?,
         dirs: args.directories.clone(),
         list_key: list_key(args.haiku_key.as_deref()).map_err(|why| Error::usage("--haiku-key", why))?,
         follow: None,
@@ -179,6 +180,7 @@ fn by_file(
     Ok(PublishOptions {
         lifetime: publication.lifetime,
         content: publication.content,
+        retention: publication.retention,
         follow: described::mirrors(env, settings, publication, &state_dir)?,
         dirs: publication.directories.clone(),
         list_key: publication.list_key.clone(),
@@ -347,6 +349,7 @@ fn print_json(report: &PublishReport) -> io::Result<()> {
         "name": report.name.as_ref().map(ToString::to_string), "sequence": report.sequence, "expires": report.expires,
         "files": report.files, "without_bytes": report.bare, "unlisted": report.backlog.packages,
         "unlisted_bytes": report.backlog.bytes, "new_files": report.new_files, "sent": report.sent,
+        "archive": report.archive(),
     });
     writeln!(report::out(), "{line}")
 }
@@ -368,6 +371,13 @@ fn print(options: &PublishOptions, report: &PublishReport, took: Duration) -> io
     if report.bare > 0 {
         let packages = counted(report.bare, "package");
         report::say(&format!("{packages} without their bytes: the index has entries and root blocks"));
+    }
+    if let Some(archive) = report.archive() {
+        report::say(&format!(
+            "{} in the archive, {} of them with their bytes",
+            counted(archive.files, "superseded file"),
+            archive.with_bytes
+        ));
     }
     tell_users(options, report);
     writeln!(report::out(), "{}", report.name.as_ref().map_or_else(|| report.root.to_string(), ToString::to_string))

@@ -16,6 +16,7 @@
 //! haiku
 //! layers
 //! content pin_place
+//! retention
 //! declared publication
 //! ```
 
@@ -50,6 +51,7 @@ mod policy;
 pub(crate) mod publication;
 pub(crate) mod publication_keys;
 pub(crate) mod publisher;
+pub mod retention;
 pub(crate) mod secret;
 pub(crate) mod template;
 pub(crate) mod time_window;

@@ -20,6 +20,7 @@ use crate::config::peer_address::PeerAddress;
 use crate::config::pin_place::{PinPlace, PinPlaceWords};
 use crate::config::publication_keys::PUBLICATION_KEYS;
 use crate::config::publisher::PublicKey;
+use crate::config::retention::{RetentionRule, RetentionWords};
 use crate::config::secret::{Secret, Webhook};
 use crate::config::template::MirrorTemplate;
 use crate::config::value;
@@ -27,7 +28,7 @@ use crate::config::value;
 mod mistaken;
 mod values;
 
-use values::{absolute, arch, each, gateway, peer, repo, text, yes_or_no};
+use values::{absolute, arch, each, gateway, number, peer, repo, text, yes_or_no};
 
 /// A publication. Nothing in it was opened but the file itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +42,7 @@ pub(crate) struct PublicationFile {
     pub(crate) lifetime: Duration,
     pub(crate) content: ContentRule,
     pub(crate) backfill: Option<u64>,
+    pub(crate) retention: Option<RetentionRule>,
     pub(crate) kubo_key: String,
     pub(crate) minisign: Option<Secret>,
     pub(crate) password: Option<Secret>,
@@ -100,14 +102,16 @@ impl PublicationFile {
         // In the order of the file, so that the first mistake is the one that is said.
         let mut found = keys_in(&table);
         found.sort_by_key(|(at, ..)| *at);
-        let mut content = ContentWords::default();
+        let mut rules = (ContentWords::default(), RetentionWords::default());
         for (at, key, value) in &found {
-            publication.set(key, value, &mut content).map_err(|why| wrong(*at, why))?;
+            publication.set(key, value, &mut rules).map_err(|why| wrong(*at, why))?;
         }
         if let Some(DeValue::Table(places)) = table.get_ref().get("pins").map(Spanned::get_ref) {
             publication.pins = places_of(places).map_err(|(at, why)| wrong(at, why))?;
         }
+        let (content, retention) = rules;
         publication.content = content.rule().map_err(|why| Error::usage(file.display(), why))?;
+        publication.retention = retention.rule().map_err(|why| Error::usage(file.display(), why))?;
         if publication.kubo_key.is_empty() {
             publication.kubo_key.clone_from(&publication.publisher);
         }
@@ -124,6 +128,7 @@ impl PublicationFile {
             lifetime: Duration::from_secs(48 * 3600),
             content: ContentRule::All,
             backfill: None,
+            retention: None,
             kubo_key: String::new(),
             minisign: None,
             password: None,
@@ -144,7 +149,12 @@ impl PublicationFile {
         }
     }
 
-    fn set(&mut self, key: &str, value: &Spanned<DeValue<'_>>, content: &mut ContentWords) -> Result<(), String> {
+    fn set(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        (content, retention): &mut (ContentWords, RetentionWords),
+    ) -> Result<(), String> {
         let told = |why: String| format!("{key}: {why}");
         match key {
             "publisher" => self.publisher = text(value).map_err(told)?,
@@ -153,6 +163,9 @@ impl PublicationFile {
             "recent.age" => content.age(&text(value).map_err(told)?).map_err(told)?,
             "recent.size" => content.bytes(&text(value).map_err(told)?).map_err(told)?,
             "backfill" => self.backfill = Some(bytes(&text(value).map_err(told)?).map_err(told)?),
+            "retention.age" => retention.age(&text(value).map_err(told)?).map_err(told)?,
+            "retention.versions" => number(value).and_then(|number| retention.versions(number)).map_err(told)?,
+            "retention.size" => retention.bytes(&text(value).map_err(told)?).map_err(told)?,
             "keys.kubo" => self.kubo_key = text(value).map_err(told)?,
             "keys.minisign" => self.minisign = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
             "keys.password" => self.password = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?),
@@ -340,6 +353,8 @@ mod tests {
                 "[find]\npeers = \"/ip4/10.0.0.1/tcp/4001/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5\"\n",
                 "a public address",
             ),
+            ("[retention]\nversions = 0\n", "retention.versions: expected a number of versions, at least 1"),
+            ("[retention]\nsize = \"5 GB\"\n", "retention.size needs retention.age or retention.versions"),
             ("[find]\ngateways = \"http://a.example.org\"\n", "a public https URL"),
             ("[alarm]\nwebhook = \"ftp://host\"\n", "alarm.webhook: expected an http or https URL"),
             ("backfill = \"5 GB\"\n[sources]\ndirectories = [\"/a\"]\n", "backfill is for sources.mirrors"),

@@ -28,6 +28,20 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
         "Most bytes a day, like \"5 GB\", for packages that a mirror had before this publisher began: the index begins with \
          what is new, and lists the others as they come, the newest first. Default: everything comes with the first run.",
     ),
+    (
+        "retention.age",
+        "Days for which a file that has left the databases stays in the archive, like \"90 d\": the index goes on proving it, \
+         for pkgswarm fetch NAME-VERSION and --as-of DATE. Default: there is no archive.",
+    ),
+    (
+        "retention.versions",
+        "Most superseded files of one package in the archive, the last ones, like 3. With retention.age too, both hold.",
+    ),
+    (
+        "retention.size",
+        "Most bytes of archived files that Kubo keeps, like \"50 GB\": what left first goes first, and its entry and root \
+         block stay. What content does not keep is not kept here either. Default: the bytes of all that is archived.",
+    ),
     ("keys.kubo", "Name of the Kubo key to publish under; made when there is none. Default: the publisher's name."),
     (
         "keys.minisign",

@@ -70,6 +70,19 @@ pub fn build_blocks(
     }
 }
 
+/// Returns the bytes of all blocks of a file of `size` bytes, which need not be here: digests have one length.
+pub(crate) fn dag_size(size: u64) -> u64 {
+    let mut dag = FileDag { size, whole: Some(Hasher::default()), ..FileDag::default() };
+    let cid = Cid::raw(Sha256([0; 32]));
+    let mut left = size;
+    while left > 0 {
+        let size = left.min(CHUNK as u64);
+        left -= size;
+        dag.add(0, Piece { cid, size, tsize: size }, &mut |_, _| Ok(())).expect("nothing is written that could fail");
+    }
+    if size == 0 { 0 } else { dag.finish().dag_size }
+}
+
 /// A file whose bytes arrive in pieces of any length.
 ///
 /// Can be cloned to learn the CID of what has arrived so far.
@@ -193,6 +206,15 @@ mod tests {
             let own = crate::base::size::own_block(built.size, built.sha256);
             assert_eq!(own, Some(built.root).filter(|_| len <= CHUNK), "{len}");
         }
+    }
+
+    #[test]
+    fn the_size_of_all_blocks_follows_from_that_of_the_file() {
+        for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            assert_eq!(dag_size(len as u64), build(&vec![7; len][..]).unwrap().dag_size, "{len}");
+        }
+        let whole = (WIDTH * CHUNK) as u64;
+        assert!(dag_size(whole + 1) > dag_size(whole) + 1);
     }
 
     #[test]

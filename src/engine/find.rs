@@ -7,6 +7,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::name::{FileName, RepoName};
 use crate::lists::catalogue::{Catalogue, CatalogueEntry, CatalogueError};
+use crate::lists::system::PackageParts;
 use crate::machine::lists::Lists;
 use crate::trust::plan::Known;
 
@@ -97,14 +98,29 @@ fn in_catalogue(lists: &Lists, catalogue: &Catalogue, what: &str) -> Option<File
         let (name, version) = (&what[..dash], &what[dash + 1..]);
         let mut records = catalogue.by_package_name(name, is_of).ok()?.into_iter();
         records
-            .find(|record| lists.read(&record.name).package.is_some_and(|parts| is_version(parts.version, version)))
+            .find(|record| lists.read(&record.name).package.is_some_and(|parts| is_version(&parts, version)))
             .map(|record| record.name)
     })
 }
 
-/// Returns true when `asked` means `version`: `1.0-2`, or `1.0` without the release.
-fn is_version(version: &str, asked: &str) -> bool {
-    version == asked || version.rsplit_once('-').is_some_and(|(upstream, _)| upstream == asked)
+/// Returns true when `what` means this file: by its name, its package, or name-version as [`find`] takes it.
+pub(crate) fn is_meant(lists: &Lists, file: &FileName, what: &str) -> bool {
+    let of_package = |parts: &PackageParts<'_>| match what.strip_prefix(parts.name) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('-').is_some_and(|version| is_version(parts, version)),
+        None => false,
+    };
+    file.as_str() == what || lists.read(file).package.is_some_and(|parts| of_package(&parts))
+}
+
+/// Returns true when `asked` means the version of this package: `1.0-2`, `1.0` without the release, or `1.0-2-any` with the
+/// architecture.
+fn is_version(package: &PackageParts<'_>, asked: &str) -> bool {
+    let PackageParts { version, arch, .. } = *package;
+    let with_arch = asked.strip_suffix(arch).and_then(|rest| rest.strip_suffix('-'));
+    version == asked
+        || with_arch == Some(version)
+        || version.rsplit_once('-').is_some_and(|(upstream, _)| upstream == asked)
 }
 
 #[cfg(test)]
@@ -112,9 +128,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_may_leave_out_the_release() {
-        assert!(is_version("1:2.0-3", "1:2.0-3"));
-        assert!(is_version("1:2.0-3", "1:2.0"));
-        assert!(!is_version("1:2.0-3", "2.0"));
+    fn a_version_may_leave_out_the_release_or_have_the_architecture() {
+        let package = PackageParts { name: "a", version: "1:2.0-3", arch: "x86_64" };
+        assert!(is_version(&package, "1:2.0-3"));
+        assert!(is_version(&package, "1:2.0"));
+        assert!(is_version(&package, "1:2.0-3-x86_64"));
+        assert!(
+            !is_version(&package, "2.0")
+                && !is_version(&package, "1:2.0-3-any")
+                && !is_version(&package, "1:2.0-x86_64")
+        );
     }
 }

@@ -23,7 +23,7 @@ pub use self::system::TableSystem;
 #[cfg(test)]
 pub(super) use self::system::{DEPTH_MOST, PATH_MOST, SYSTEM_MOST};
 pub(crate) use self::system::{FILES, HAIKU};
-use self::wire::{Head, WireDatabase, WireManifest, WirePacked, WireTable};
+use self::wire::{Head, WireArchive, WireDatabase, WireManifest, WirePacked, WireTable};
 
 /// The written format, and the only one that is read.
 pub(crate) const FORMAT: u32 = 1;
@@ -64,6 +64,7 @@ const KNOWN_IN_TABLES: &[&str] = &[
     "system",
     "path",
     "content",
+    "archive",
 ];
 
 /// A manifest whose form was checked. `index::accept` checks its proof and its age.
@@ -116,6 +117,23 @@ pub struct Table {
     pub system: Option<TableSystem>,
     /// What the publisher has of the packages; `None` where it does not say.
     pub content: Option<TableContent>,
+    /// The files that have left the table, where the publisher keeps their entries.
+    pub archive: Option<ArchiveTable>,
+}
+
+/// The entries of files that have left a table: see [`archive`](super::archive).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArchiveTable {
+    /// Unix seconds from which on it tells what was in the table.
+    pub since: u64,
+    /// Lines of it.
+    pub entries: u64,
+    /// Digest of the uncompressed lines.
+    pub sha256: Sha256,
+    /// Bytes of the uncompressed lines.
+    pub size: u64,
+    /// All of it in one file.
+    pub packed: Packed,
 }
 
 /// A table compressed with zstd.
@@ -296,6 +314,11 @@ impl Table {
         self.system.as_ref().map_or_else(|| format!("{}/os/{}", self.repo, self.arch), |system| system.path.clone())
     }
 
+    /// Returns the path of its archive below the root of the index.
+    pub(crate) fn archive_path(&self) -> String {
+        format!("archive/{}-{}.ndjson.zst", self.repo, self.arch)
+    }
+
     /// Returns the directory of its diffs below the root of the index.
     pub fn diff_dir(&self) -> String {
         format!("diffs/{}-{}", self.repo, self.arch)
@@ -347,6 +370,7 @@ impl Table {
         let databases = databases.collect::<Result<Vec<_>, ManifestError>>()?;
         within(wire.lastupdate.is_none_or(|at| at <= LAST), "time of the last update")?;
         let system = TableSystem::check(wire.system, wire.path).ok_or(ManifestError::Limit("system of a table"))?;
+        let archive = wire.archive.map(WireArchive::check).transpose()?;
         let WireTable { arch, changed, entries, sha256, size, diffs, upstream, lastupdate, content, .. } = wire;
         Ok(Self {
             repo,
@@ -362,6 +386,7 @@ impl Table {
             lastupdate,
             system,
             content,
+            archive,
         })
     }
 
@@ -380,11 +405,7 @@ impl Table {
             entries: self.entries,
             sha256: self.sha256,
             size: self.size,
-            packed: WirePacked {
-                sha256: self.packed.sha256,
-                size: self.packed.size,
-                cid: (!size::is_own_block(self.packed.size)).then_some(self.packed.cid),
-            },
+            packed: WirePacked::of(&self.packed),
             diffs: self.diffs.clone(),
             databases: databases.collect(),
             upstream: self.upstream.clone(),
@@ -392,6 +413,7 @@ impl Table {
             system: self.system.as_ref().map(|system| system.name.clone()),
             path: self.system.as_ref().map(|system| system.path.clone()),
             content: self.content,
+            archive: self.archive.as_ref().map(WireArchive::of),
         }
     }
 }

@@ -3,6 +3,7 @@
 use cid::multibase::Base;
 
 use super::accept::{Grant, IndexOffer, accept};
+use super::archive::{self, ArchiveReader};
 use super::diff::{Changes, DIFFS_PLAIN_MOST};
 use super::manifest::*;
 use super::table::{ENTRIES_MOST, FILE_MOST, LINE_MOST, PLAIN_MOST, Reader, WINDOW_LOG_MOST, pack};
@@ -50,6 +51,10 @@ fn the_example_is_an_index_that_is_accepted() {
     let mut result = Vec::new();
     changes.apply(old.as_bytes(), &mut result).expect("a table");
     assert_eq!(String::from_utf8(result).unwrap(), new);
+    let archive = example("An archive of this table");
+    let gone = ArchiveReader::plain(archive.as_bytes(), 1).collect::<Result<Vec<_>, _>>().expect("an archive");
+    assert_eq!((gone[0].from, gone[0].until), (Some(1_789_920_000), 1_790_000_000));
+    assert_eq!(archive::write(&gone).unwrap(), archive.as_bytes(), "in its one form");
     assert_eq!(table.diff_path(0), "diffs/core-x86_64/1789913600-1790000000.ndjson.zst");
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `manifest`, `table`, `diff` | the format: the one signed file, a table, the changes of a table |
+//! | `manifest`, `table`, `diff`, `archive` | the format: the one signed file, a table, its changes, what has left it |
 //! | `ipns`, `minisign` | the two proofs |
 //! | `accept` | decides whether an offered index counts |
 //! | `state` | on disk: the highest sequence of each key, the last good copy of each index |
@@ -25,7 +25,7 @@
 //! ```text
 //! minisign table time
 //! ipns manifest passed
-//! diff stale
+//! archive diff stale
 //! state
 //! accept
 //! in_use manual
@@ -34,6 +34,7 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 pub mod accept;
+pub mod archive;
 pub mod diff;
 pub mod in_use;
 pub mod ipns;

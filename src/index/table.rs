@@ -92,13 +92,50 @@ pub(crate) fn unpack<R: BufRead>(packed: R, most: u64) -> io::Result<UnpackedTab
 
 /// A reader of a table, entry by entry in constant memory.
 pub struct Reader<R: BufRead> {
-    lines: R,
-    announced: u64,
-    line: u64,
-    bytes: u64,
-    buffer: Vec<u8>,
+    lines: TableLines<R>,
     last: Option<FileName>,
     over: bool,
+}
+
+/// The lines of a table, bounded: each of them, all of them together, and their number.
+pub(super) struct TableLines<R> {
+    from: R,
+    announced: u64,
+    /// The number of the line that was read last, from 1.
+    pub(super) number: u64,
+    bytes: u64,
+    buffer: Vec<u8>,
+}
+
+impl<R: BufRead> TableLines<R> {
+    /// Starts at the first of so many lines.
+    pub(super) fn of(from: R, announced: u64) -> Self {
+        Self { from, announced: announced.min(ENTRIES_MOST), number: 0, bytes: 0, buffer: Vec::new() }
+    }
+
+    /// Returns the next line without its line feed; `None` at the end of as many as were announced.
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, TableError> {
+        self.buffer.clear();
+        let read = (&mut self.from).take(LINE_MOST as u64 + 1).read_until(b'\n', &mut self.buffer)?;
+        self.bytes += read as u64;
+        if read == 0 {
+            return match self.number == self.announced {
+                true => Ok(None),
+                false => Err(TableError::Count { has: self.number, announced: self.announced }),
+            };
+        }
+        self.number += 1;
+        if self.number > self.announced || self.bytes > PLAIN_MOST {
+            return Err(TableError::TooLong);
+        }
+        let cut = || bad(self.number, "longer than 4096 bytes or cut short");
+        self.buffer.strip_suffix(b"\n").map(Some).ok_or_else(cut)
+    }
+}
+
+/// Returns the error of a line that is no entry.
+pub(super) fn bad(line: u64, reason: &str) -> TableError {
+    TableError::Line { line, reason: shown(reason).into_owned() }
 }
 
 impl<R: BufRead> Reader<UnpackedTable<R>> {
@@ -112,29 +149,14 @@ impl<R: BufRead> Reader<UnpackedTable<R>> {
 impl<R: BufRead> Reader<R> {
     /// Starts reading a table that is not compressed.
     pub fn plain(lines: R, announced: u64) -> Self {
-        let announced = announced.min(ENTRIES_MOST);
-        Self { lines, announced, line: 0, bytes: 0, buffer: Vec::new(), last: None, over: false }
+        Self { lines: TableLines::of(lines, announced), last: None, over: false }
     }
 
     fn read(&mut self) -> Result<Option<Entry>, TableError> {
-        self.buffer.clear();
-        let read = (&mut self.lines).take(LINE_MOST as u64 + 1).read_until(b'\n', &mut self.buffer)?;
-        self.bytes += read as u64;
-        if read == 0 {
-            return match self.line == self.announced {
-                true => Ok(None),
-                false => Err(TableError::Count { has: self.line, announced: self.announced }),
-            };
-        }
-        self.line += 1;
-        if self.line > self.announced || self.bytes > PLAIN_MOST {
-            return Err(TableError::TooLong);
-        }
-        let line = self.line;
-        let bad = |reason: &str| TableError::Line { line, reason: shown(reason).into_owned() };
-        let text = self.buffer.strip_suffix(b"\n").ok_or_else(|| bad("longer than 4096 bytes or cut short"))?;
-        let wire: WireEntry = serde_json::from_slice(text).map_err(|e| bad(&e.to_string()))?;
-        let entry = wire.check().map_err(bad)?;
+        let Some(text) = self.lines.next()? else { return Ok(None) };
+        let entry = WireEntry::read(text);
+        let line = self.lines.number;
+        let entry = entry.map_err(|why| bad(line, &why))?;
         if self.last.as_ref().is_some_and(|last| *last >= entry.name) {
             return Err(TableError::Order(line));
         }
@@ -218,7 +240,7 @@ pub(super) fn cid(size: u64, sha256: Sha256, written: Option<Cid>) -> Result<Cid
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireEntry {
+pub(super) struct WireEntry {
     name: String,
     size: u64,
     sha256: Sha256,
@@ -231,7 +253,13 @@ struct WireEntry {
 }
 
 impl WireEntry {
-    fn of(entry: &Entry) -> Self {
+    /// Reads a line; else returns what is wrong with it.
+    pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
+        let wire: Self = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        wire.check().map_err(str::to_owned)
+    }
+
+    pub(super) fn of(entry: &Entry) -> Self {
         Self {
             name: entry.name.to_string(),
             size: entry.size,

@@ -13,7 +13,7 @@ use super::{DIFFS_KEPT, PublishError};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::index::diff::Changes;
-use crate::index::manifest::{DIFF_MOST, Diff};
+use crate::index::manifest::{DIFF_MOST, Diff, Table};
 use crate::index::table::PLAIN_MOST;
 
 /// The last published state of one table.
@@ -25,6 +25,11 @@ pub(super) struct ChainLink {
     pub(super) sha256: Sha256,
     /// Oldest first.
     pub(super) diffs: Vec<Diff>,
+}
+
+/// Returns a table's key: `<repo>-<arch>`.
+pub(super) fn table_key(table: &Table) -> String {
+    format!("{}-{}", table.repo, table.arch)
 }
 
 /// The directory of the files.
@@ -79,13 +84,23 @@ impl Chain {
         (link, bytes)
     }
 
-    /// Writes new tables and diffs. To be done before they count as published.
+    /// Returns the directory of the files.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Reads a compressed archive that was published, of so many bytes; `None` when it is not here any more.
+    pub(super) fn packed(&self, sha256: Sha256, size: u64) -> Option<Vec<u8>> {
+        self.read(sha256, "ndjson.zst", size)
+    }
+
+    /// Writes new tables, and what is compressed: diffs and archives. To be done before they count as published.
     pub(super) fn keep<'b>(
         &self,
         tables: impl Iterator<Item = &'b [u8]>,
-        diffs: impl Iterator<Item = &'b [u8]>,
+        packed: impl Iterator<Item = &'b [u8]>,
     ) -> Result<(), PublishError> {
-        let files = tables.map(|bytes| (bytes, "ndjson")).chain(diffs.map(|bytes| (bytes, "ndjson.zst")));
+        let files = tables.map(|bytes| (bytes, "ndjson")).chain(packed.map(|bytes| (bytes, "ndjson.zst")));
         for (bytes, ending) in files {
             let path = self.path(Sha256::of(bytes), ending);
             let at = |error| PublishError::Io { path: path.clone(), error };
@@ -97,9 +112,9 @@ impl Chain {
         Ok(())
     }
 
-    /// Removes files that none of `links` needs. To be done after the links were saved.
-    pub(super) fn sweep<'l>(&self, links: impl Iterator<Item = &'l ChainLink>) {
-        let mut needed = BTreeSet::new();
+    /// Removes files that none of `links` needs, and that are none of these archives. To be done after both were saved.
+    pub(super) fn sweep<'l>(&self, links: impl Iterator<Item = &'l ChainLink>, archives: impl Iterator<Item = Sha256>) {
+        let mut needed: BTreeSet<PathBuf> = archives.map(|sha256| self.path(sha256, "ndjson.zst")).collect();
         for link in links {
             needed.insert(self.path(link.sha256, "ndjson"));
             needed.extend(link.diffs.iter().map(|diff| self.path(diff.sha256, "ndjson.zst")));
@@ -138,7 +153,7 @@ mod tests {
 
     fn kept(chain: &Chain, link: &ChainLink, plain: &[u8], diffs: &[Vec<u8>]) {
         chain.keep([plain].into_iter(), diffs.iter().map(|diff| &diff[..])).unwrap();
-        chain.sweep([link].into_iter());
+        chain.sweep([link].into_iter(), std::iter::empty());
     }
 
     #[test]

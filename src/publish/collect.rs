@@ -57,6 +57,12 @@ impl Collection {
         Self::of(self.repos.into_iter().chain(more).collect())
     }
 
+    /// True if this repo is below the directory `top` of the tree.
+    pub(super) fn has_top(&self, repo: &RepoName, top: &str) -> bool {
+        let is_below = |found: &CollectedRepo| found.path().split('/').next() == Some(top);
+        self.repos.iter().any(|found| found.name == *repo && is_below(found))
+    }
+
     /// Lists every file, repo by repo, each repo's by name.
     pub(super) fn files(&self) -> impl Iterator<Item = &CollectedFile> {
         self.repos.iter().flat_map(|repo| repo.files.values())

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::PublishError;
+use super::archive::ArchiveLink;
 use super::chain::ChainLink;
 use super::seal::Sealed;
 use crate::base::cid::{BlockCid, Cid};
@@ -31,6 +32,9 @@ pub(super) struct PublisherMemory {
     /// The tables as they were published last, online or offline.
     #[serde(default)]
     pub(super) tables: BTreeMap<String, ChainLink>,
+    /// What has left them, where that is remembered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) archives: BTreeMap<String, ArchiveLink>,
 }
 
 /// One publication.

@@ -24,7 +24,7 @@
 //! error holders tests
 //! record
 //! chain hash
-//! collect
+//! archive collect
 //! kept
 //! tree
 //! follow page
@@ -43,11 +43,13 @@ use crate::base::cid::{BlockCid, Cid};
 use crate::base::name::RepoName;
 use crate::config::ContentRule;
 use crate::config::peer_address::PeerAddress;
+use crate::config::retention::RetentionRule;
 use crate::index::ipns::Name;
 use crate::index::manifest::FUTURE_MOST;
 use crate::index::minisign::{PublicKey, SecretKey};
 use crate::net::kubo::Kubo;
 
+mod archive;
 mod chain;
 mod collect;
 mod error;
@@ -62,6 +64,7 @@ mod seal;
 mod targets;
 mod tree;
 
+use archive::FormerIndex;
 use collect::collect;
 pub use error::{FollowError, PublishError};
 pub use follow::FollowOptions;
@@ -69,7 +72,7 @@ pub(crate) use follow::machine_in;
 pub use holders::Holder;
 pub(crate) use holders::{HolderApi, HolderReach, HolderRecord, HoldingWord};
 use last::PublisherMemory;
-pub(crate) use record::{Backlog, PublicationRecord, RepoRecord, RunOutcome, RunRecord, RunWord};
+pub(crate) use record::{ArchiveRecord, Backlog, PublicationRecord, RepoRecord, RunOutcome, RunRecord, RunWord};
 use targets::PublishTarget;
 pub use targets::TargetFailure;
 use targets::kubo::KuboTarget;
@@ -99,6 +102,8 @@ pub struct PublishOptions {
     pub minisign: Option<SecretKey>,
     /// What is kept of the packages.
     pub content: ContentRule,
+    /// How long superseded files are remembered; `None`: not at all.
+    pub retention: Option<RetentionRule>,
     /// Validity of manifest and record. Default 48 h, as long as DHT servers keep records.
     pub lifetime: Duration,
     /// Time for which caches may keep the name's answer. Default 5 min, as in Kubo.
@@ -206,6 +211,13 @@ pub struct PublishReport {
     pub(crate) holders: Option<Vec<HolderRecord>>,
 }
 
+impl PublishReport {
+    /// Adds up what has left all repositories; `None` where nothing is remembered.
+    pub(crate) fn archive(&self) -> Option<ArchiveRecord> {
+        ArchiveRecord::sum(&self.repos)
+    }
+}
+
 /// Publishes; without `kubo` only builds and signs, into `options.out`.
 ///
 /// # Errors
@@ -230,17 +242,24 @@ pub async fn run(
         return Err(PublishError::LeftOut(missing));
     }
     if let Some((repo, _)) = tables.iter().find(|(repo, _)| repo.as_str() == hash::ROOTS)
-        && options.content != ContentRule::All
+        && (options.content != ContentRule::All || options.retention.is_some())
+    {
+        return Err(PublishError::Reserved((*repo).clone()));
+    }
+    if let Some((repo, _)) =
+        tables.iter().find(|(repo, _)| repo.as_str() == tree::ARCHIVE || collection.has_top(repo, tree::ARCHIVE))
+        && options.retention.is_some()
     {
         return Err(PublishError::Reserved((*repo).clone()));
     }
     drop(tables);
     let mut followed = None;
+    let is_asked = options.follow.is_some() || options.retention.is_some();
+    let delivered = match kubo.filter(|_| is_asked) {
+        Some(kubo) => delivered(kubo, &memory).await,
+        None => None,
+    };
     if let Some(mirrors) = &options.follow {
-        let delivered = match kubo {
-            Some(kubo) => delivered(kubo, &memory).await,
-            None => None,
-        };
         follow::recall_roots(options, kubo.zip(delivered.as_ref())).await?;
         let beside = &collection;
         let mut mirrors =
@@ -250,7 +269,9 @@ pub async fn run(
     }
     let files = collection.files().count() as u64;
     progress(Phase::Scan, files, files);
-    let tree = Tree::of(options, collection, progress).map_err(|error| match &followed {
+    let (former_tables, archives) = (Some(&memory.tables), Some(&memory.archives));
+    let former = FormerIndex { tables: former_tables, archives, has: delivered.as_ref() };
+    let tree = Tree::of(options, collection, former, progress).map_err(|error| match &followed {
         Some(followed) => followed.without_damage(error),
         None => error,
     })?;

@@ -157,6 +157,19 @@ impl IndexPage<'_> {
         }
     }
 
+    /// Tells what is remembered of files that the repositories have no more.
+    fn archived(&self) -> Option<Markup> {
+        let states = || self.tree.states.iter().filter_map(|state| state.archive);
+        let since = states().map(|archive| archive.since).max()?;
+        let (files, kept): (u64, u64) =
+            states().fold((0, 0), |(files, kept), one| (files + one.files, kept + one.kept));
+        Some(html! {
+            (files) @if files == 1 { " superseded file" } @else { " superseded files" } " can be proven still"
+            @if self.has_files && kept > 0 { ", " (kept) " of them with their bytes in this tree" }
+            ": " code { "pkgswarm fetch NAME-VERSION" } ", or " code { "--as-of DATE" } " of any day since " (moment(since)) "."
+        })
+    }
+
     fn files(&self) -> Markup {
         html! {
             h2 { "For programs" }
@@ -172,6 +185,7 @@ impl IndexPage<'_> {
                 }
                 "."
             }
+            @if let Some(archived) = self.archived() { p { (archived) } }
             p {
                 @if self.has_files {
                     @if self.tree.bare == 0 {
@@ -229,7 +243,8 @@ mod tests {
         );
         let publisher = "<b>\"me\" & you</b>".to_owned();
         let options = PublishOptions { publisher, ..made.options(NOW) };
-        let tree = Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
+        let tree =
+            Tree::of(&options, collect(&options.dirs, None).unwrap(), Default::default(), &mut |_, _, _| {}).unwrap();
         let name: crate::index::ipns::Name =
             "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8".parse().unwrap();
         let sealed = seal(&options, &tree, 7, &BTreeMap::new(), Some(&name)).unwrap();

@@ -156,6 +156,9 @@ pub(crate) struct RepoRecord {
     /// Their bytes.
     #[serde(default)]
     pub(crate) unlisted_bytes: u64,
+    /// What has left it, where that is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) archive: Option<ArchiveRecord>,
 }
 
 /// Packages that mirrors have and the index does not list yet.
@@ -175,6 +178,33 @@ impl Backlog {
     /// Returns the sum of the two.
     pub(super) fn with(self, other: Self) -> Self {
         Self { packages: self.packages + other.packages, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+/// The files that have left a repository.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct ArchiveRecord {
+    pub(crate) files: u64,
+    /// Those of them whose bytes are kept.
+    pub(crate) with_bytes: u64,
+    /// Their bytes.
+    pub(crate) size: u64,
+    /// Unix seconds from which on it tells what was there.
+    pub(crate) since: u64,
+    /// Unix seconds at which the first of the files left; `None` without files.
+    pub(crate) oldest: Option<u64>,
+}
+
+impl ArchiveRecord {
+    /// Adds up what has left `repos`.
+    pub(super) fn sum(repos: &[RepoRecord]) -> Option<Self> {
+        repos.iter().filter_map(|repo| repo.archive.clone()).reduce(|all, one| Self {
+            files: all.files + one.files,
+            with_bytes: all.with_bytes + one.with_bytes,
+            size: all.size + one.size,
+            since: all.since.max(one.since),
+            oldest: all.oldest.into_iter().chain(one.oldest).min(),
+        })
     }
 }
 
@@ -215,6 +245,11 @@ impl PublicationRecord {
     pub(crate) fn backlog(&self) -> Backlog {
         let of = |repo: &RepoRecord| Backlog { packages: repo.unlisted, bytes: repo.unlisted_bytes };
         self.repos.iter().map(of).fold(Backlog::default(), Backlog::with)
+    }
+
+    /// Adds up what has left all repositories; `None` where nothing is remembered.
+    pub(crate) fn archive(&self) -> Option<ArchiveRecord> {
+        ArchiveRecord::sum(&self.repos)
     }
 
     /// Returns the newest time of upstream in it.
@@ -294,6 +329,7 @@ impl RunRecord {
                 serde_json::json!({
                     "repo": repo.repo, "arch": repo.arch, "packages": repo.packages, "size": repo.size,
                     "lastupdate": repo.lastupdate, "unlisted": repo.unlisted, "unlisted_bytes": repo.unlisted_bytes,
+                    "archive": repo.archive,
                 })
             })
             .collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chain::{Chain, ChainLink};
+use super::chain::{Chain, ChainLink, table_key};
 use super::page::{IndexPage, PAGE};
 use super::tree::{Tree, directory, entry};
 use super::{PublishError, PublishOptions};
@@ -11,7 +11,7 @@ use crate::base::digest::Sha256;
 use crate::dag::Block;
 use crate::dag::dir::{self, DirectoryEntry as DirEntry};
 use crate::index::ipns::Name;
-use crate::index::manifest::{Manifest, Table};
+use crate::index::manifest::Manifest;
 
 /// A publication, ready to be placed.
 pub(super) struct Sealed<'t> {
@@ -89,11 +89,6 @@ pub(super) fn seal<'t>(
     Ok(Sealed { tree, manifest, bytes, minisig, root, root_block, page, blocks, links, diffs })
 }
 
-/// Returns a table's key: `<repo>-<arch>`.
-fn table_key(table: &Table) -> String {
-    format!("{}-{}", table.repo, table.arch)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::collect::collect;
@@ -104,7 +99,8 @@ mod tests {
     fn a_tree_can_be_sealed_again_and_nothing_is_written() {
         let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
         let options = PublishOptions { out: None, ..made.options(NOW) };
-        let tree = Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
+        let tree =
+            Tree::of(&options, collect(&options.dirs, None).unwrap(), Default::default(), &mut |_, _, _| {}).unwrap();
         let files = || std::fs::read_dir(&options.state_dir).unwrap().count();
         let before = files();
         let [first, same, later] = [7, 7, 8].map(|n| seal(&options, &tree, n, &BTreeMap::new(), None).unwrap());
@@ -125,7 +121,7 @@ mod tests {
         let options = PublishOptions { out: None, dirs, ..made.options(NOW) };
         let tree = |lastupdate: &str| {
             std::fs::write(made.root().join("mirror/lastupdate"), lastupdate).unwrap();
-            Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap()
+            Tree::of(&options, collect(&options.dirs, None).unwrap(), Default::default(), &mut |_, _, _| {}).unwrap()
         };
         let (first, second) = (tree("1790000000"), tree("1790000600"));
         assert_eq!(first.fingerprint, second.fingerprint);
@@ -137,7 +133,8 @@ mod tests {
     fn what_clients_would_refuse_is_not_sealed() {
         let made = RepoFixture::repo("custom", &[]);
         let options = PublishOptions { publisher: "x".repeat(65), ..made.options(NOW) };
-        let tree = Tree::of(&options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
+        let tree =
+            Tree::of(&options, collect(&options.dirs, None).unwrap(), Default::default(), &mut |_, _, _| {}).unwrap();
         assert!(matches!(seal(&options, &tree, 7, &BTreeMap::new(), None), Err(PublishError::Manifest(_))));
     }
 }

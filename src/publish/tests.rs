@@ -86,6 +86,7 @@ impl RepoFixture {
             key: "tester".to_owned(),
             minisign: None,
             content: ContentRule::All,
+            retention: None,
             lifetime: Duration::from_secs(172_800),
             ttl: Duration::from_secs(300),
             upstream: BTreeMap::new(),
@@ -97,7 +98,7 @@ impl RepoFixture {
     }
 }
 
-fn build(options: &PublishOptions) -> Result<PublishReport, PublishError> {
+pub(super) fn build(options: &PublishOptions) -> Result<PublishReport, PublishError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(options, None, &mut |_, _, _| {}))
 }

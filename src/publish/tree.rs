@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::archive::{ArchiveLink, FormerIndex};
 use super::collect::{CollectedRepo, Collection, Role, prove};
 use super::hash::{HashMemory, Hashed, ROOTS, has_leaves};
 use super::kept::{Keepable, KeptContent};
@@ -21,8 +22,10 @@ use crate::dag::{Block, build};
 use crate::index::manifest::{Database, HAIKU, Manifest, Packed, Table, TableContent};
 use crate::index::table::{self, Entry, TableWriter};
 
+mod archived;
 mod nest;
 
+pub(super) use archived::{ARCHIVE, ArchiveState};
 use nest::Nest;
 
 /// Most packages that the page lists as new.
@@ -37,6 +40,8 @@ pub(super) struct Tree {
     pub(super) packed: Vec<(String, Vec<u8>)>,
     /// The uncompressed tables, in the order of `tables`.
     pub(super) plain: Vec<Vec<u8>>,
+    /// What has left them, by [`table_key`](super::chain::table_key).
+    pub(super) archives: BTreeMap<String, ArchiveParts>,
     /// What no client needs for a proof, in the order of `tables`; no part of the fingerprint.
     pub(super) states: Vec<RepoState>,
     /// The packages that were built last, newest first, for people.
@@ -53,6 +58,15 @@ pub(super) struct Tree {
     pub(super) top: Vec<DirEntry>,
     /// Blocks of tables and directories.
     pub(super) blocks: Vec<Block>,
+    /// For the user.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The archive of a table, to be remembered once it is published.
+pub(super) struct ArchiveParts {
+    pub(super) link: ArchiveLink,
+    /// The compressed archive.
+    pub(super) packed: Vec<u8>,
 }
 
 /// The state of one repository, for people.
@@ -66,6 +80,8 @@ pub(super) struct RepoState {
     pub(super) lastupdate: Option<u64>,
     /// What is not listed yet.
     pub(super) backlog: Backlog,
+    /// What has left it, where that is remembered.
+    pub(super) archive: Option<ArchiveState>,
 }
 
 /// A package that was built lately.
@@ -93,12 +109,14 @@ pub(super) struct TreeFile {
 
 impl Tree {
     /// Hashes what changed since the last run, compares it with the databases, and builds tables and directories.
-    /// The hashes are remembered in the state directory, and root blocks are put where a plain copy serves them.
+    /// The hashes are remembered in the state directory, and root blocks are put where a plain copy serves them. What is
+    /// in `former` and not in the collection goes to the archive.
     ///
     /// A distribution is tens of thousands of files: what is done with goes before the rest is built.
     pub(super) fn of(
         options: &PublishOptions,
         collection: Collection,
+        former: FormerIndex<'_>,
         progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Result<Self, PublishError> {
         let here = collection.files().filter(|found| found.held.is_none());
@@ -109,15 +127,21 @@ impl Tree {
         drop((memory, paths));
         compare(&collection, &hashed)?;
         prove(options, &collection, &hashed)?;
-        let mut tree = Self::listing(options, &collection, &hashed)?;
+        let (mut tree, mut roots) = Self::listing(options, &collection, &hashed)?;
         drop((collection, hashed));
+        tree.archive(options, former, &mut roots)?;
+        tree.roots(options, roots.into_values().collect())?;
         tree.pack(options)?;
         Ok(tree)
     }
 
     /// Lists the files in tables, which are not packed yet, and in directories; `hashed` are those of `Collection::files` that
-    /// are not held, in that order.
-    fn listing(options: &PublishOptions, collection: &Collection, hashed: &[Hashed]) -> Result<Self, PublishError> {
+    /// are not held, in that order. Returns the root blocks that stand for files which are not in the tree as well.
+    fn listing(
+        options: &PublishOptions,
+        collection: &Collection,
+        hashed: &[Hashed],
+    ) -> Result<(Self, BTreeMap<String, DirEntry>), PublishError> {
         let packages = collection.files().filter_map(Keepable::collected);
         let kept = KeptContent::of(options.content, packages, options.now);
         let mut out = Self {
@@ -125,6 +149,7 @@ impl Tree {
             tables: Vec::new(),
             packed: Vec::new(),
             plain: Vec::new(),
+            archives: BTreeMap::new(),
             states: Vec::new(),
             newest: newest(collection, &kept),
             files: Vec::new(),
@@ -133,6 +158,7 @@ impl Tree {
             bare: 0,
             top: Vec::new(),
             blocks: Vec::new(),
+            warnings: Vec::new(),
         };
         let mut new = hashed.iter();
         let mut roots: BTreeMap<String, DirEntry> = BTreeMap::new();
@@ -167,8 +193,7 @@ impl Tree {
             out.table(options, repo, &files)?;
         }
         out.top = dirs.build(&mut out.blocks)?;
-        out.roots(options, roots.into_values().collect())?;
-        Ok(out)
+        Ok((out, roots))
     }
 
     /// Packs the tables, and completes the tree with them.
@@ -197,7 +222,11 @@ impl Tree {
     /// digest of the root that it is: a pin of the tree holds the block and asks for no leaf below it, and a daemon finds it
     /// under the CID of the file, since it looks blocks up by their digest.
     fn roots(&mut self, options: &PublishOptions, roots: Vec<DirEntry>) -> Result<(), PublishError> {
-        let Some(dir) = options.roots_dir().filter(|_| !roots.is_empty()) else { return Ok(()) };
+        if roots.is_empty() {
+            return Ok(());
+        }
+        // Without one, all of these are where the last publication is.
+        let dir = options.roots_dir().unwrap_or_else(|| options.own_roots());
         self.files.extend(roots.iter().map(|root| {
             let (size, sha256) = (root.dag_size, root.cid.digest());
             let key = FileKey { dev: 0, ino: 0, size, mtime_ns: 0, ctime_ns: 0 };
@@ -269,10 +298,11 @@ impl Tree {
                 ContentRule::Recent { .. } => Some(TableContent::Recent),
                 ContentRule::None => Some(TableContent::None),
             },
+            archive: None,
         });
         self.plain.push(plain);
         let (lastupdate, backlog) = (repo.lastupdate, repo.backlog);
-        self.states.push(RepoState { packages, size: bytes, lastupdate, backlog });
+        self.states.push(RepoState { packages, size: bytes, lastupdate, backlog, archive: None });
         Ok(())
     }
 
@@ -392,7 +422,7 @@ mod tests {
     use super::*;
 
     fn tree(options: &PublishOptions) -> Tree {
-        Tree::of(options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap()
+        Tree::of(options, collect(&options.dirs, None).unwrap(), FormerIndex::default(), &mut |_, _, _| {}).unwrap()
     }
 
     #[test]

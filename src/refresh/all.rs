@@ -57,7 +57,7 @@ pub(crate) async fn refresh_all(
 }
 
 /// Returns the keys and addresses of an index, as its configuration declares them.
-fn target(machine: &Machine, index: &IndexConfig) -> Result<RefreshTarget, Error> {
+pub(super) fn target(machine: &Machine, index: &IndexConfig) -> Result<RefreshTarget, Error> {
     let urls = index.urls().map(|url| url.below("/")).collect();
     let mut gateways: Vec<Url> = Vec::new();
     if machine.asks_gateways() {

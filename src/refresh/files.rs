@@ -42,7 +42,7 @@ impl Work<'_> {
     }
 
     /// Delivers a file from any source.
-    pub(super) async fn file(&self, file: &IndexFile<'_>) -> Result<Obtained, RefreshError> {
+    pub(super) async fn file(&self, file: &IndexFile<'_>, purpose: Purpose) -> Result<Obtained, RefreshError> {
         let by_cid = |candidate: &dyn Fn(Cid) -> Candidate| file.cid.map(candidate);
         let lan = self.target.lan.as_ref().map(|_| Candidate::Lan(file.sha256));
         // An index is public, and what a publisher's own nodes have is found nowhere else.
@@ -51,7 +51,7 @@ impl Work<'_> {
         let gateways = self.target.gateways.iter();
         let gateways = gateways.filter_map(|url| by_cid(&|cid| Candidate::Gateway(url.clone(), cid)));
         let candidates: Vec<_> = lan.into_iter().chain(kubo).chain(copies).chain(gateways).collect();
-        self.file_from(file, &candidates).await
+        self.file_from(file, &candidates, purpose).await
     }
 
     /// Delivers a file from one of `candidates`.
@@ -59,13 +59,14 @@ impl Work<'_> {
         &self,
         file: &IndexFile<'_>,
         candidates: &[Candidate],
+        purpose: Purpose,
     ) -> Result<Obtained, RefreshError> {
         let IndexFile { path, sha256, size, cid } = *file;
         let name = FileName::new(path.rsplit('/').next().unwrap_or(path));
         let name = name.map_err(|why| RefreshError::Failed(format!("{path}: {why}")))?;
         let plan = Plan { cid, ..Plan::without_cid(Expect::Exact { sha256, size }) };
         let order = Order { name: &name, shape: FileShape::ANY, plan: &plan, candidates };
-        let delivered = hub::deliver(&self.means.hub, &mut self.call(), order, Purpose::Refresh).await;
+        let delivered = hub::deliver(&self.means.hub, &mut self.call(), order, purpose).await;
         delivered.receipt.warnings.iter().for_each(|warning| self.warn(warning));
         delivered.result.map_err(|error| failed(path, &error, &delivered.receipt.misses))
     }

@@ -24,6 +24,7 @@
 //! blocks files routes
 //! tables
 //! all
+//! archive
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
@@ -51,6 +52,7 @@ use crate::index::state::{IndexCopy, IndexState, RouteRecord, SeenSequence, Stat
 use crate::machine::Machine;
 
 pub(crate) mod all;
+pub(crate) mod archive;
 mod blocks;
 mod copy;
 mod files;

@@ -9,7 +9,7 @@ use super::{Dead, RefreshError, Work};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::hedge::hedged;
-use crate::engine::deliver::Candidate;
+use crate::engine::deliver::{Candidate, Purpose};
 use crate::index::diff::Changes;
 use crate::index::manifest::{Packed, Table};
 use crate::index::state::{KeepError, TableBytes};
@@ -60,7 +60,8 @@ impl Work<'_> {
     async fn of_lan(&self, table: &Table) -> Result<(), Dead> {
         let path = format!("{}-{}.ndjson", table.repo, table.arch);
         let file = IndexFile { path: &path, sha256: table.sha256, size: table.size, cid: None };
-        let got = self.file_from(&file, &[Candidate::Lan(table.sha256)]).await.map_err(Dead::Route)?;
+        let got =
+            self.file_from(&file, &[Candidate::Lan(table.sha256)], Purpose::Refresh).await.map_err(Dead::Route)?;
         let kept = self.state.keep_table(&self.target.name, table, TableBytes::Plain(&got.file));
         kept.map_err(|error| dead(&path, error))
     }
@@ -87,7 +88,7 @@ impl Work<'_> {
 
     /// Delivers a file, and reads it whole: the manifest bounds its size.
     async fn read(&self, file: &IndexFile<'_>) -> Result<Vec<u8>, RefreshError> {
-        let got = self.file(file).await?;
+        let got = self.file(file, Purpose::Refresh).await?;
         fsx::read_part(&got.file, 0, file.size).map_err(|e| RefreshError::Failed(format!("{}: {e}", file.path)))
     }
 

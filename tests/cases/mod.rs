@@ -1,6 +1,7 @@
 //! The scenarios, one file for each subject.
 
 mod ahead;
+mod archive;
 mod bare_machines;
 mod broken_config;
 mod callers;

@@ -4,8 +4,8 @@
     verify_index.py NAME|- MINISIGN_KEY|- NOW DIRECTORY [REPO]...
 
 DIRECTORY is a plain copy of an index, as the page describes it; NOW is in Unix seconds. Prints the sequence, then one
-line `REPO-ARCH ENTRIES` for each table of the given repos, whose root blocks it checks where the copy has them; else says
-on stderr what is wrong, and ends with status 1.
+line `REPO-ARCH ENTRIES` for each table of the given repos, whose root blocks it checks where the copy has them, and one
+line `archive REPO-ARCH LINES SINCE` for each that has an archive; else says on stderr what is wrong, and ends with status 1.
 
 Only Python's own library and zstd(1) are used: it is slow, and it shares no line with the program that it checks.
 """
@@ -203,18 +203,18 @@ def check_minisign(key_text, manifest, text):
     return comment
 
 
-def rows_of(plain, table):
+def lines_of(plain, table):
+    """The lines of a table or an archive, as the manifest describes them."""
     need(len(plain) == table["size"], f"the table has {len(plain)} bytes")
     need(hashlib.sha256(plain).hexdigest() == table["sha256"], "the table has another sha256")
     need(not plain or plain.endswith(b"\n"), "the last line is not ended")
     rows = plain.split(b"\n")[:-1]
     need(len(rows) == table["entries"], f"the table has {len(rows)} entries")
-    before = b""
     for row in rows:
         need(len(row) <= 4096, "a line is too long")
         entry = json.loads(row)
         name = entry["name"].encode()
-        need(before < name and b"/" not in name and name not in (b".", b".."), f"the name {name} is out of place")
+        need(name and b"/" not in name and name not in (b".", b".."), f"{name} is no name")
         need(re.fullmatch("[0-9a-f]{64}", entry["sha256"]), "a sha256 is none")
         need(isinstance(entry["size"], int) and 0 <= entry["size"] <= 1 << 40, "a size is none")
         need(("cid" in entry) == (entry["size"] > 1 << 20), "a CID is missing, or there without need")
@@ -222,8 +222,28 @@ def rows_of(plain, table):
             need(base32_cid(entry["cid"])[1] == 0x70, "the CID of a large file is another one")
         need(("sig_size" in entry) == ("sig_sha256" in entry), "half of a signature")
         need(1 <= entry.get("sig_size", 1) <= 16384, "the size of a signature is none")
-        before = name
     return rows
+
+
+def rows_of(plain, table):
+    rows = lines_of(plain, table)
+    names = [json.loads(row)["name"].encode() for row in rows]
+    need(all(a < b for a, b in zip(names, names[1:])), "the names are not sorted")
+    return rows
+
+
+def check_archive(plain, archive, entries):
+    """What has left a table: sorted by name and until, and a name means one file."""
+    last, now = 253402300799, {entry["name"]: entry for entry in entries}
+    need(0 <= archive["since"] <= last, "the beginning of the archive is none")
+    before = None
+    for line in map(json.loads, lines_of(plain, archive)):
+        key = (line["name"].encode(), line["until"])
+        need(line.get("from", -1) < line["until"] <= last, "a file left before it came")
+        need(before is None or before < key, "the archive is not sorted")
+        same = now.setdefault(line["name"], line)
+        need((same["size"], same["sha256"]) == (line["size"], line["sha256"]), f"{line['name']} means two files")
+        before = key
 
 
 def check_root(entry, block):
@@ -301,7 +321,7 @@ def verify(name, key, now, directory, repos):
     index = json.loads(manifest)
     need(index["pkgswarm"] == 1, "another format")
     known = ["pkgswarm", "critical", "publisher", "sequence", "created", "expires", "profile", "tables", "peers", "gateways"]
-    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate system path content".split()]
+    known += ["tables." + field for field in "repo arch changed entries sha256 size packed diffs databases upstream lastupdate system path content archive".split()]
     need(all(field in known for field in index.get("critical", [])), "something critical is not known")
     need(index["profile"] == "unixfs-v1-2025", "another profile")
     for word in comment.split():
@@ -332,6 +352,12 @@ def verify(name, key, now, directory, repos):
         if "content" in table:
             content = table["content"]
             print("content", content if content in ("all", "recent") else "none")
+        if "archive" in table:
+            archive = table["archive"]
+            packed = part(f"archive/{table['repo']}-{table['arch']}.ndjson.zst")
+            need(hashlib.sha256(packed).hexdigest() == archive["packed"]["sha256"], "the compressed archive is another one")
+            check_archive(unpacked(packed), archive, map(json.loads, rows))
+            print(f"archive {table['repo']}-{table['arch']}", archive["entries"], archive["since"])
 
 
 def main():

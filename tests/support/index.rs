@@ -10,12 +10,14 @@ use pkgswarm::base::name::{FileName, RepoName};
 use pkgswarm::config::IndexConfig;
 use pkgswarm::config::written::Written;
 use pkgswarm::dag::build::build;
+use pkgswarm::index::archive::{self, ArchivedEntry};
 use pkgswarm::index::in_use;
 use pkgswarm::index::ipns::Name;
-use pkgswarm::index::manifest::{Database, Manifest, Packed, Table, TableContent};
+use pkgswarm::index::manifest::{ArchiveTable, Database, Manifest, Packed, Table, TableContent};
 use pkgswarm::index::state::{IndexState, SeenSequence, TableBytes};
 use pkgswarm::index::table::{Entry, TableWriter, pack};
 
+use super::mirror::FakeMirror;
 use super::repo::Package;
 use super::world::{World, listing};
 
@@ -27,12 +29,14 @@ pub struct FakeIndex {
     content: Option<TableContent>,
     expires_in: i64,
     age: u64,
+    archive: Option<ArchiveTable>,
+    url: Option<String>,
 }
 
 impl FakeIndex {
     pub fn called(name: &str) -> Self {
-        let (entries, databases) = (Vec::new(), Vec::new());
-        Self { name: name.into(), entries, databases, content: None, expires_in: 172_800, age: 3600 }
+        let (entries, databases, archive, url) = (Vec::new(), Vec::new(), None, None);
+        Self { name: name.into(), entries, databases, content: None, expires_in: 172_800, age: 3600, archive, url }
     }
 
     /// Lists this package as it is.
@@ -84,6 +88,39 @@ impl FakeIndex {
         self
     }
 
+    /// Remembers since `since` which packages were there, from and until when; `copy` serves the archive.
+    pub fn remembering(self, copy: &FakeMirror, since: u64, gone: &[(&Package, Option<u64>, u64)]) -> Self {
+        let entry = |package: &Package| {
+            let built = build(&package.bytes[..]).expect("memory can be read");
+            let name = FileName::new(package.file_name()).expect("a plain name");
+            Entry { name, size: built.size, sha256: built.sha256, cid: built.root, signature: None }
+        };
+        let gone = gone.iter().map(|(package, from, until)| ArchivedEntry {
+            entry: entry(package),
+            from: *from,
+            until: *until,
+        });
+        let mut gone: Vec<ArchivedEntry> = gone.collect();
+        gone.sort_by(|a, b| (&a.entry.name, a.until).cmp(&(&b.entry.name, b.until)));
+        self.remembering_lines(copy, since, &archive::write(&gone).expect("sorted lines"))
+    }
+
+    /// Names these lines as its archive, whatever they are; `copy` serves it.
+    pub fn remembering_lines(mut self, copy: &FakeMirror, since: u64, lines: &[u8]) -> Self {
+        let packed = pack(lines);
+        let whole = build(&packed[..]).expect("memory can be read");
+        copy.publish("index/archive/core-x86_64.ndjson.zst", &packed);
+        self.archive = Some(ArchiveTable {
+            since,
+            entries: lines.iter().filter(|byte| **byte == b'\n').count() as u64,
+            sha256: Sha256::of(lines),
+            size: lines.len() as u64,
+            packed: Packed { cid: whole.root, sha256: whole.sha256, size: whole.size },
+        });
+        self.url = Some(format!("http://{}/index", copy.address()));
+        self
+    }
+
     /// Makes it expired.
     pub fn expired(mut self) -> Self {
         self.expires_in = -60;
@@ -114,6 +151,7 @@ impl FakeIndex {
             lastupdate: None,
             system: None,
             content: self.content,
+            archive: self.archive,
         };
         let (created, expires) = (now - self.age, now.saturating_add_signed(self.expires_in));
         let manifest = Manifest {
@@ -137,7 +175,8 @@ impl FakeIndex {
         state.note(&[format!("ipns:{key}")], &seen).expect("a state directory");
         let parts = world.path("config/config.d");
         fs::create_dir_all(&parts).expect("our directory");
-        let text = format!("[index.{}]\nkey = \"{key}\"\nrepos = [\"core\"]\n", self.name);
+        let url = self.url.map(|url| format!("url = \"{url}\"\n")).unwrap_or_default();
+        let text = format!("[index.{}]\nkey = \"{key}\"\nrepos = [\"core\"]\n{url}", self.name);
         fs::write(parts.join(format!("index-{}.toml", self.name)), text).expect("our directory");
         world
     }

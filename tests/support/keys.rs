@@ -84,6 +84,7 @@ impl Keys {
             lastupdate: None,
             system: None,
             content: None,
+            archive: None,
         };
         let (publisher, created, expires) = ("tests".to_owned(), sequence, sequence + life);
         let manifest = Manifest {

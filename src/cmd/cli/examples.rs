@@ -52,6 +52,14 @@ pub(crate) const EXAMPLES: &[Examples] = &[
             ("pkgswarm fetch -d /tmp zlib xz", "Two packages, into another one."),
             ("pkgswarm fetch -o - ipfs://CID/README | less", "A file of a tree in IPFS."),
             ("pkgswarm fetch --source lan linux", "From neighbours or not at all."),
+            (
+                "pkgswarm fetch linux-6.17.9.arch1-1",
+                "A version that the repository had before, if an index remembers it.",
+            ),
+            (
+                "pkgswarm fetch --as-of 2026-11-20 --mirror https://archive.archlinux.org/packages/.all linux",
+                "The version of that day, from a mirror that keeps old ones as well.",
+            ),
         ],
     ),
     (

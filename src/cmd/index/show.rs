@@ -49,6 +49,10 @@ fn page(mut screen: Screen, index: &IndexConfig, manifest: &Manifest, keys: &[St
             table.system.as_ref().map_or(String::new(), |system| format!(", {} at {}", system.name, system.path));
         row("table", &format!("{} {}: {} {entries}{system}{granted}", table.repo, table.arch, table.entries));
     }
+    for (table, archive) in manifest.tables.iter().filter_map(|table| Some((table, table.archive.as_ref()?))) {
+        let (files, since) = (report::counted(archive.entries, "superseded file"), time::to_rfc3339(archive.since));
+        row("archive", &format!("{} {}: {files}, since {since}", table.repo, table.arch));
+    }
     screen.grid(&grid);
     screen
 }

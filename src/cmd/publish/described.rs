@@ -14,6 +14,7 @@ use crate::cmd::cli::PublishArgs;
 use crate::config::Settings;
 use crate::config::pin_place::{PinLogin, PinPlace, PinPlaceAddress};
 use crate::config::publication::{PublicationFile, is_publication_name, publication_file};
+use crate::config::retention::{RetentionRule, RetentionWords};
 use crate::config::template::MirrorTemplate;
 use crate::index::minisign::SecretKey;
 use crate::net::http::Http;
@@ -54,6 +55,9 @@ pub(super) fn described(env: &Env, args: &PublishArgs) -> Result<Option<(String,
         ("--minisign-key", args.minisign_key.is_some()),
         ("--haiku-key", args.haiku_key.is_some()),
         ("--content", args.content.is_some()),
+        ("--retain", args.retain.is_some()),
+        ("--retain-versions", args.retain_versions.is_some()),
+        ("--retain-size", args.retain_size.is_some()),
         ("--lifetime", args.lifetime.is_some()),
         ("--offline", args.offline),
         ("--out", args.out.is_some()),
@@ -166,4 +170,17 @@ fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Er
         PinPlaceAddress::Service(_) => HolderApi::Service(ServiceApi::new(api)),
     };
     Ok(Holder { name: place.name.clone(), api, reach })
+}
+
+/// Reads from the words how long superseded files are remembered.
+///
+/// # Errors
+/// Usage errors, by the option.
+pub(super) fn retention(args: &PublishArgs) -> Result<Option<RetentionRule>, Error> {
+    let mut words = RetentionWords::default();
+    let told = |option: &'static str| move |why| Error::usage(option, why);
+    args.retain.as_ref().map(|text| words.age(text)).transpose().map_err(told("--retain"))?;
+    args.retain_versions.map(|number| words.versions(number)).transpose().map_err(told("--retain-versions"))?;
+    args.retain_size.as_ref().map(|text| words.bytes(text)).transpose().map_err(told("--retain-size"))?;
+    words.rule().map_err(|_| Error::usage("--retain-size", "needs --retain or --retain-versions"))
 }

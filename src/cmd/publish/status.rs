@@ -226,6 +226,12 @@ fn of_index(row: &mut impl FnMut(&str, Cell), index: &PublicationRecord) {
         let packages = report::counted(repo.packages, "package");
         row("repository", format!("{} {}: {packages}, {}", repo.repo, repo.arch, value::show_size(repo.size)).into());
     }
+    if let Some(archive) = index.archive() {
+        let files = report::counted(archive.files, "superseded file");
+        let left = archive.oldest.map(|at| format!("; the first left {}", ago(at))).unwrap_or_default();
+        let bytes = format!("{} with their bytes, {}", archive.with_bytes, value::show_size(archive.size));
+        row("archive", format!("{files}, {bytes}; begins {}{left}", ago(archive.since)).into());
+    }
     for target in &index.targets {
         let called = Cell::from(format!("{} ", target.target));
         let has = match &target.lacks {

@@ -39,9 +39,10 @@ pub(super) fn line(name: &str, report: &PublishReport, now: u64, took: Duration)
         Backlog { packages: 0, .. } => String::new(),
         Backlog { packages, bytes } => format!(", {packages} not listed yet ({})", value::show_size(bytes)),
     };
+    let archived = report.archive().map(|archive| format!(", {} archived", archive.files)).unwrap_or_default();
     let expires = span(report.expires.saturating_sub(now));
     format!(
-        "{name}: {did}: {}, {} new{bare}{backlog}, {sent} sent; sequence {}{upstream}, expires in {expires}; {} s",
+        "{name}: {did}: {}, {} new{bare}{backlog}{archived}, {sent} sent; sequence {}{upstream}, expires in {expires}; {} s",
         counted(report.files, "file"),
         report.new_files,
         report.sequence,

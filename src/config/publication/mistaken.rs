@@ -5,7 +5,6 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{PublicationFile, is_publication_name, keys_in};
-use crate::config::content::ContentWords;
 
 /// The keys that count in spite of a mistake elsewhere: the alarm, and where its record and `/status.json` are.
 const KEPT: &[&str] = &["publisher", "targets.out", "alarm.command", "alarm.webhook"];
@@ -40,7 +39,7 @@ impl PublicationFile {
         let Ok(table) = DeTable::parse(text) else { return false };
         for (_, key, value) in keys_in(&table).iter().filter(|(_, key, _)| KEPT.contains(&&**key)) {
             // A mistake in it is that of the file, or a later one.
-            let _ = self.set(key, value, &mut ContentWords::default());
+            let _ = self.set(key, value, &mut Default::default());
         }
         true
     }

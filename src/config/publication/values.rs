@@ -17,6 +17,14 @@ pub(super) fn text(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
     }
 }
 
+/// Reads a number that is not negative.
+pub(super) fn number(value: &Spanned<DeValue<'_>>) -> Result<u64, String> {
+    match value.get_ref() {
+        DeValue::Integer(number) => number.as_str().parse().map_err(|_| "expected a whole number".to_owned()),
+        _ => Err("expected a whole number".to_owned()),
+    }
+}
+
 /// Reads a word of TOML for yes or no.
 pub(super) fn yes_or_no(value: &Spanned<DeValue<'_>>) -> Result<bool, String> {
     match value.get_ref() {

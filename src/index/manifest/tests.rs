@@ -27,6 +27,7 @@ pub(crate) fn sample() -> Manifest {
         lastupdate: Some(1_789_999_100),
         system: None,
         content: None,
+        archive: None,
     };
     let publisher = "example".to_owned();
     Manifest {
@@ -89,6 +90,31 @@ fn content_that_is_not_known_promises_nothing() {
         assert_eq!(read(later.clone()), Some(TableContent::None), "{later}");
     }
     assert!(changed(|m| m["critical"] = json!(["tables.content"])).is_ok());
+}
+
+#[test]
+fn an_archive_is_named_within_its_limits_and_a_reader_may_be_required_to_know_it() {
+    let sha256 = Sha256::of(b"lines");
+    let packed = Packed { cid: Cid::raw(sha256), sha256, size: 9 };
+    let mut with = sample();
+    with.tables[0].archive = Some(ArchiveTable { since: 5, entries: 2, sha256: Sha256::of(b"plain"), size: 7, packed });
+    assert_eq!(Manifest::decode(&with.encode()), Ok(with.clone()));
+    assert_eq!(with.tables[0].archive_path(), "archive/core-x86_64.ndjson.zst");
+    let mut json: Value = serde_json::from_slice(&with.encode()).unwrap();
+    json["critical"] = json!(["tables.archive"]);
+    assert_eq!(Manifest::decode(&serde_json::to_vec(&json).unwrap()), Ok(with));
+    for (field, value) in [
+        ("since", json!(LAST + 1)),
+        ("entries", json!(ENTRIES_MOST + 1)),
+        ("size", json!(PLAIN_MOST + 1)),
+        ("packed", json!({"sha256": sha256, "size": TABLE_MOST + 1})),
+        ("packed", json!({"sha256": sha256, "size": 2 << 20})),
+    ] {
+        let mut wrong = json.clone();
+        wrong["tables"][0]["archive"][field] = value;
+        let refused = Manifest::decode(&serde_json::to_vec(&wrong).unwrap());
+        assert!(matches!(refused, Err(ManifestError::Limit(_))), "{field}: {refused:?}");
+    }
 }
 
 #[test]

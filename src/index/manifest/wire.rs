@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::table;
-use super::{Diff, ManifestError, Packed, TableContent};
+use super::super::table::{self, ENTRIES_MOST, PLAIN_MOST};
+use super::super::time::LAST;
+use super::{ArchiveTable, Diff, ManifestError, Packed, TABLE_MOST, TableContent, within};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
+use crate::base::size;
 
 #[derive(Deserialize)]
 pub(super) struct Head {
@@ -54,6 +56,8 @@ pub(super) struct WireTable {
     pub(super) path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) content: Option<TableContent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) archive: Option<WireArchive>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +69,11 @@ pub(super) struct WirePacked {
 }
 
 impl WirePacked {
+    pub(super) fn of(packed: &Packed) -> Self {
+        let Packed { sha256, size, cid } = *packed;
+        Self { sha256, size, cid: (!size::is_own_block(size)).then_some(cid) }
+    }
+
     pub(super) fn check(self) -> Result<Packed, ManifestError> {
         let Self { sha256, size, cid } = self;
         let cid = table::cid(size, sha256, cid).map_err(|_| ManifestError::Limit("CID of a table"))?;
@@ -81,4 +90,28 @@ pub(super) struct WireDatabase {
     pub(super) cid: Option<Cid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) modified: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireArchive {
+    since: u64,
+    entries: u64,
+    sha256: Sha256,
+    size: u64,
+    packed: WirePacked,
+}
+
+impl WireArchive {
+    pub(super) fn of(archive: &ArchiveTable) -> Self {
+        let ArchiveTable { since, entries, sha256, size, packed } = *archive;
+        Self { since, entries, sha256, size, packed: WirePacked::of(&packed) }
+    }
+
+    pub(super) fn check(self) -> Result<ArchiveTable, ManifestError> {
+        let Self { since, entries, sha256, size, packed } = self;
+        within(since <= LAST, "beginning of an archive")?;
+        within(entries <= ENTRIES_MOST, "number of archived entries")?;
+        within(size <= PLAIN_MOST && packed.size <= TABLE_MOST, "archive size")?;
+        Ok(ArchiveTable { since, entries, sha256, size, packed: packed.check()? })
+    }
 }

@@ -19,7 +19,7 @@ use super::check;
 use super::upload::UploadState;
 use super::{Placement, PublishTarget, SignedRecord, TargetOffer, TargetView};
 use crate::base::budget::Budget;
-use crate::base::cid::Cid;
+use crate::base::cid::{BlockCid, Cid};
 use crate::index::ipns::Name;
 use crate::net::kubo::{Kubo, KuboError, KuboErrorKind, Publication};
 use crate::pins::{self, KuboPins, PinError, PinMark, ReconcileLimits, WantedPin};
@@ -92,8 +92,13 @@ impl<'a> KuboTarget<'a> {
     ) -> Result<(), PublishError> {
         let had = self.before.as_ref().map(|index| &index.files);
         let mut seen = HashSet::new();
+        // A root block that is there by itself may have come with all of its file.
+        let is_whole = |had: &HashSet<BlockCid>, cid: BlockCid| {
+            BlockCid::of(Cid::dag_pb(cid.digest())).is_some_and(|whole| had.contains(&whole))
+        };
+        let is_had = |had: &HashSet<BlockCid>, cid: BlockCid| had.contains(&cid) || is_whole(had, cid);
         let is_new =
-            |file: &&TreeFile| had.is_none_or(|had| !had.contains(&file.hashed.cid)) && seen.insert(file.hashed.cid);
+            |file: &&TreeFile| had.is_none_or(|had| !is_had(had, file.hashed.cid)) && seen.insert(file.hashed.cid);
         self.new = sealed.tree.files.iter().filter(is_new).cloned().collect();
         self.cost = self.new.iter().map(|file| file.hashed.dag_size).sum::<u64>()
             + sealed.blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();

@@ -11,9 +11,10 @@ use futures_util::future::LocalBoxFuture;
 use self::copy::CopyTarget;
 use super::chain::Chain;
 use super::last::{PublishedIndex, PublisherMemory};
+use super::record::{ArchiveRecord, RepoRecord};
 use super::seal::{Sealed, seal};
 use super::tree::Tree;
-use super::{Did, Phase, PublishError, PublishOptions, PublishReport, RepoRecord};
+use super::{Did, Phase, PublishError, PublishOptions, PublishReport};
 use crate::index::ipns::Name;
 
 mod check;
@@ -177,11 +178,15 @@ pub(super) async fn publish(
 /// Records the sequence and its tables as published, before anything else happens.
 fn give_out(options: &PublishOptions, sealed: &Sealed<'_>, memory: &mut PublisherMemory) -> Result<(), PublishError> {
     let chain = Chain::at(&options.state_dir);
-    chain.keep(sealed.tree.plain.iter().map(|table| &table[..]), sealed.diffs.values().map(|diff| &diff[..]))?;
+    let archives = &sealed.tree.archives;
+    let packed = archives.values().map(|archive| &archive.packed).chain(sealed.diffs.values());
+    chain.keep(sealed.tree.plain.iter().map(|table| &table[..]), packed.map(|bytes| &bytes[..]))?;
     memory.sequence = sealed.manifest.sequence;
     memory.tables = sealed.links.clone();
+    // Together: what left between two tables is in the archive of the second.
+    memory.archives = archives.iter().map(|(key, archive)| (key.clone(), archive.link.clone())).collect();
     memory.save(&options.state_dir)?;
-    chain.sweep(memory.tables.values());
+    chain.sweep(memory.tables.values(), memory.archives.values().map(|archive| archive.packed.0));
     Ok(())
 }
 
@@ -194,6 +199,13 @@ fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>, tar
         lastupdate: state.lastupdate,
         unlisted: state.backlog.packages,
         unlisted_bytes: state.backlog.bytes,
+        archive: state.archive.map(|archive| ArchiveRecord {
+            files: archive.files,
+            with_bytes: archive.kept,
+            size: archive.size,
+            since: archive.since,
+            oldest: archive.oldest,
+        }),
     });
     PublishReport {
         did,
@@ -209,7 +221,7 @@ fn report(did: Did, index: &PublishedIndex, tree: &Tree, name: Option<Name>, tar
         bare: tree.bare,
         new_files: 0,
         sent: 0,
-        warnings: Vec::new(),
+        warnings: tree.warnings.clone(),
         late: None,
         failed: Vec::new(),
         holders: None,

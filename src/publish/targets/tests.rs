@@ -74,7 +74,7 @@ fn publish_at(
     fakes: &[(&'static str, Fails)],
     signs: Option<Name>,
 ) -> (Result<PublishReport, PublishError>, usize, PublisherMemory) {
-    let tree = Tree::of(options, collect(&options.dirs, None).unwrap(), &mut |_, _, _| {}).unwrap();
+    let tree = Tree::of(options, collect(&options.dirs, None).unwrap(), Default::default(), &mut |_, _, _| {}).unwrap();
     let (mut memory, placed) = (PublisherMemory::open(&options.state_dir).unwrap(), Cell::new(0));
     let fake = |(label, fails): &(&'static str, Fails)| -> Box<dyn PublishTarget + '_> {
         Box::new(FakeTarget { label, fails: *fails, signs, placed: &placed })

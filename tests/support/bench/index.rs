@@ -63,6 +63,7 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
         lastupdate: None,
         system: None,
         content: None,
+        archive: None,
     };
     let (publisher, created, expires) = ("bench".to_owned(), sequence, sequence + 172_800);
     (
