@@ -73,7 +73,7 @@ pub(crate) enum Command {
     ///
     /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names, sha256 and CIDs are looked up in pacman's sync databases and in the indexes in use; a file that is found there comes from the repository's servers as well, and is written under its file name. A CID that is in no list comes from neighbours, Kubo or a gateway, whatever the shape of the file. A package of one of Haiku's repositories in the configuration (NAME.hpkg, the package's name, a sha256) is looked up in its proven list: pkgswarm-haiku(7).
     ///
-    /// What none of these lists have is looked for in the archives of the indexes: files that a repository had before, by file name, package, name-version or sha256, as long as the index's publisher remembers them. --as-of DATE finds what was current then.
+    /// What none of these lists have is looked for in the archives of the indexes: files that a repository had before, by file name, name-version or sha256, as long as the index's publisher remembers them. --as-of DATE finds what was current then, also of a package that is gone.
     ///
     /// Where the sync database and an index, or two indexes, disagree about a file, a warning names each with its entry; where pacman does not check the file's signature, the file is refused.
     Fetch(FetchArgs),

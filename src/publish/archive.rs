@@ -62,7 +62,7 @@ pub(super) struct KeptArchive {
     pub(super) link: ArchiveLink,
     /// The compressed archive.
     pub(super) packed: Vec<u8>,
-    /// What is in it, the file that left last first.
+    /// What is in it.
     pub(super) files: Vec<ArchivedEntry>,
     /// The reason why it begins anew.
     pub(super) warning: Option<String>,
@@ -176,33 +176,48 @@ impl KeptArchive {
 
     /// Compresses it, if it differs from the last one.
     fn write(&mut self, chain: &Chain, before: Option<&ArchiveLink>) -> Result<(), PublishError> {
-        let mut sorted: Vec<ArchivedEntry> = self.files.clone();
-        sorted.sort_by(|a, b| (&a.entry.name, a.until).cmp(&(&b.entry.name, b.until)));
+        self.files.sort_by(|a, b| (&a.entry.name, a.until).cmp(&(&b.entry.name, b.until)));
         let plain =
-            archive::write(&sorted).map_err(|error| PublishError::Io { path: chain.dir().to_owned(), error })?;
+            archive::write(&self.files).map_err(|error| PublishError::Io { path: chain.dir().to_owned(), error })?;
         let (sha256, size) = archive::measure(&plain);
         let is_same = before.is_some_and(|before| before.sha256 == sha256) && !self.packed.is_empty();
         if !is_same {
             self.packed = table::pack(&plain);
             self.link.packed = archive::measure(&self.packed);
         }
-        (self.link.entries, self.link.sha256, self.link.size) = (sorted.len() as u64, sha256, size);
+        (self.link.entries, self.link.sha256, self.link.size) = (self.files.len() as u64, sha256, size);
         Ok(())
     }
+}
 
-    /// Chooses the files whose bytes are kept: those that are there, as many as the quota allows, and the ones that left
-    /// first go first.
-    pub(super) fn with_bytes(&self, rule: &RetentionRule, former: FormerIndex<'_>) -> Vec<&Entry> {
-        let (mut room, mut seen) = (rule.bytes.unwrap_or(u64::MAX), HashSet::new());
-        let there =
-            self.files.iter().map(|file| &file.entry).filter(|entry| former.has(entry.cid) && seen.insert(&entry.name));
-        let fits = |entry: &&Entry| {
-            let left = room.checked_sub(entry.size);
-            room = left.unwrap_or(0);
-            left.is_some()
-        };
-        there.take_while(fits).collect()
+/// Chooses the files of all `archives` whose bytes are kept: those that are there, as many as the quota of the publication
+/// allows, and the ones that left first go first. What several tables had counts once, and what is `current` does not.
+pub(super) fn with_bytes<'a>(
+    archives: impl Iterator<Item = &'a KeptArchive>,
+    rule: &RetentionRule,
+    former: FormerIndex<'_>,
+    current: &HashSet<BlockCid>,
+) -> HashSet<Cid> {
+    let is_current = |cid: Cid| BlockCid::of(cid).is_some_and(|cid| current.contains(&cid));
+    let files = archives.flat_map(|archive| &archive.files);
+    let mut there: Vec<&ArchivedEntry> = files.filter(|file| former.has(file.entry.cid)).collect();
+    there.sort_by(|a, b| (b.until, &a.entry.name).cmp(&(a.until, &b.entry.name)));
+    let (mut room, mut chosen) = (rule.bytes.unwrap_or(u64::MAX), HashSet::new());
+    let mut is_full = false;
+    for Entry { cid, size, .. } in there.into_iter().map(|file| &file.entry) {
+        if is_current(*cid) {
+            chosen.insert(*cid);
+        } else if !is_full && !chosen.contains(cid) {
+            match room.checked_sub(*size) {
+                Some(left) => {
+                    room = left;
+                    chosen.insert(*cid);
+                }
+                None => is_full = true,
+            }
+        }
     }
+    chosen
 }
 
 impl ArchiveLink {

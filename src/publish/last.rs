@@ -93,6 +93,13 @@ impl PublisherMemory {
         serde_json::from_slice(&bytes).map_err(|e| PublishError::Memory { path, why: e.to_string() })
     }
 
+    /// Returns the files that the daemon has, as it has `told`, else those that it was given last. Where it lacks them after
+    /// all, the run fails when it is asked for room; and what it has is not let go because it was slow once
+    /// (`a_daemon_that_does_not_tell_once_loses_no_archived_file`).
+    pub(super) fn has_given<'a>(&'a self, told: Option<&'a HashSet<BlockCid>>) -> Option<&'a HashSet<BlockCid>> {
+        told.or(self.online.as_ref().map(|index| &index.files))
+    }
+
     /// Lists the tables of the last publication, `REPO-ARCH`, that are neither in `tables` (repository and architecture) nor
     /// dropped on purpose, by that name or their repository's.
     pub(super) fn left_out(&self, tables: &[(&RepoName, &str)], dropped: &[String]) -> Vec<String> {

@@ -270,7 +270,8 @@ pub async fn run(
     let files = collection.files().count() as u64;
     progress(Phase::Scan, files, files);
     let (former_tables, archives) = (Some(&memory.tables), Some(&memory.archives));
-    let former = FormerIndex { tables: former_tables, archives, has: delivered.as_ref() };
+    let given = kubo.and_then(|_| memory.has_given(delivered.as_ref()));
+    let former = FormerIndex { tables: former_tables, archives, has: given };
     let tree = Tree::of(options, collection, former, progress).map_err(|error| match &followed {
         Some(followed) => followed.without_damage(error),
         None => error,

@@ -4,6 +4,8 @@
 use std::io::BufReader;
 use std::time::{Duration, SystemTime};
 
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::all::target;
@@ -27,7 +29,7 @@ use crate::lists::catalogue::Catalogue;
 use crate::machine::lists::Lists;
 use crate::trust::plan::Known;
 
-/// Longest wait for one archive.
+/// Longest wait for the archives; all of them are asked for at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file that an index proves, and the time in which its repository had it.
@@ -57,8 +59,6 @@ pub(crate) struct HeldArchive {
 pub(crate) struct Archives<'l> {
     lists: &'l Lists,
     held: Vec<HeldArchive>,
-    /// The lines of an error: the archives that could not be read.
-    tried: Vec<String>,
 }
 
 /// The reason why an archive is not read to its end.
@@ -94,7 +94,7 @@ impl<'l> Archives<'l> {
                 held.push(HeldArchive { index: index.clone(), table, archive, current });
             }
         }
-        Self { lists, held, tried: Vec::new() }
+        Self { lists, held }
     }
 
     /// True if no index in use has one.
@@ -102,28 +102,29 @@ impl<'l> Archives<'l> {
         self.held.is_empty()
     }
 
-    /// Finds the file that `what` means: a file name, name-version, a package, or a sha256. Of several, the one that left
-    /// last.
+    /// Finds the file that `what` means: a file name, name-version, or a sha256. Of several, the one that left last.
     ///
     /// # Errors
     /// `NoSource` when no archive has it; one that could not be read is named.
-    pub(crate) async fn find(mut self, what: &str) -> Result<ArchivedFile, Error> {
+    pub(crate) async fn find(&self, what: &str) -> Result<ArchivedFile, Error> {
+        let mut tried = Vec::new();
         let digest = what.parse::<Sha256>().ok();
-        let signed = what.strip_suffix(".sig");
-        for held in std::mem::take(&mut self.held) {
+        let signed = FileName::new(what).ok().and_then(|name| self.lists.read(&name).signed);
+        let mut arriving = self.arriving();
+        for held in &self.held {
             let mut found: Option<ArchivedEntry> = None;
-            let read = self.read(&held, |file| {
+            let read = held.read(arriving.next().await, |file| {
                 let name = &file.entry.name;
                 let is_it = digest == Some(file.entry.sha256)
                     || is_meant(self.lists, name, what)
-                    || signed.is_some_and(|signed| name.as_str() == signed);
+                    || signed.as_ref() == Some(name);
                 if is_it && found.as_ref().is_none_or(|found| found.until < file.until) {
                     found = Some(file);
                 }
             });
-            match (read.await, found) {
-                (Err(why), _) => self.tried.push(held.line(&why)),
-                (Ok(()), Some(found)) => match signed.filter(|signed| found.entry.name.as_str() == *signed) {
+            match (read, found) {
+                (Err(why), _) => tried.push(held.line(&why)),
+                (Ok(()), Some(found)) => match signed.as_ref().filter(|signed| **signed == found.entry.name) {
                     None => return Ok(held.archived(found)),
                     Some(_) => {
                         if let Some(signature) = held.signature(&found, what) {
@@ -136,33 +137,34 @@ impl<'l> Archives<'l> {
         }
         let error =
             Error::new(ErrorKind::NoSource, what, "no sync database, no index in use and no archive of one lists it");
-        Err(self.with_tried(error).hint("`pkgswarm index show NAME` tells since when an index has an archive"))
+        Err(with_tried(error, &tried).hint("`pkgswarm index show NAME` tells since when an index has an archive"))
     }
 
     /// Finds what the first repository that knows `package` had of it at the time `at` (Unix seconds).
     ///
     /// # Errors
     /// `NoSource` when that is not known: the message says since when it is.
-    pub(crate) async fn current_at(mut self, package: &str, at: u64) -> Result<ArchivedFile, Error> {
-        let mut early = None;
-        for held in std::mem::take(&mut self.held) {
+    pub(crate) async fn current_at(&self, package: &str, at: u64) -> Result<ArchivedFile, Error> {
+        let (mut early, mut tried) = (None, Vec::new());
+        let mut arriving = self.arriving();
+        for held in &self.held {
             let is_of = |name: &FileName| self.lists.read(name).package.is_some_and(|parts| parts.name == package);
             let mut versions: Vec<ArchivedEntry> = Vec::new();
-            let read = self.read(&held, |file| {
+            let read = held.read(arriving.next().await, |file| {
                 if is_of(&file.entry.name) {
                     versions.push(file);
                 }
             });
-            if let Err(why) = read.await {
-                self.tried.push(held.line(&why));
+            if let Err(why) = read {
+                tried.push(held.line(&why));
                 continue;
             }
             versions.sort_by_key(|file| file.until);
             let mut known: Vec<ArchivedFile> = versions.into_iter().map(|file| held.archived(file)).collect();
             let last = known.last().and_then(|file| file.until);
-            known.extend(self.current(&held, package, last));
+            known.extend(self.current(held, package, last));
             let Some(oldest) = known.first() else { continue };
-            let (begins, oldest) = (held.archive.since, oldest.name.clone());
+            let (begins, oldest) = (held.archive.since, oldest.clone());
             let there = known.into_iter().find(|file| file.until.is_none_or(|until| until > at));
             match there.filter(|file| at >= begins && file.from.is_none_or(|from| from <= at)) {
                 Some(file) => return Ok(file),
@@ -173,7 +175,7 @@ impl<'l> Archives<'l> {
             let why = "neither the tables nor the archives of the indexes in use have a package of this name";
             Error::new(ErrorKind::NoSource, package, why)
         };
-        Err(self.with_tried(early.unwrap_or_else(nowhere)))
+        Err(with_tried(early.unwrap_or_else(nowhere), &tried))
     }
 
     /// Returns the version that the table has. When it came is told by the one before, and by its own date: a package cannot
@@ -190,22 +192,15 @@ impl<'l> Archives<'l> {
         Some(ArchivedFile { index, repo, name: found.name, known, from, until: None })
     }
 
-    /// Delivers an archive, and reads it to its end. What it passes on counts when it has ended well.
-    async fn read(&self, held: &HeldArchive, mut each: impl FnMut(ArchivedEntry)) -> Result<(), String> {
-        let delivered = tokio::time::timeout(PATIENCE, self.deliver(held)).await;
-        let obtained = delivered.map_err(|_| format!("did not arrive within {} s", PATIENCE.as_secs()))?;
-        let obtained = obtained?;
-        let from = BufReader::new(FromStart::of(&obtained.file));
-        let read = archive::read(from, &held.archive, |file| {
-            // The table is what the publisher says of a name; its archive says nothing else.
-            let current = held.current.find(&file.entry.name).map_err(|e| Unread(e.to_string()))?;
-            if current.is_some_and(|now| (now.size, now.sha256) != (file.entry.size, file.entry.sha256)) {
-                return Err(Unread(format!("it has other bytes of {}, which the index lists", file.entry.name)));
-            }
-            each(file);
-            Ok(())
-        });
-        read.map_err(|Unread(why)| format!("refused: {why}"))
+    /// Delivers the archives, all at once and in their order, each with the reason why it did not come. What is still on its way
+    /// when the answer is known is let go.
+    fn arriving(&self) -> FuturesOrdered<impl Future<Output = Result<Obtained, String>>> {
+        let until = Instant::now() + PATIENCE;
+        let arrived = |held| async move {
+            let delivered = tokio::time::timeout_at(until, self.deliver(held)).await;
+            delivered.unwrap_or_else(|_| Err(format!("did not arrive within {} s", PATIENCE.as_secs())))
+        };
+        self.held.iter().map(arrived).collect()
     }
 
     async fn deliver(&self, held: &HeldArchive) -> Result<Obtained, String> {
@@ -221,13 +216,33 @@ impl<'l> Archives<'l> {
         // Until the manifest names another, the next question finds it here.
         work.file(&file, Purpose::Caller).await.map_err(|why| why.to_string())
     }
+}
 
-    fn with_tried(&self, error: Error) -> Error {
-        self.tried.iter().fold(error, |error, line| error.tried(line.clone()))
-    }
+fn with_tried(error: Error, tried: &[String]) -> Error {
+    tried.iter().fold(error, |error, line| error.tried(line))
 }
 
 impl HeldArchive {
+    /// Reads what has `arrived` to its end. What it passes on counts when it has ended well.
+    fn read(
+        &self,
+        arrived: Option<Result<Obtained, String>>,
+        mut each: impl FnMut(ArchivedEntry),
+    ) -> Result<(), String> {
+        let obtained = arrived.unwrap_or_else(|| Err("did not arrive".to_owned()))?;
+        let from = BufReader::new(FromStart::of(&obtained.file));
+        let read = archive::read(from, &self.archive, |file| {
+            // The table is what the publisher says of a name; its archive says nothing else.
+            let current = self.current.find(&file.entry.name).map_err(|e| Unread(e.to_string()))?;
+            if current.is_some_and(|now| (now.size, now.sha256) != (file.entry.size, file.entry.sha256)) {
+                return Err(Unread(format!("it has other bytes of {}, which the index lists", file.entry.name)));
+            }
+            each(file);
+            Ok(())
+        });
+        read.map_err(|Unread(why)| format!("refused: {why}"))
+    }
+
     fn archived(&self, found: ArchivedEntry) -> ArchivedFile {
         let ArchivedEntry { entry: Entry { name, size, sha256, cid, .. }, from, until } = found;
         let known = Known { size, sha256, root: (cid.digest() != sha256).then_some(cid) };
@@ -247,7 +262,7 @@ impl HeldArchive {
     }
 
     /// Returns the error of a question about a time of which nothing is known.
-    fn unknown(&self, package: &str, at: u64, oldest: &FileName) -> Error {
+    fn unknown(&self, package: &str, at: u64, oldest: &ArchivedFile) -> Error {
         let (repo, index) = (&self.table.repo, &self.index.name);
         let asked = time::to_rfc3339(at);
         let why = match at < self.archive.since {
@@ -255,9 +270,15 @@ impl HeldArchive {
                 "the archive of {repo} in {index} begins at {}, after {asked}",
                 time::to_rfc3339(self.archive.since)
             ),
+            // Its publisher may have let the ones before go.
+            false if oldest.until.is_some() && oldest.from.is_some_and(|from| from > at) => {
+                format!(
+                    "what {repo} had of it at {asked} is not known: the archive in {index} has only what came later"
+                )
+            }
             false => format!("{repo} did not have it at {asked}, by the archive in {index}"),
         };
-        let hint = format!("the oldest that it knows: `pkgswarm fetch {oldest}`");
+        let hint = format!("the oldest that it knows: `pkgswarm fetch {}`", oldest.name);
         Error::new(ErrorKind::NoSource, package, why).hint(hint)
     }
 }

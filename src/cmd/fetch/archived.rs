@@ -1,6 +1,7 @@
 //! Files that repositories have no more: what the archives of the indexes in use prove.
 
 use crate::base::clock;
+use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
 use crate::cmd::cli::FetchArgs;
@@ -65,6 +66,13 @@ impl SoughtFile {
         if archives.is_empty() {
             return Err(error);
         }
+        // A name with a typing error waits for no archive.
+        if !has_version(what) {
+            return Err(error.hint(format!(
+                "`pacman -Sy` and `pkgswarm index refresh` bring newer lists; what a repository had before is found by \
+                 `{what}-VERSION`, or with `--as-of DATE`"
+            )));
+        }
         let file = block_on(archives.find(what)).unwrap_or_else(|| Err(interrupted(what)))?;
         Ok(Self::of_archive(call, file))
     }
@@ -119,6 +127,12 @@ fn told(file: &ArchivedFile) {
     report::say(&format!("{name}: {repo} {verb} it{from}{until} (index {index})"));
 }
 
+/// True for what can be a sha256, a file name or name-version.
+fn has_version(what: &str) -> bool {
+    let is_version = |part: &str| part.contains(|c: char| c.is_ascii_digit());
+    what.parse::<Sha256>().is_ok() || what.split('-').skip(1).any(is_version)
+}
+
 fn interrupted(what: &str) -> Error {
     Error::new(ErrorKind::Interrupted, what, "interrupted")
 }
@@ -138,6 +152,17 @@ fn moment(text: &str, now: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn archives_are_asked_for_what_has_a_version() {
+        for what in ["a-1.0-1", "a-1", "a-b-r12", "a-1-1-any.pkg.tar.zst", "a-1-1-any.pkg.tar.zst.sig", &"0".repeat(64)]
+        {
+            assert!(has_version(what), "{what}");
+        }
+        for what in ["fierfox", "gtk3", "python-foo", "-", ""] {
+            assert!(!has_version(what), "{what}");
+        }
+    }
 
     #[test]
     fn a_day_is_its_last_second_and_no_time_to_come_is_taken() {

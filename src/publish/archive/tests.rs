@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::last::PublishedIndex;
 use super::super::tests::{NOW, RepoFixture, build, package};
 use super::super::{Did, PublishOptions, PublishReport};
 use super::*;
@@ -218,25 +219,74 @@ fn the_quota_lets_go_first_of_what_left_first() {
     repo.publish(NOW + 10, &["a-2-1"]);
     repo.publish(NOW + 20, &["a-3-1"]);
     repo.publish(NOW + 30, &["a-4-1"]);
-    let opened = |bytes: Option<u64>, lacks: &[&str]| {
+    let opened = |bytes: Option<u64>, lacks: &[&str], current: &[&str]| {
         let memory = super::super::PublisherMemory::open(&repo.state()).unwrap();
         let chain = Chain::at(&repo.state());
         let key = format!("custom-{}", std::env::consts::ARCH);
         let mut archive = KeptArchive::opened(&chain, &key, memory.archives.get(&key), NOW);
         let mut has: HashSet<BlockCid> = HashSet::new();
+        let mut now: HashSet<BlockCid> = HashSet::new();
+        let is_one = |file: &ArchivedEntry, of: &[&str]| of.iter().any(|one| file.entry.name.as_str().starts_with(one));
         for file in &archive.files {
-            if !lacks.iter().any(|lack| file.entry.name.as_str().starts_with(lack)) {
-                has.insert(BlockCid::of(file.entry.cid).unwrap());
+            let cid = BlockCid::of(file.entry.cid).unwrap();
+            if !is_one(file, lacks) {
+                has.insert(cid);
+            }
+            if is_one(file, current) {
+                now.insert(cid);
             }
         }
         let former = FormerIndex { has: Some(&has), ..FormerIndex::default() };
         archive.retain(&repo.rule, NOW);
         let rule = RetentionRule { bytes, ..repo.rule };
-        let kept = archive.with_bytes(&rule, former);
-        kept.iter().map(|entry| entry.name.as_str()[..3].to_owned()).collect::<Vec<_>>()
+        let kept = with_bytes([&archive].into_iter(), &rule, former, &now);
+        let kept = archive.files.iter().filter(|file| kept.contains(&file.entry.cid));
+        kept.map(|file| file.entry.name.as_str()[..3].to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(opened(None, &[]), ["a-3", "a-2", "a-1"]);
-    assert_eq!(opened(Some(29), &[]), ["a-3", "a-2"]);
-    assert_eq!(opened(Some(29), &["a-3"]), ["a-2", "a-1"]);
-    assert_eq!(opened(Some(0), &[]), [""; 0]);
+    assert_eq!(opened(None, &[], &[]), ["a-3", "a-2", "a-1"]);
+    assert_eq!(opened(Some(29), &[], &[]), ["a-3", "a-2"]);
+    assert_eq!(opened(Some(29), &["a-3"], &[]), ["a-2", "a-1"]);
+    assert_eq!(opened(Some(0), &[], &[]), [""; 0]);
+    // What is in the tree in any case takes nothing of it.
+    assert_eq!(opened(Some(19), &[], &["a-3"]), ["a-3", "a-2"]);
+    assert_eq!(opened(Some(0), &[], &["a-2"]), ["a-2"]);
+    assert_eq!(opened(None, &["a-2"], &["a-2"]), ["a-3", "a-1"], "it has not come yet");
+}
+
+/// An archive of files of these CIDs' contents: a letter, bytes, and when it left.
+fn archive_of(files: &[(&str, u64, u64)]) -> KeptArchive {
+    let none = Sha256::of(b"");
+    let link = ArchiveLink { since: NOW, entries: 0, sha256: none, size: 0, packed: (none, 0), came: BTreeMap::new() };
+    let file = |(name, size, until): &(&str, u64, u64)| {
+        let sha256 = Sha256::of(name.as_bytes());
+        let name = FileName::new(format!("{name}-1-1-any.pkg.tar.zst")).unwrap();
+        let entry = Entry { name, size: *size, sha256, cid: Cid::raw(sha256), signature: None };
+        ArchivedEntry { entry, from: None, until: *until }
+    };
+    KeptArchive { link, packed: Vec::new(), files: files.iter().map(file).collect(), warning: None }
+}
+
+#[test]
+fn the_quota_is_of_all_repositories_together_and_counts_what_two_had_once() {
+    let archives = [archive_of(&[("a", 10, 1), ("c", 10, 4)]), archive_of(&[("b", 10, 2), ("c", 10, 3)])];
+    let has: HashSet<BlockCid> = ["a", "b", "c"].map(|name| BlockCid::raw(Sha256::of(name.as_bytes()))).into();
+    let former = FormerIndex { has: Some(&has), ..FormerIndex::default() };
+    for (bytes, kept) in [(9, &[][..]), (15, &["c"]), (20, &["c", "b"]), (29, &["c", "b"]), (30, &["a", "b", "c"])] {
+        let rule = RetentionRule { bytes: Some(bytes), ..rule(Some(90), None) };
+        let kept: HashSet<Cid> = kept.iter().map(|name| Cid::raw(Sha256::of(name.as_bytes()))).collect();
+        assert_eq!(with_bytes(archives.iter(), &rule, former, &HashSet::new()), kept, "{bytes}");
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_tell_once_loses_no_archived_file() {
+    let repo = Changing::with(rule(Some(90), None));
+    repo.publish(NOW, &["a-1-1"]);
+    let mut memory = super::super::PublisherMemory::open(&repo.state()).unwrap();
+    assert_eq!(memory.has_given(None), None, "it was given nothing");
+    let given = HashSet::from([BlockCid::raw(Sha256::of(b"a"))]);
+    memory.online = memory.offline.clone().map(|index| PublishedIndex { files: given.clone(), ..index });
+    assert_eq!(memory.has_given(None), Some(&given));
+    let told = HashSet::new();
+    assert_eq!(memory.has_given(Some(&told)), Some(&told), "what it tells counts");
 }

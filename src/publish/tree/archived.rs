@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::archive::{FormerIndex, KeptArchive};
+use super::super::archive::{FormerIndex, KeptArchive, with_bytes};
 use super::super::chain::{Chain, table_key};
 use super::super::hash::{Hashed, is_rooted};
 use super::nest::Nest;
@@ -45,9 +45,15 @@ impl Tree {
         let Some(rule) = &options.retention else { return Ok(()) };
         let chain = Chain::at(&options.state_dir);
         let (mut tables, mut dirs) = (Vec::new(), Nest::default());
-        for at in 0..self.tables.len() {
-            let key = table_key(&self.tables[at]);
-            let next = KeptArchive::next(rule, &chain, &key, former, &self.plain[at], options.now)?;
+        let keys: Vec<String> = self.tables.iter().map(table_key).collect();
+        let next = keys.iter().zip(&self.plain);
+        let next = next.map(|(key, plain)| KeptArchive::next(rule, &chain, key, former, plain, options.now));
+        let next = next.collect::<Result<Vec<_>, _>>()?;
+        let current: HashSet<BlockCid> = self.files.iter().map(|file| file.hashed.cid).collect();
+        let chosen = with_bytes(next.iter(), rule, former, &current);
+        // Bytes that are in the tree in any case, or that another table has as well, are counted there.
+        let mut counted: HashSet<Cid> = current.into_iter().map(Cid::from).collect();
+        for (at, (key, next)) in keys.into_iter().zip(next).enumerate() {
             let packed = self.packed_archive(&next.packed)?;
             let place = self.tables[at].place();
             let mut table = next.link.table();
@@ -57,7 +63,9 @@ impl Tree {
             let name = path.trim_start_matches("archive/").to_owned();
             tables.push(DirEntry { name, cid: packed.0.cid, dag_size: packed.1 });
 
-            let kept = next.with_bytes(rule, former);
+            let mut names: HashSet<&str> = HashSet::new();
+            let files = next.files.iter().map(|file| &file.entry).filter(|file| chosen.contains(&file.cid));
+            let kept: Vec<&Entry> = files.filter(|file| names.insert(file.name.as_str())).collect();
             let mut entries = Vec::new();
             for file in &kept {
                 let hashed = hashed(file);
@@ -68,7 +76,7 @@ impl Tree {
             self.states[at].archive = Some(ArchiveState {
                 files: table.entries,
                 kept: kept.len() as u64,
-                size: kept.iter().map(|file| file.size).sum(),
+                size: kept.iter().filter(|file| counted.insert(file.cid)).map(|file| file.size).sum(),
                 since: table.since,
                 oldest: next.files.iter().map(|file| file.until).min(),
             });
@@ -76,7 +84,6 @@ impl Tree {
                 let built = self.directory(entries)?;
                 dirs.put(&place, built)?;
             }
-            let names: HashSet<&str> = kept.iter().map(|file| file.name.as_str()).collect();
             for file in next.files.iter().map(|file| &file.entry) {
                 let hashed = hashed(file);
                 // The root blocks in a plain copy belong to it, whether the bytes are in the tree or not.
