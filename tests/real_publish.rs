@@ -414,6 +414,50 @@ fn remembering(bytes: Option<u64>) -> Option<RetentionRule> {
 }
 
 #[test]
+fn superseded_bytes_stay_by_the_pin_of_the_tree_until_the_quota_lets_them_go() {
+    let old = Pkgbuild::new("a", "1-1").size(3 * MIB);
+    let publisher = Publisher::with(std::slice::from_ref(&old));
+    let (start, kubo) = (now(), client(&publisher.node));
+    let publish = |at: u64, bytes: Option<u64>| {
+        let options = PublishOptions { retention: remembering(bytes), ..publisher.options(start + at) };
+        published(&options, &kubo).expect("a publication")
+    };
+    publish(0, None);
+    let bytes = fs::read(publisher.repo.dir().join(old.file_name())).expect("a package");
+    let mut leaf = None;
+    let built = build_blocks(&bytes[..], |cid, _| {
+        leaf.get_or_insert(cid);
+        Ok(())
+    });
+    let root = built.expect("a file").root;
+    let leaf = leaf.expect("a leaf").to_string();
+
+    publisher.repo.add(&[Pkgbuild::new("a", "2-1").size(2 * MIB)]);
+    // What Kubo has is all that there is.
+    let _ = fs::remove_file(publisher.repo.dir().join(old.file_name()));
+    let second = publish(10, None);
+    assert!(second.sent < 3 * MIB, "the old one is not sent again: {second:?}");
+    // The former root is let go.
+    assert_eq!(publish(11, None).did, Did::Unchanged);
+    assert_eq!(publisher.pins(), [second.root]);
+    publisher.node.ipfs(&["repo", "gc", "--quiet"]).ok();
+    let at = |root: Cid| format!("/ipfs/{root}/archive/core/os/{}/{}", std::env::consts::ARCH, old.file_name());
+    let file = wait(async {
+        let answer = kubo.file(&at(second.root), Duration::from_secs(60)).await.expect("an answer");
+        answer.bytes().await.expect("a file")
+    });
+    assert_eq!(Sha256::of(&file), Sha256::of(&bytes));
+
+    let third = publish(20, Some(3 * MIB - 1));
+    assert_eq!(publish(21, Some(3 * MIB - 1)).did, Did::Unchanged);
+    publisher.node.ipfs(&["repo", "gc", "--quiet"]).ok();
+    let has = |cid: &str| publisher.node.ipfs(&["--offline", "block", "stat", cid]).status.success();
+    assert_eq!((has(&leaf), has(&root.to_string())), (false, true), "the root block stays");
+    let listed = publisher.node.ipfs(&["ls", &format!("/ipfs/{}/archive", third.root)]).ok().stdout;
+    assert!(listed.contains(".ndjson.zst") && !listed.contains("core/"), "{listed}");
+}
+
+#[test]
 fn too_little_space_is_refused_before_anything_is_sent() {
     let small = Kubo::naming(&Parts::demand(), |config| config["Datastore"]["StorageMax"] = json!("2MB"));
     let publisher = Publisher::on(small, &[Pkgbuild::new("a", "1-1").size(4 * MIB)]);
