@@ -20,8 +20,10 @@ use crate::lists::system::Signature;
 
 mod haiku;
 mod images;
+mod links;
 
 pub(super) use images::prove;
+use links::TreeBounds;
 
 /// Depth of the search for repos below a given directory: `<repo>/os/<arch>` and one more.
 const DEPTH: usize = 4;
@@ -150,9 +152,10 @@ impl CollectedRepo {
 /// `list_key`, a list of Haiku's needs its signature.
 pub(super) fn collect(dirs: &[PathBuf], list_key: Option<&PublicKey>) -> Result<Collection, PublishError> {
     let mut repos: Vec<CollectedRepo> = Vec::new();
+    let bounds = TreeBounds::of(dirs);
     for dir in dirs {
         let before = repos.len();
-        Search { root: dir, list_key }.find(dir, DEPTH, &mut repos)?;
+        Search { root: dir, bounds: &bounds, list_key }.find(dir, DEPTH, &mut repos)?;
         if repos.len() == before {
             return Err(PublishError::NoRepo(dir.clone()));
         }
@@ -176,6 +179,7 @@ fn is_reserved(name: &RepoName) -> bool {
 /// A directory in which repos are looked for.
 struct Search<'a> {
     root: &'a Path,
+    bounds: &'a TreeBounds,
     list_key: Option<&'a PublicKey>,
 }
 
@@ -185,10 +189,10 @@ impl Search<'_> {
         let mut below = Vec::new();
         let before = repos.len();
         if haiku::is_repository(dir) {
-            repos.push(haiku::read(dir, self.list_key)?);
+            repos.push(haiku::read(dir, self.bounds, self.list_key)?);
             return Ok(());
         }
-        repos.extend(images::read(self.root, dir, self.list_key)?);
+        repos.extend(images::read(self.root, dir, self.bounds, self.list_key)?);
         for entry in fs::read_dir(dir).map_err(at)? {
             let entry = entry.map_err(at)?;
             let name = entry.file_name().to_str().and_then(|name| FileName::new(name).ok());
@@ -196,7 +200,7 @@ impl Search<'_> {
             if let Some(name) = name.as_ref().filter(|name| name.as_str().ends_with(".db"))
                 && let Some(repo) = names::repo(name)
             {
-                repos.push(read(dir, repo)?);
+                repos.push(read(dir, self.bounds, repo)?);
             }
             if entry.file_type().map_err(at)?.is_dir() {
                 below.push(entry.path());
@@ -216,7 +220,7 @@ impl Search<'_> {
     }
 }
 
-fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
+fn read(dir: &Path, bounds: &TreeBounds, name: RepoName) -> Result<CollectedRepo, PublishError> {
     if is_reserved(&name) {
         return Err(PublishError::Reserved(name));
     }
@@ -252,6 +256,7 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
             Err(error) => return Err(PublishError::Io { path, error }),
         }
         if let Some((name, signature)) = beside(dir, &format!("{}.sig", package.file)) {
+            bounds.check_signature(&signature, &path)?;
             files.insert(name, CollectedFile { path: signature, role: Role::PackageSignature, key: None, held: None });
         }
         let role = Role::Package { size, sha256, built: package.build_date };
@@ -259,6 +264,10 @@ fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
     }
     for suffix in ["db", "db.sig", "files", "files.sig"] {
         if let Some((file, path)) = beside(dir, &format!("{name}.{suffix}")) {
+            // The database itself was read: it is one.
+            if suffix != "db" {
+                bounds.check(&path)?;
+            }
             let key = (suffix == "db").then(|| Box::new(key));
             files.insert(file, CollectedFile { path, role: Role::Database, key, held: None });
         }

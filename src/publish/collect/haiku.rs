@@ -12,7 +12,7 @@ use std::io::{self, Read as _};
 use std::path::{Component, Path};
 
 use super::super::PublishError;
-use super::{Backlog, CollectedFile, CollectedRepo, Role};
+use super::{Backlog, CollectedFile, CollectedRepo, Role, TreeBounds};
 use crate::base::clock;
 use crate::base::digest::Sha256;
 use crate::base::fsx;
@@ -43,13 +43,14 @@ pub(super) fn is_repository(dir: &Path) -> bool {
 /// Reads the repository in `dir`. With a key, its list needs the signature of that.
 ///
 /// # Errors
-/// `Haiku` when its parts do not belong together, or a package is missing: then nothing of it may be published. Trying
+/// `Package` for a part that is a link out of the tree. `Haiku` when its parts do not belong together, or a package is missing: then nothing of it may be published. Trying
 /// again helps when it was being changed.
-pub(super) fn read(dir: &Path, key: Option<&PublicKey>) -> Result<CollectedRepo, PublishError> {
+pub(super) fn read(dir: &Path, bounds: &TreeBounds, key: Option<&PublicKey>) -> Result<CollectedRepo, PublishError> {
     let wrong = |file: &str, why: String| PublishError::Haiku { path: dir.join(file), why };
     let part = |name: &str, most: usize| {
         let path = dir.join(name);
         let missing = || PublishError::Haiku { path: path.clone(), why: "it is missing".to_owned() };
+        bounds.check(&path).or_else(|error| if path.exists() { Err(error) } else { Ok(()) })?;
         match fsx::read_followed(&path, most as u64) {
             Ok(bytes) => bytes.ok_or_else(missing),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {

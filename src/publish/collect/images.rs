@@ -14,7 +14,7 @@ use std::path::Path;
 
 use super::super::hash::Hashed;
 use super::super::{PublishError, PublishOptions};
-use super::{Backlog, CollectedFile, CollectedRepo, Collection, Role, beside};
+use super::{Backlog, CollectedFile, CollectedRepo, Collection, Role, TreeBounds, beside};
 use crate::base::clock;
 use crate::base::digest::{Hasher, Sha256};
 use crate::base::fsx;
@@ -39,7 +39,12 @@ const MEMORY_MOST: u64 = 4 << 20;
 /// # Errors
 /// `Haiku` for an image without a checksum, or, with a key, without a signature. What they say is checked by
 /// [`prove`] and when the tree is built.
-pub(super) fn read(root: &Path, dir: &Path, key: Option<&PublicKey>) -> Result<Option<CollectedRepo>, PublishError> {
+pub(super) fn read(
+    root: &Path,
+    dir: &Path,
+    bounds: &TreeBounds,
+    key: Option<&PublicKey>,
+) -> Result<Option<CollectedRepo>, PublishError> {
     let real = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let (root, own) = (real(root), real(dir));
     if own.file_name().is_none_or(|name| name != IMAGES) {
@@ -59,7 +64,7 @@ pub(super) fn read(root: &Path, dir: &Path, key: Option<&PublicKey>) -> Result<O
             continue;
         }
         if beside(dir, name).is_some() {
-            match image(dir, name, key)? {
+            match image(dir, name, bounds, key)? {
                 Ok(found) => files.extend(found),
                 Err(error) => unproven = unproven.or(Some(error)),
             }
@@ -85,9 +90,15 @@ pub(super) fn read(root: &Path, dir: &Path, key: Option<&PublicKey>) -> Result<O
 type Described = Vec<(FileName, CollectedFile)>;
 
 /// Looks at an image, and at what stands beside it.
-fn image(dir: &Path, name: &str, key: Option<&PublicKey>) -> Result<Result<Described, PublishError>, PublishError> {
+fn image(
+    dir: &Path,
+    name: &str,
+    bounds: &TreeBounds,
+    key: Option<&PublicKey>,
+) -> Result<Result<Described, PublishError>, PublishError> {
     let part = |ending: &str, most: u64| -> Result<_, PublishError> {
         let Some((name, path)) = beside(dir, &format!("{name}{ending}")) else { return Ok(None) };
+        bounds.check(&path)?;
         let bytes = fsx::read_followed(&path, most).map_err(|error| PublishError::Io { path: path.clone(), error })?;
         let Some(bytes) = bytes else { return Ok(None) };
         let role = Role::Description { sha256: Sha256::of(&bytes) };
