@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::base::env::Env;
 use crate::base::error::Error;
 
+/// Most characters of a credential's name.
+const NAME_MOST: usize = 64;
+
 /// A secret, by its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Secret {
@@ -31,12 +34,16 @@ impl Secret {
     /// Reads the place of a secret: a path has a slash, the name of a credential has none.
     ///
     /// # Errors
-    /// For a path that is not absolute.
+    /// For a path that is not absolute, and for what can be no name. What was written is not repeated, here or in
+    /// [`read`](Self::read): it may be the secret itself, and mistakes go to the journal and the alarm's host.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@:".contains(&byte);
         match (text.contains('/'), text.starts_with('/')) {
-            (false, _) => Ok(Self::Credential(text.to_owned())),
+            (false, _) if text.len() <= NAME_MOST && text.bytes().all(is_plain) => {
+                Ok(Self::Credential(text.to_owned()))
+            }
             (true, true) => Ok(Self::File(PathBuf::from(text))),
-            (true, false) => {
+            _ => {
                 Err("expected the absolute path of a file, or the name of a credential, which has no slash".to_owned())
             }
         }
@@ -52,13 +59,17 @@ impl Secret {
             Self::Credential(name) => match env.var("CREDENTIALS_DIRECTORY") {
                 Some(dir) => Path::new(dir).join(name),
                 None => {
-                    return Err(Error::usage(name, "is a systemd credential, and this process was given none").hint(
+                    return Err(Error::usage("a credential", "this process was given none by systemd").hint(
                         "start the service, pkgswarm-publish@NAME.service, or name the absolute path of a file",
                     ));
                 }
             },
         };
-        let failed = |e: std::io::Error| Error::usage(path.display(), format!("the secret cannot be read: {e}"));
+        let shown = match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Credential(_) => "a credential".to_owned(),
+        };
+        let failed = |e: std::io::Error| Error::usage(&shown, format!("the secret cannot be read: {e}"));
         let mut file = File::open(&path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.mode() & 0o777;
         // systemd shows an access list as the group's rights, so a credential's mode tells nothing.

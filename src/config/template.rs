@@ -4,7 +4,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-use crate::config::url::BaseUrl;
+use crate::config::url::{BaseUrl, without_secret};
 
 /// A URL of http or https in which `$repo` and `$arch` stand for a repository and an architecture.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +19,10 @@ impl MirrorTemplate {
         let template = Self(text.trim_end_matches('/').to_owned());
         match BaseUrl::parse(&template.filled("core", "x86_64")) {
             Some(_) => Ok(template),
-            None => Err(format!("expected a URL like https://mirror.example/$repo/os/$arch, found {text:?}")),
+            None => Err(format!(
+                "expected a URL like https://mirror.example/$repo/os/$arch, found {:?}",
+                without_secret(text)
+            )),
         }
     }
 

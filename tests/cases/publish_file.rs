@@ -122,7 +122,7 @@ fn a_credential_of_systemd_is_read_by_its_name_and_fewer_repositories_need_a_wor
     fs::write(&file, text(&format!("\"{at}/repo\", \"{at}/more\""))).unwrap();
     world.run(&["publish", "arch"]).fails(
         2,
-        "error: arch.key: is a systemd credential, and this process was given none\nhint: start the service, \
+        "error: a credential: this process was given none by systemd\nhint: start the service, \
          pkgswarm-publish@NAME.service, or name the absolute path of a file\n",
     );
     let world = world.set("CREDENTIALS_DIRECTORY", &credentials);
@@ -132,6 +132,41 @@ fn a_credential_of_systemd_is_read_by_its_name_and_fewer_repositories_need_a_wor
     let left_out = world.run(&["publish", "arch"]);
     assert!(left_out.code() == 2 && left_out.stderr.contains("--drop more-x86_64"), "{}", left_out.stderr);
     assert_eq!(world.run(&["publish", "arch", "--drop", "more"]).code(), 0);
+}
+
+#[test]
+fn a_secret_in_place_of_its_file_is_repeated_nowhere() {
+    let hook = crate::support::FakeMirror::serving::<&str, &[u8]>(&[]);
+    let heard = |world: &World| fs::read_to_string(world.path("heard")).unwrap_or_default();
+    for mistake in [
+        "[keys]\npassword = \"abc/s3cret+g==\"\n",
+        "[keys]\npassword = \"s3cret+g==\"\n",
+        "[keys]\npassword = \"hunter-s3cret\"\nminisign = \"s3cret\"\n",
+        "[sources]\nmirrors = [\"https://user:s3cret@mirror.example/$repo\"]\nrepos = [\"a\"]\n",
+        "[find]\ngateways = [\"https://user:s3cret@gateway.example\"]\n",
+        "[pins.far]\ncluster = \"https://user:s3cret@cluster.example\"\n",
+        "[pins.far]\nservice = \"https://service.example\"\ntoken = \"s3/cret\"\n",
+    ] {
+        let world = world();
+        let alarm = format!(
+            "[alarm]\ncommand = \"cat > {}\"\nwebhook = \"http://{}/\"\n",
+            world.path("heard").display(),
+            hook.address()
+        );
+        let directories = format!("directories = [\"{}/repo\"]\n", world.base());
+        let (sources, rest) = match mistake.strip_prefix("[sources]\n") {
+            Some(more) => (format!("[sources]\n{directories}{more}"), ""),
+            None => (format!("[sources]\n{directories}"), mistake),
+        };
+        let text = format!("{sources}[targets]\nkubo = false\nout = \"{}/plain\"\n{alarm}{rest}", world.base());
+        fs::write(world.path("config/publish.d/arch.toml"), text).unwrap();
+        let run = world.run(&["publish", "arch"]);
+        assert_eq!(run.code(), 2, "{mistake}{}", run.said);
+        let record = fs::read_to_string(world.path("state-publish/arch/run.json")).unwrap();
+        for told in [&run.said, &heard(&world), &record] {
+            assert!(!told.is_empty() && !told.contains("s3cret") && !told.contains("s3/cret"), "{mistake}{told}");
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use crate::base::name::RepoName;
 use crate::base::public::is_public_url;
 use crate::config::peer_address::PeerAddress;
+use crate::config::url::without_secret;
 
 /// Reads a text that is not empty.
 pub(super) fn text(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
@@ -53,7 +54,11 @@ pub(super) fn peer(text: &str) -> Result<PeerAddress, String> {
 /// Reads the URL of a gateway that all may know.
 pub(super) fn gateway(text: &str) -> Result<String, String> {
     let is_one = text.starts_with("https://") && is_public_url(text);
-    if is_one { Ok(text.to_owned()) } else { Err(format!("expected a public https URL, found {text:?}")) }
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected a public https URL, found {:?}", without_secret(text)))
+    }
 }
 
 /// Reads a path.
