@@ -130,3 +130,67 @@ fn a_client_takes_a_package_that_is_not_listed_yet_from_its_mirror_as_ever() {
         assert!(!run.said.contains("warning"), "{}", run.said);
     }
 }
+
+/// Lists the first letters of what is listed.
+fn names(world: &World) -> Vec<String> {
+    listed(&world.path("plain")).into_keys().map(|name| name[..3].to_owned()).collect()
+}
+
+#[test]
+fn a_package_that_does_not_come_holds_up_no_other_and_what_was_sent_for_it_is_spent() {
+    let old = [("one", 40_000), ("two", 60_000)].map(|(name, size)| Package::new(name, size));
+    let upstream = Upstream::of(&[("core", &old), ("extra", &[])]);
+    let one = format!("core/os/x86_64/{}", old[0].file_name());
+    for is_lie in [false, true] {
+        let bent = |mirror: FakeMirror| if is_lie { mirror.on(&one).lying() } else { mirror.on(&one).status(404) };
+        let (a, b) = (bent(upstream.mirror()), bent(upstream.mirror()));
+        let world = following(&[&a, &b], "");
+        // Each is larger than the part of a run, and the smaller one is the first.
+        keeping(&world, "backfill = \"200000\"\ncontent = \"none\"");
+        let run = publish(&world);
+        assert!(run.code() == 0 && run.stderr.contains("not listed yet"), "{}", run.stderr);
+        let mut spent = 0;
+        remembering(&world, |kept| spent = kept["backfill"]["bytes"].as_u64().unwrap());
+        let sent = if is_lie { 40_000..=130_000 } else { 0..=0 };
+        assert!(sent.contains(&spent), "{spent}");
+        assert_eq!(names(&world), [""; 0]);
+        published(&world);
+        assert_eq!(names(&world), ["two"], "lie: {is_lie}");
+    }
+}
+
+#[test]
+fn a_package_of_the_backlog_whose_signature_does_not_count_is_not_listed() {
+    let old = [("one", 4000), ("two", 6000)].map(|(name, size)| Package::new(name, size));
+    let upstream = Upstream::of(&[("core", &old), ("extra", &[])]);
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "keyring = \"$WORLD/keyring\"\n");
+    let world = world.script("gpgv", &format!("case $5 in *{}) exit 1;; esac", old[0].sha256()));
+    keeping(&world, "backfill = \"1 MB\"\ncontent = \"none\"");
+    for _ in 0..2 {
+        let run = publish(&world);
+        assert!(run.code() == 0 && run.stderr.contains("not listed yet"), "{}", run.stderr);
+        assert_eq!(names(&world), ["two"]);
+    }
+}
+
+#[test]
+fn a_repository_that_is_followed_later_keeps_nothing_new_of_the_others_waiting() {
+    let old = [("one", 40_000), ("two", 60_000)].map(|(name, size)| Package::new(name, size));
+    let mut upstream = Upstream::of(&[("core", &old), ("extra", &[Package::new("three", 30_000)])]);
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    keeping(&world, "backfill = \"50000\"\ncontent = \"none\"");
+    let file = world.path("config/publish.d/arch.toml");
+    let both = fs::read_to_string(&file).unwrap();
+    fs::write(&file, both.replace("[\"core\", \"extra\"]", "[\"core\"]")).unwrap();
+    published(&world);
+    assert_eq!(names(&world), ["one"]);
+    upstream.change("core", &Package::new("new", 45_000), |_| {});
+    for mirror in [&a, &b] {
+        upstream.sync(mirror);
+    }
+    fs::write(&file, both).unwrap();
+    assert_eq!(&published(&world)["unlisted"], 2, "what extra had, and what is old in core");
+    assert_eq!(names(&world), ["new", "one"]);
+}

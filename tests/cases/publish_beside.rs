@@ -3,14 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::follow::{BIG, following, listed, publish, published, remembering, requests, upstream, wanted};
+use crate::support::follow::{
+    BIG, add_line, following, keeping, listed, publish, published, remembering, requests, upstream, wanted,
+};
 use crate::support::mirror::FakeMirror;
 use crate::support::repo::{Package, database, signature};
 use crate::support::tier1::Upstream;
 use crate::support::world::listing;
 use crate::support::{Compression, Misbehaves as _, World};
 
-const KEYRING: &str = "keyring = \"/etc/keyring.gpg\"\n";
+const KEYRING: &str = "keyring = \"$WORLD/keyring\"\n";
 
 /// Lists the database files of `core` in the plain copy.
 fn databases(out: &Path) -> Vec<String> {
@@ -24,12 +26,6 @@ fn databases(out: &Path) -> Vec<String> {
 fn gpgv(world: World, refused: &str) -> World {
     let at = world.base().to_owned();
     world.script("gpgv", &format!("echo \"$5\" >> {at}/checked; case $5 in *{refused}) echo 'BAD' >&2; exit 1;; esac"))
-}
-
-fn add_line(world: &World, line: &str) {
-    let file = world.path("config/publish.d/arch.toml");
-    let text = fs::read_to_string(&file).unwrap() + line;
-    fs::write(file, text).unwrap();
 }
 
 #[test]
@@ -264,4 +260,78 @@ fn a_changed_keyring_checks_again_what_none_of_its_keys_has_signed() {
     assert_eq!(calls(), before + 5, "those again, and that of bash");
     assert_eq!(requests(&[&a, &b], ".zst"), asked + 1, "for whose check its bytes came");
     assert_eq!(listed(&world.path("plain")), wanted(&upstream));
+}
+
+#[test]
+fn a_keyring_that_cannot_be_read_forgets_nothing_and_fetches_nothing() {
+    let upstream = upstream();
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let check = "echo \"[GNUPG:] VALIDSIG A1 2026-11-30 1\"";
+    let world = following(&[&a, &b], KEYRING).script("gpgv", check).script("gpg", "exit 2");
+    keeping(&world, "content = \"none\"");
+    published(&world);
+    let (keyring, checked) = (world.path("keyring"), world.path("state-publish/arch/follow/checked"));
+    let read = || fs::read_to_string(&checked).unwrap();
+    let (before, all, asked) = (read(), requests(&[&a, &b], ""), requests(&[&a, &b], ".zst"));
+    fs::rename(&keyring, world.path("away")).unwrap();
+    let run = publish(&world);
+    assert!(
+        run.code() != 0 && run.said.contains("$WORLD/keyring: the keyring cannot be read: it is missing"),
+        "{}",
+        run.said
+    );
+    assert_eq!((read(), requests(&[&a, &b], "")), (before.clone(), all));
+    fs::rename(world.path("away"), &keyring).unwrap();
+    published(&world);
+    assert_eq!((read(), requests(&[&a, &b], ".zst")), (before.clone(), asked));
+
+    // gpg cannot list the keys of another one: what was checked stays, in every run with a word.
+    fs::write(&keyring, "others").unwrap();
+    for _ in 0..2 {
+        let run = publish(&world);
+        assert!(
+            run.code() == 0 && run.stderr.contains("keyring: its keys cannot be listed (gpg failed"),
+            "{}",
+            run.stderr
+        );
+    }
+    let lines = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!((lines(&read()), requests(&[&a, &b], ".zst")), (lines(&before), asked));
+    // A keybox is listed as a keyring alone.
+    let list = "case \"$*\" in *--show-keys*) exit 2;; esac; printf 'pub:-:::A\\nfpr:::::::::A1:\\n'";
+    let world = world.script("gpg", list);
+    let run = publish(&world);
+    assert!(run.code() == 0 && !run.stderr.contains("warning"), "{}", run.stderr);
+    assert_eq!((lines(&read()), requests(&[&a, &b], ".zst")), (lines(&before), asked));
+    assert_ne!(read(), before, "by this keyring from now on");
+}
+
+#[test]
+fn a_keyring_that_has_signed_nothing_costs_no_more_than_a_few_packages() {
+    let all: Vec<Package> = (0..40).map(|n| Package::new(&format!("p{n}"), 500)).collect();
+    let upstream = Upstream::of(&[("core", &all), ("extra", &[])]);
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], KEYRING).script("gpgv", "exit 1");
+    keeping(&world, "content = \"none\"");
+    for _ in 0..2 {
+        let run = publish(&world);
+        assert!(run.code() == 3 && run.stderr.contains("its signature does not count"), "{}", run.stderr);
+        let came = listing(&world.path("state-publish/arch/follow/packages")).len();
+        assert!((16..20).contains(&came), "{came}");
+    }
+}
+
+#[test]
+fn packages_without_a_signature_are_asked_for_it_a_hundred_a_day_at_one_mirror() {
+    let all: Vec<Package> = (0..130).map(|n| Package::new(&format!("p{n}"), 50)).collect();
+    let upstream = Upstream::of(&[("core", &all), ("extra", &[])]);
+    let path = |package: &Package| format!("core/os/x86_64/{}", package.signature().0);
+    let unsigned = || all.iter().fold(upstream.mirror(), |mirror, package| mirror.on(&path(package)).status(404));
+    let (a, b) = (unsigned(), unsigned());
+    let world = following(&[&a, &b], "");
+    published(&world);
+    let asked = requests(&[&a, &b], ".zst.sig");
+    remembering(&world, |kept| kept["compared"] = 0.into());
+    assert_eq!(&published(&world)["did"], "unchanged");
+    assert_eq!(requests(&[&a, &b], ".zst.sig") - asked, 100);
 }

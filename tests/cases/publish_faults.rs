@@ -51,7 +51,7 @@ fn a_clock_that_was_wrong_once_stops_no_publication_and_mirrors_that_want_rest_a
     // Nor does what is missing come, which is not the fault of a mirror.
     let file = world.path("config/publish.d/arch.toml");
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, format!("{text}keyring = \"/etc/keyring.gpg\"\n")).unwrap();
+    fs::write(&file, format!("{text}keyring = \"{}/keyring\"\n", world.base())).unwrap();
     let run = publish(&world);
     assert_eq!(run.code(), 1, "{}", run.stderr);
     assert!(run.said.contains("error: publish: no mirror delivered what is missing"), "{}", run.said);

@@ -288,12 +288,12 @@ fn a_mirror_that_asks_to_wait_is_not_asked_before() {
 fn with_a_keyring_every_package_needs_a_signature_of_it() {
     let upstream = upstream();
     let (a, b) = (upstream.mirror(), upstream.mirror());
-    let world = following(&[&a, &b], "keyring = \"/etc/keyring.gpg\"\n");
+    let world = following(&[&a, &b], "keyring = \"$WORLD/keyring\"\n");
     // The signature of glibc is no good.
     let bad = Package::new("glibc", 1).signature().1;
     fs::write(world.path("tmp/bad"), &bad).unwrap();
     let script = format!(
-        "[ \"$1\" = --keyring ] && [ \"$2\" = /etc/keyring.gpg ] || exit 9\n\
+        "[ \"$1\" = --keyring ] && [ \"$2\" = {at}/keyring ] || exit 9\n\
          if cmp -s \"$4\" {at}/tmp/bad; then echo 'gpgv: BAD signature' >&2; exit 1; fi",
         at = world.base()
     );

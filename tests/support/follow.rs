@@ -41,8 +41,16 @@ pub fn following_at(urls: &[String], more: &str) -> World {
         at = world.base(),
         urls = urls.join(", "),
     );
-    fs::write(world.path("config/publish.d/arch.toml"), text).unwrap();
+    fs::write(world.path("config/publish.d/arch.toml"), text.replace("$WORLD", world.base())).unwrap();
+    fs::write(world.path("keyring"), "keys").unwrap();
     world
+}
+
+/// Adds a line to the sources of the publication; `$WORLD` is the directory of the world, whose `keyring` is a file.
+pub fn add_line(world: &World, line: &str) {
+    let file = world.path("config/publish.d/arch.toml");
+    let text = fs::read_to_string(&file).unwrap() + &line.replace("$WORLD", world.base());
+    fs::write(file, text).unwrap();
 }
 
 /// Runs the publication `arch`.

@@ -3,7 +3,8 @@
 //! Packages are ordinary deliveries: a race over all mirrors, resumed where an interrupted run stopped. A mirror that is
 //! behind, or lies, may be among them.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
@@ -35,6 +36,13 @@ use crate::trust::verify::{self, Waiver};
 
 /// Files that are fetched at a time.
 const AT_ONCE: usize = 4;
+/// Signatures that do not count, with none that does, after which a run goes on no more: the keyring is another one, or
+/// there is no gpgv, and all that would come would come in vain.
+const IN_VAIN: usize = 16;
+/// Packages without a signature that are asked for one again in a comparison.
+const AGAIN: usize = 100;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 
 /// A package that is to come, or its signature.
 pub(super) struct MirrorArrival<'p> {
@@ -65,6 +73,16 @@ impl MirrorArrival<'_> {
         &self.package.file
     }
 
+    /// Returns the repository and the architecture.
+    pub(super) fn repo(&self) -> (&str, &str) {
+        self.repo
+    }
+
+    /// True for one of which nothing is missing: it is just asked whether it has a signature by now.
+    fn is_just_asked(&self) -> bool {
+        self.may_be_signed && !(self.needs_bytes || self.is_unchecked || self.needs_signature)
+    }
+
     pub(super) fn keepable(&self) -> Option<Keepable> {
         Keepable::listed(self.package)
     }
@@ -72,6 +90,23 @@ impl MirrorArrival<'_> {
 
 /// A signature that came, and the mirror that sent it.
 type SeenSignature<'m> = (Vec<u8>, &'m MirrorTemplate);
+
+/// Leaves so many of the packages that had no signature that a day's comparison stays small: the newest, and of the others
+/// as many, in turn.
+pub(super) fn ask_again_for_some(arrivals: &mut Vec<MirrorArrival<'_>>, now: u64) {
+    let (mut asked, rest): (Vec<_>, Vec<_>) =
+        std::mem::take(arrivals).into_iter().partition(MirrorArrival::is_just_asked);
+    *arrivals = rest;
+    if asked.len() > AGAIN {
+        asked.sort_by_cached_key(|arrival| arrival.keepable().map(|package| package.newest_first()));
+        let mut others = asked.split_off(AGAIN / 2);
+        others.sort_by_key(MirrorArrival::sha256);
+        let turn = (now / DAY).wrapping_mul(AGAIN as u64 / 2) % others.len() as u64;
+        others.rotate_left(turn as usize);
+        asked.extend(others.into_iter().take(AGAIN / 2));
+    }
+    arrivals.extend(asked);
+}
 
 /// What arrivals need.
 pub(super) struct ArrivalDesk<'a> {
@@ -87,11 +122,14 @@ pub(super) struct ArrivalDesk<'a> {
     pub(super) is_new: bool,
     /// True for a comparison: what had no signature is asked for it again.
     pub(super) is_whole: bool,
+    /// The bytes that mirrors have sent of each package, used or not.
+    pub(super) came: RefCell<HashMap<Sha256, u64>>,
 }
 
 impl ArrivalDesk<'_> {
     /// Fetches what is missing, in that order. Bytes that are not `kept` are dropped as soon as their root is known. Goes on
-    /// after a failure, so that the next run finds the rest here, and returns what failed.
+    /// after a failure, so that the next run finds the rest here, and returns what failed; but not where no signature counts
+    /// (`a_keyring_that_has_signed_nothing_costs_no_more_than_a_few_packages`).
     pub(super) async fn fetch<'p>(
         &self,
         arrivals: &'p [MirrorArrival<'p>],
@@ -99,7 +137,7 @@ impl ArrivalDesk<'_> {
         progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Vec<(&'p MirrorArrival<'p>, FollowError)> {
         let total = arrivals.iter().filter(|arrival| arrival.needs_bytes).map(|arrival| arrival.known.size).sum();
-        let (mut done, mut failed) = (0, Vec::new());
+        let (mut done, mut failed, mut is_vain) = (0, Vec::new(), self.checked.is_some());
         progress(Phase::Fetch, 0, total);
         let work =
             futures_util::stream::iter(arrivals.iter().map(async |arrival| (arrival, self.one(arrival, kept).await)));
@@ -107,10 +145,17 @@ impl ArrivalDesk<'_> {
         while let Some((arrival, result)) = work.next().await {
             match result {
                 Ok(size) => {
+                    is_vain = false;
                     done += size;
                     progress(Phase::Fetch, done, total);
                 }
-                Err(error) => failed.push((arrival, error)),
+                Err(error) => {
+                    is_vain &= matches!(error, FollowError::Signature { .. });
+                    failed.push((arrival, error));
+                }
+            }
+            if is_vain && failed.len() >= IN_VAIN {
+                break;
             }
         }
         failed
@@ -234,6 +279,8 @@ impl ArrivalDesk<'_> {
         let path = self.place.package(arrival.known.sha256);
         let mut call = Call::with(lists, path.parent().unwrap_or(Path::new("/var/tmp")));
         let delivered = hub::deliver(&self.hub, &mut call, order, Purpose::Refresh).await;
+        let sent: u64 = delivered.receipt.contributions.iter().map(|one| one.bytes).sum();
+        *self.came.borrow_mut().entry(arrival.known.sha256).or_default() += sent;
         let obtained = delivered.result.map_err(|error| FollowError::Delivery(Box::new(error)))?;
         let output = Output::at(&path).map_err(|error| FollowError::Delivery(Box::new(error)))?;
         obtained.place(&output).map_err(|error| FollowError::Delivery(Box::new(error)))
@@ -260,6 +307,8 @@ impl ArrivalDesk<'_> {
                         continue;
                     }
                 },
+                // One mirror a day is enough.
+                Err(Miss::Absent(_)) if arrival.is_just_asked() => return Ok(None),
                 Err(Miss::Absent(_)) => {
                     absent.push(mirror);
                     continue;

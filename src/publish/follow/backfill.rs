@@ -6,8 +6,8 @@
 
 use std::collections::HashSet;
 
-use super::arrivals::{ArrivalDesk, MirrorArrival};
-use super::budget::due;
+use super::arrivals::{ArrivalDesk, MirrorArrival, ask_again_for_some};
+use super::budget::{due, is_recent};
 use super::memory::FollowMemory;
 use super::snapshot::ReadSnapshot;
 use super::{FollowError, Holdings, Phase};
@@ -28,23 +28,34 @@ pub(super) async fn bring(
     let kept = holdings.kept(&read.repos);
     let mut arrivals = desk.missing(&read.repos, &|sha256| holdings.has(sha256, &kept))?;
     let mut within = HashSet::new();
+    let (now, mut spent) = (holdings.publish.now, 0);
+    ask_again_for_some(&mut arrivals, now);
     if let Some(budget) = desk.options.backfill {
-        let before: Option<HashSet<Sha256>> = former.map(|former| {
-            former.repos.iter().flat_map(|repo| &repo.packages).filter_map(|package| package.sha256).collect()
-        });
+        let before = former.map_or(&holdings.before, |former| &former.repos);
+        let repos: HashSet<_> = before.iter().map(|listed| (listed.repo.as_str(), &*listed.arch)).collect();
+        let packages: HashSet<Sha256> =
+            before.iter().flat_map(|repo| &repo.packages).filter_map(|package| package.sha256).collect();
+        let is_early = desk.pulses.is_early;
         let (mut backlog, new): (Vec<_>, Vec<_>) = arrivals.into_iter().partition(|arrival| {
             let sha256 = arrival.sha256();
-            let was_there = before.as_ref().is_none_or(|before| before.contains(&sha256));
-            arrival.needs_bytes && was_there && !holdings.held.contains_key(&sha256) && !holdings.former.has(sha256)
+            // All of a repository that is followed from now on was there before.
+            let was_there = packages.contains(&sha256) || !repos.contains(&arrival.repo());
+            // One whose bytes are here must not be left out of this run: it would be listed.
+            let may_wait = arrival.needs_bytes || !is_early;
+            may_wait && was_there && !holdings.held.contains_key(&sha256) && !holdings.former.has(sha256)
         });
-        let now = holdings.publish.now;
-        if !desk.pulses.is_early {
-            within = due(backlog.iter().filter_map(MirrorArrival::keepable).collect(), budget, memory.backfill, now);
+        memory.missed.retain(|_, asked| is_recent(*asked, now));
+        if !is_early {
+            let (to_come, here): (Vec<_>, Vec<_>) = backlog.iter().partition(|arrival| arrival.needs_bytes);
+            let to_come = to_come.into_iter().filter_map(MirrorArrival::keepable).collect();
+            within = due(to_come, budget, memory.backfill, &memory.missed, now);
+            within.extend(here.into_iter().map(MirrorArrival::sha256));
         }
         backlog.retain(|arrival| within.contains(&arrival.sha256()));
         if !backlog.is_empty() {
             // What a killed run has spent stays spent.
-            memory.backfill.spend(backlog.iter().map(MirrorArrival::size).sum(), now);
+            spent = backlog.iter().filter(|arrival| arrival.needs_bytes).map(MirrorArrival::size).sum();
+            memory.backfill.spend(spent, now);
             desk.place.save(memory)?;
         }
         // What is new comes first.
@@ -52,9 +63,14 @@ pub(super) async fn bring(
         arrivals.extend(backlog);
     }
     let mut failed = None;
-    for (arrival, error) in desk.fetch(&arrivals, &kept, progress).await {
+    let fetched = desk.fetch(&arrivals, &kept, progress).await;
+    let came = desk.came.take().into_iter().filter(|(sha256, _)| within.contains(sha256)).map(|(_, bytes)| bytes);
+    memory.backfill.settle(spent, came.sum());
+    for (arrival, error) in fetched {
         if within.contains(&arrival.sha256()) {
-            memory.backfill.refund(arrival.size());
+            memory.missed.insert(arrival.sha256(), now);
+            // Bytes whose signature does not count would be listed.
+            desk.place.drop_package(arrival.sha256())?;
             warnings.push(format!("{}: not listed yet: {error}", arrival.name()));
         } else {
             failed = failed.or(Some(error));

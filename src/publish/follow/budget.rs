@@ -1,6 +1,6 @@
 //! The budget of bytes a day for packages that were there before a publisher began: what is spent, and what is due.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +26,9 @@ impl BackfillRecord {
         *self = Self { day: now / DAY, bytes: self.spent(now).saturating_add(bytes) };
     }
 
-    /// Takes back bytes that did not come.
-    pub(super) fn refund(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+    /// Puts the bytes that came in place of those that were spent for them.
+    pub(super) fn settle(&mut self, spent: u64, came: u64) {
+        self.bytes = self.bytes.saturating_sub(spent).saturating_add(came);
     }
 
     fn spent(&self, now: u64) -> u64 {
@@ -36,11 +36,25 @@ impl BackfillRecord {
     }
 }
 
+/// Returns true for a day after `asked`, both in Unix seconds.
+pub(super) fn is_recent(asked: u64, now: u64) -> bool {
+    asked <= now && now - asked < DAY
+}
+
 /// Chooses the packages of `backlog` that come in this run: the newest first, those that do not fit are passed over. A
 /// package that is larger than the budget comes as the first of a day, one that is larger than the part of a run as the
-/// first of a run.
-pub(super) fn due(mut backlog: Vec<Keepable>, budget: u64, record: BackfillRecord, now: u64) -> HashSet<Sha256> {
-    backlog.sort_by_key(Keepable::newest_first);
+/// first of a run. One that has `missed` is behind all others for a day, the one that was asked for last behind the rest.
+pub(super) fn due(
+    mut backlog: Vec<Keepable>,
+    budget: u64,
+    record: BackfillRecord,
+    missed: &BTreeMap<Sha256, u64>,
+    now: u64,
+) -> HashSet<Sha256> {
+    backlog.sort_by_cached_key(|package| {
+        let asked = missed.get(&package.sha256()).copied().filter(|asked| is_recent(*asked, now));
+        (asked, package.newest_first())
+    });
     let (spent, mut taken) = (record.spent(now), 0u64);
     let mut due = HashSet::new();
     for package in backlog {
@@ -65,7 +79,7 @@ mod tests {
         let digest = |n: usize| Sha256([n as u8; 32]);
         let newest = sizes.len() as u64;
         let backlog = sizes.iter().enumerate().map(|(n, size)| Keepable::new(digest(n), *size, newest - n as u64));
-        let due = due(backlog.collect(), budget, record, now);
+        let due = due(backlog.collect(), budget, record, &BTreeMap::new(), now);
         (0..sizes.len()).filter(|n| due.contains(&digest(*n))).collect()
     }
 
@@ -78,7 +92,7 @@ mod tests {
         record.spend(5, NOW);
         assert_eq!(taken(&[6, 5, 1], 120, record, NOW), [0; 0], "spent for today");
         assert_eq!(taken(&[6, 5, 1], 120, record, NOW + DAY), [0, 2], "a new day");
-        record.refund(5);
+        record.settle(15, 10);
         assert_eq!(taken(&[6, 5, 1], 120, record, NOW), [1]);
     }
 

@@ -2,12 +2,15 @@
 //!
 //! A keyring that changes vouches for nothing by itself: what a key has signed that it does not have any more, or that was
 //! revoked, is checked again, and its bytes come again for that. Everything else stays checked
-//! (`a_changed_keyring_checks_again_what_none_of_its_keys_has_signed`).
+//! (`a_changed_keyring_checks_again_what_none_of_its_keys_has_signed`). A keyring that cannot be read ends the run before
+//! anything of this is forgotten, and one whose keys cannot be listed keeps it, which is said
+//! (`a_keyring_that_cannot_be_read_forgets_nothing_and_fetches_nothing`).
 //!
 //! The file begins with a line of the keyring, `keyring SHA256`; then a line is the sha256 of a package and the fingerprint
 //! of the key, `-` where it is not known.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::memory::{FollowPlace, add_line};
@@ -24,27 +27,42 @@ const UNKNOWN: &str = "-";
 pub(super) struct CheckedPackages {
     path: PathBuf,
     packages: HashSet<Sha256>,
-    /// The digest of the keyring; `None` where it cannot be read: then gpgv says why.
-    pub(super) keyring: Option<Sha256>,
+    /// The digest of the keyring.
+    pub(super) keyring: Sha256,
+    /// The reason why what an earlier keyring has checked could not be held against this one; for the user.
+    pub(super) doubt: Option<String>,
 }
 
 impl CheckedPackages {
     /// Reads what was checked, and forgets what `keyring` does not vouch for. Damaged lines are dropped: such a package is
     /// checked again.
-    pub(super) async fn open(place: &FollowPlace, keyring: &Path) -> Result<Self, FollowError> {
+    ///
+    /// # Errors
+    /// `Local`: the memory cannot be written.
+    pub(super) async fn open(place: &FollowPlace, keyring: &Path, digest: Sha256) -> Result<Self, FollowError> {
         let path = place.checked();
-        let digest = fsx::read_followed(keyring, KEYRING_MOST).ok().flatten().map(|bytes| Sha256::of(&bytes));
-        let head = head(digest);
+        let wanted = head(Some(digest));
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let (first, rest) = text.split_once('\n').unwrap_or_default();
         let mut keys: HashMap<Sha256, &str> = rest.lines().filter_map(read).collect();
-        if first != head {
-            let known = if keys.is_empty() { HashSet::new() } else { keyring::keys(keyring).await };
-            keys.retain(|_, key| known.contains(*key));
+        let mut doubt = None;
+        if first != wanted {
+            let known = if keys.is_empty() { Ok(HashSet::new()) } else { keyring::keys(keyring).await };
+            // What stays without a look is of no known keyring: the next run looks again, whichever keyring it has.
+            let head = if known.is_ok() { wanted } else { head(None) };
+            match known {
+                Ok(known) => keys.retain(|_, key| known.contains(*key)),
+                Err(why) => {
+                    doubt = Some(format!(
+                        "{}: its keys cannot be listed ({why}): packages that were checked before it changed count as checked",
+                        keyring.display()
+                    ));
+                }
+            }
             let lines = keys.iter().map(|(sha256, key)| line(*sha256, key));
             write(&path, &head, lines.collect())?;
         }
-        Ok(Self { path, packages: keys.into_keys().collect(), keyring: digest })
+        Ok(Self { path, packages: keys.into_keys().collect(), keyring: digest, doubt })
     }
 
     pub(super) fn has(&self, package: Sha256) -> bool {
@@ -56,6 +74,17 @@ impl CheckedPackages {
         let key = if key.is_empty() { UNKNOWN } else { key };
         add_line(&self.path, &line(package, key)).map_err(FollowError::local(&self.path))
     }
+}
+
+/// Reads the digest of a keyring.
+///
+/// # Errors
+/// `Local`: it is missing or cannot be read.
+pub(super) fn digest(keyring: &Path) -> Result<Sha256, FollowError> {
+    let read = fsx::read_followed(keyring, KEYRING_MOST);
+    let bytes = read.and_then(|bytes| bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is missing")));
+    let failed = |error: io::Error| io::Error::new(error.kind(), format!("the keyring cannot be read: {error}"));
+    bytes.map(|bytes| Sha256::of(&bytes)).map_err(failed).map_err(FollowError::local(keyring))
 }
 
 /// Forgets what was checked of all packages but those in `listed`.
@@ -98,15 +127,15 @@ mod tests {
         let keyring = dir.path().join("keyring");
         std::fs::write(&keyring, "keys").unwrap();
         let all = [b"a", b"b", b"c"].map(|bytes| Sha256::of(bytes));
-        let checked = CheckedPackages::open(&place, &keyring).await.unwrap();
+        let checked = CheckedPackages::open(&place, &keyring, digest(&keyring).unwrap()).await.unwrap();
         checked.add(all[0], "A0").unwrap();
         let torn = std::fs::read_to_string(place.checked()).unwrap() + "0123";
         std::fs::write(place.checked(), torn).unwrap();
         checked.add(all[1], "").unwrap();
-        let again = CheckedPackages::open(&place, &keyring).await.unwrap();
+        let again = CheckedPackages::open(&place, &keyring, digest(&keyring).unwrap()).await.unwrap();
         assert_eq!(all.map(|sha256| again.has(sha256)), [true, true, false]);
         keep_only(&place, &HashSet::from([all[1]])).unwrap();
-        let kept = CheckedPackages::open(&place, &keyring).await.unwrap();
+        let kept = CheckedPackages::open(&place, &keyring, digest(&keyring).unwrap()).await.unwrap();
         assert_eq!(all.map(|sha256| kept.has(sha256)), [false, true, false]);
     }
 }

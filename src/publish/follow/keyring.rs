@@ -2,6 +2,7 @@
 //! library would bring a second judge of the same keys.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -32,17 +33,27 @@ fn gpgv(keyring: &Path, signature: &[u8], file: &Path) -> Result<String, String>
     Ok(key.unwrap_or_default().to_owned())
 }
 
-/// Lists the fingerprints of the keys in `keyring`, without those that are revoked; none where gpg(1) cannot tell.
-pub(super) async fn keys(keyring: &Path) -> HashSet<String> {
+/// Lists the fingerprints of the keys in `keyring`, without those that are revoked; or the reason why gpg(1) cannot tell,
+/// for people.
+pub(super) async fn keys(keyring: &Path) -> Result<HashSet<String>, String> {
     let keyring = keyring.to_owned();
     let listed = tokio::task::spawn_blocking(move || {
-        let home = tempfile::tempdir().ok()?;
-        let mut command = Command::new("gpg");
-        command.arg("--homedir").arg(home.path()).args(["--batch", "--no-autostart", "--with-colons", "--show-keys"]);
-        command.arg(keyring);
-        program::hear(command, &[], GPGV, KEYS_MOST).ok()
+        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let gpg = |more: &[&OsStr]| {
+            let mut command = Command::new("gpg");
+            command.arg("--homedir").arg(home.path()).args(["--batch", "--no-autostart", "--with-colons"]).args(more);
+            let listed = program::hear(command, &[], GPGV, KEYS_MOST).map_err(|e| e.to_string())?;
+            let found = fingerprints(&listed);
+            if found.is_empty() { Err("gpg finds none".to_owned()) } else { Ok(found) }
+        };
+        // A keybox is no file of keys for the first one.
+        let shown = gpg(&["--show-keys".as_ref(), keyring.as_os_str()]);
+        let as_keyring =
+            ["--lock-never", "--no-auto-check-trustdb", "--no-default-keyring", "--keyring"].map(OsStr::new);
+        let fingerprints = ["--with-fingerprint", "--with-fingerprint", "--list-keys"].map(OsStr::new);
+        shown.or_else(|why| gpg(&[&as_keyring[..], &[keyring.as_os_str()], &fingerprints].concat()).map_err(|_| why))
     });
-    listed.await.ok().flatten().map(|listed| fingerprints(&listed)).unwrap_or_default()
+    listed.await.map_err(|e| e.to_string())?
 }
 
 /// Reads the list of gpg (doc/DETAILS, "Format of colon listings"): `pub` or `sub`, whose second field is its validity, then

@@ -54,6 +54,9 @@ pub(super) struct FollowMemory {
     /// What was spent of the budget for the backlog.
     #[serde(default)]
     pub(super) backfill: BackfillRecord,
+    /// The packages of the backlog that did not come, and the Unix seconds at which they were asked for last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) missed: BTreeMap<Sha256, u64>,
     /// The mirrors, by their address.
     #[serde(default)]
     pub(super) mirrors: BTreeMap<String, MirrorRecord>,
@@ -236,6 +239,15 @@ impl FollowPlace {
                 serde_json::from_slice(&bytes).map_err(|e| FollowError::Memory { path, why: e.to_string() })
             }
             Err(error) => Err(FollowError::Local { path, error }),
+        }
+    }
+
+    /// Removes the bytes of a package, if they are here.
+    pub(super) fn drop_package(&self, sha256: Sha256) -> Result<(), FollowError> {
+        let path = self.package(sha256);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FollowError::Local { path, error }),
+            _ => Ok(()),
         }
     }
 

@@ -55,7 +55,7 @@ use backfill::bring;
 use checked::CheckedPackages;
 use former::FormerTables;
 use memory::{FollowMemory, FollowPlace, FollowedDatabase};
-use snapshot::{ListedRepo, ReadSnapshot, SnapshotReader, kept, key};
+use snapshot::{ListedRepo, ReadSnapshot, SnapshotReader, kept, kept_repos, key};
 
 /// Seconds after which databases are compared whole, although `lastupdate` is the same.
 const COMPARE: u64 = 86_400;
@@ -139,15 +139,21 @@ pub(super) async fn follow(
 ) -> Result<Followed, FollowError> {
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
     let mut memory = place.memory()?;
+    // Before anything is asked or forgotten.
+    let keyring = options.keyring.as_deref().map(checked::digest).transpose()?;
     let former = memory.snapshot.as_ref().and_then(|snapshot| kept(options, &place, snapshot));
+    let before = match (&former, &memory.snapshot) {
+        (None, Some(snapshot)) if options.backfill.is_some() => kept_repos(options, &place, snapshot),
+        _ => Vec::new(),
+    };
     place.keep_listed(&memory);
     let former_tables = FormerTables::of(&publish.state_dir, tables);
-    let checked = match &options.keyring {
-        Some(keyring) => Some(CheckedPackages::open(&place, keyring).await?),
+    let checked = match options.keyring.as_ref().zip(keyring) {
+        Some((keyring, digest)) => Some(CheckedPackages::open(&place, keyring, digest).await?),
         None => None,
     };
-    let holdings = Holdings { held: place.held(), publish, beside, delivered, former: former_tables, checked };
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = checked.iter().filter_map(|checked| checked.doubt.clone()).collect();
+    let holdings = Holdings { held: place.held(), publish, beside, delivered, former: former_tables, before, checked };
     let newer = newer(options, &place, &mut memory, former, &holdings, &mut warnings, progress).await;
     // What the mirrors said is remembered, whatever came of it. A run may have taken hours.
     memory.settle(publish.now.max(clock::now()));
@@ -205,6 +211,8 @@ struct Holdings<'a> {
     delivered: Option<&'a HashSet<BlockCid>>,
     /// What the last publication listed.
     former: FormerTables,
+    /// The repositories of the last snapshot, where not all that are wanted now are in it.
+    before: Vec<ListedRepo>,
     /// What the keyring has checked; `None` without a keyring.
     checked: Option<CheckedPackages>,
 }
@@ -251,7 +259,7 @@ async fn newer(
     };
     warnings.extend(pulses.warnings.iter().cloned());
     let is_settling = memory.is_settling(pulses.lastupdate, now);
-    let keyring = holdings.checked.as_ref().and_then(|checked| checked.keyring);
+    let keyring = holdings.checked.as_ref().map(|checked| checked.keyring);
     let is_rekeyed = options.keyring.is_some() && memory.keyring != keyring;
     // A comparison waits for another day while the mirrors that could make it are not of one state.
     let days = if pulses.ahead.is_empty() { 1 } else { 2 };
@@ -275,7 +283,8 @@ async fn newer(
     let roots = holdings.publish.roots_dir();
     let hub = Hub::new(TRANSFERS, CancellationToken::new());
     let checked = holdings.checked.as_ref();
-    let mut desk = ArrivalDesk { options, place, pulses: &pulses, roots, hub, checked, is_new: false, is_whole };
+    let (is_new, came) = (false, Default::default());
+    let mut desk = ArrivalDesk { options, place, pulses: &pulses, roots, hub, checked, is_new, is_whole, came };
     // What does not come of this is no reason to call a run late: it is not known that anything is missing.
     let looks_again = is_known && is_settling && !pulses.is_early;
     let read = if former.is_some() && (is_known || pulses.is_early) && !looks_again {

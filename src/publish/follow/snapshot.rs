@@ -65,20 +65,34 @@ pub(super) fn key(repo: &RepoName, arch: &str) -> String {
 pub(super) fn kept(options: &FollowOptions, place: &FollowPlace, snapshot: &FollowedSnapshot) -> Option<ReadSnapshot> {
     let mut repos = Vec::new();
     let mut databases = BTreeMap::new();
-    for (repo, arch) in options.wanted() {
-        let listed = snapshot.databases.get(&key(repo, arch))?;
-        let bytes = fsx::read_followed(&place.database(listed.sha256), Limits::default().packed).ok()??;
-        if Sha256::of(&bytes) != listed.sha256 {
-            return None;
-        }
-        let packages = packages_of(&bytes).ok()?;
+    for wanted in options.wanted() {
+        let (listed, repo) = kept_repo(place, snapshot, wanted)?;
         if listed.beside.values().any(|part| !place.database(part.sha256).exists()) {
             return None;
         }
-        databases.insert(key(repo, arch), listed.clone());
-        repos.push(ListedRepo { repo: repo.clone(), arch: arch.to_owned(), packages });
+        databases.insert(key(wanted.0, wanted.1), listed.clone());
+        repos.push(repo);
     }
     Some(ReadSnapshot { snapshot: FollowedSnapshot { lastupdate: snapshot.lastupdate, databases }, repos })
+}
+
+/// Reads those of the wanted databases that `snapshot` has and that are here.
+pub(super) fn kept_repos(options: &FollowOptions, place: &FollowPlace, snapshot: &FollowedSnapshot) -> Vec<ListedRepo> {
+    options.wanted().filter_map(|wanted| Some(kept_repo(place, snapshot, wanted)?.1)).collect()
+}
+
+fn kept_repo<'s>(
+    place: &FollowPlace,
+    snapshot: &'s FollowedSnapshot,
+    (repo, arch): (&RepoName, &str),
+) -> Option<(&'s FollowedDatabase, ListedRepo)> {
+    let listed = snapshot.databases.get(&key(repo, arch))?;
+    let bytes = fsx::read_followed(&place.database(listed.sha256), Limits::default().packed).ok()??;
+    if Sha256::of(&bytes) != listed.sha256 {
+        return None;
+    }
+    let packages = packages_of(&bytes).ok()?;
+    Some((listed, ListedRepo { repo: repo.clone(), arch: arch.to_owned(), packages }))
 }
 
 /// What is asked of the mirrors.

@@ -64,13 +64,20 @@ fn are_kin(one: &str, other: &str) -> bool {
         || domain(one).is_some_and(|its| domain(other) == Some(its))
 }
 
-/// Returns the domain of a name that has an owner, by the length of its last parts; `None` for a name without a dot.
+/// The words that stand below a country's domain for kinds of owners.
+const KINDS: &[&str] = &[
+    "ac", "ad", "asn", "art", "biz", "co", "com", "ed", "edu", "ernet", "gen", "go", "gob", "gov", "gr", "govt", "id",
+    "idf", "ind", "info", "int", "k12", "lg", "ltd", "me", "mi", "mil", "muni", "ne", "net", "nhs", "nic", "nom", "or",
+    "org", "plc", "pro", "re", "res", "sch", "school", "web",
+];
+
+/// Returns the domain of a name that has an owner; `None` for a name without a dot.
 fn domain(host: &str) -> Option<&str> {
     let dots: Vec<usize> = host.rmatch_indices('.').map(|(at, _)| at).collect();
     let last = *dots.first()?;
     let begin = |dot: Option<&usize>| dot.map_or(0, |at| at + 1);
     let second = begin(dots.get(1));
-    let is_kind = host.len() - last == 3 && last - second <= 3;
+    let is_kind = host.len() - last == 3 && KINDS.contains(&&host[second..last]);
     Some(&host[if is_kind { begin(dots.get(2)) } else { second }..])
 }
 
@@ -99,6 +106,9 @@ mod tests {
             ("mirrors.example.org", "mirrors.edge.example.org", true),
             ("example.org", "ipv4.example.org", true),
             ("ftp.fau.de", "mirror.fau.de", true),
+            ("eu.mirror.abc.de", "ftp.abc.de", true),
+            ("a.b.fau.de", "c.fau.de", true),
+            ("a.mirror.one.ac.jp", "ftp.two.ac.jp", false),
             ("a.mirror.example.co.uk", "b.example.co.uk", true),
             ("mirror.one.co.uk", "mirror.two.co.uk", false),
             ("mirrors.tuna.tsinghua.edu.cn", "mirrors.ustc.edu.cn", false),
