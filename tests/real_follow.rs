@@ -224,7 +224,7 @@ fn follow(seed: u64, packages: usize, changes: usize, kills: usize) {
         // Once its database lies, at the same lastupdate.
         if change == changes / 2 {
             archive.bring(&mut lagging, archive.steps());
-            lying_database(&archive, &mut lying, &follower, &mut alarms);
+            lying_database(&archive, (repo, arch), &mut lying, &follower, &mut alarms);
         }
         let begun = Instant::now();
         if once(&follower, &mut killed, kills, running, &mut chances, &mut alarms) {
@@ -332,9 +332,16 @@ fn cut_short(follower: &Follower, usual: Duration, chances: &mut Chances) {
     }
 }
 
-/// Has the liar give out another database at the same `lastupdate`: an alarm, and nothing is published.
-fn lying_database(archive: &Archive, lying: &mut Replica, follower: &Follower, alarms: &mut usize) {
-    let path = "core/os/x86_64/core.db.tar.gz";
+/// Has the liar give out another one of the database that has changed, at the same `lastupdate`: an alarm, and nothing is
+/// published. Of one that has not changed, no bytes are asked for, by its date.
+fn lying_database(
+    archive: &Archive,
+    (repo, arch): (&str, &str),
+    lying: &mut Replica,
+    follower: &Follower,
+    alarms: &mut usize,
+) {
+    let path = &format!("{repo}/os/{arch}/{repo}.db.tar.gz");
     let honest = fs::read(lying.dir.path().join(path)).expect("a database");
     let text = zstd::encode_all(&gunzipped(&honest)[..], 1).expect("memory takes it all");
     // Dated as the honest one: a later date would be that of a mirror amid its synchronisation.
