@@ -13,7 +13,7 @@ use crate::cmd::cli::{HaikuAddArgs, HaikuCommand, HaikuRefreshArgs, HaikuStepsAr
 use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::{HaikuConfig, Settings, declared, key, layers};
 use crate::haiku::kept::{KeptSnapshot, SnapshotShelf};
-use crate::haiku::take::{Taken, take};
+use crate::haiku::take::{AskedRepo, RefusedLists, Taken, take};
 use crate::index::time;
 use crate::machine::Machine;
 use crate::pacman::handover::{self, Handed, HandoverTarget};
@@ -149,7 +149,9 @@ fn refresh(env: &Env, settings: &Settings, args: &HaikuRefreshArgs) -> anyhow::R
     for repo in settings.haiku.iter().filter(wanted) {
         let shelf = SnapshotShelf::of(&settings.state_dir, &repo.name, env.uid);
         let known = shelf.load(repo);
-        let taken = block_on(take(&machine, repo, known.as_ref()));
+        let refused = RefusedLists::default();
+        let asked = AskedRepo { machine: &machine, config: repo, refused: &refused };
+        let taken = block_on(take(asked, known.as_ref(), async |_| {}));
         let taken = taken.ok_or_else(|| Error::new(ErrorKind::Interrupted, &repo.name, "interrupted"))?;
         let records = taken.records();
         let Taken { snapshot, failures, .. } = taken;
@@ -170,7 +172,11 @@ fn refresh(env: &Env, settings: &Settings, args: &HaikuRefreshArgs) -> anyhow::R
             worst = worst.max(kind.status());
             continue;
         };
-        shelf.keep(repo, &kept).map_err(|e| Error::local(&repo.name, format!("its snapshot cannot be kept: {e}")))?;
+        let is_kept = shelf.keep(repo, &kept);
+        if !is_kept.map_err(|e| Error::local(&repo.name, format!("its snapshot cannot be kept: {e}")))? {
+            report::say(&format!("{}: a newer list came meanwhile, and stays", repo.name));
+            continue;
+        }
         let is_new = known.is_none_or(|known| known.snapshot.sha256 != kept.snapshot.sha256);
         let signed = kept.snapshot.signed.map_or(String::new(), |at| format!(", signed {}", time::to_rfc3339(at)));
         let what = if is_new { "proven" } else { "unchanged" };

@@ -250,6 +250,10 @@ impl Keeper {
         }
         let shelves = self.haiku_shelves(&machine);
         watched.extend(shelves.iter().map(|(_, dir, _)| dir.clone()));
+        // Where the first list is not there yet.
+        if self.settings.haiku.iter().any(|config| may_share(&machine, config)) {
+            watched.extend(self.states().into_iter().flat_map(|state| [state.join("haiku"), state]));
+        }
         // Before anything is read, so that changes from now on are reported.
         if let Some(watcher) = &mut self.watcher {
             watched.extend(copies_of_indexes(&self.settings));
@@ -284,14 +288,18 @@ impl Keeper {
         Ok(LibraryLists { tables, dirs, haiku, files, is_whole: lists.repos().is_ok() })
     }
 
+    /// Returns the state directories of this user and of the users of the stores that are shared.
+    fn states(&self) -> Vec<PathBuf> {
+        let stores = self.settings.share_stores.iter().filter_map(|store| store.file_name());
+        let others = stores.map(|name| Path::new("/var/lib").join(name));
+        std::iter::once(self.settings.state_dir.clone()).chain(others).collect()
+    }
+
     /// Returns where lists of Haiku's repositories that may be shared are kept: for this user, and for the users of the
     /// stores that are shared, whose units have state directories of the same names. Their keys prove them, whatever user
     /// wrote them.
     fn haiku_shelves(&self, machine: &Machine) -> Vec<(HaikuConfig, PathBuf, SnapshotShelf)> {
-        let stores = self.settings.share_stores.iter().filter_map(|store| store.file_name());
-        let states: Vec<PathBuf> = std::iter::once(self.settings.state_dir.clone())
-            .chain(stores.map(|name| Path::new("/var/lib").join(name)))
-            .collect();
+        let states = self.states();
         let mut shelves = Vec::new();
         for config in self.settings.haiku.iter().filter(|config| may_share(machine, config)) {
             for state in &states {

@@ -76,6 +76,21 @@ impl Watcher {
 /// True if a change under this name in a watched directory is a list, or the directory of one.
 fn is_list(dir: &Path, name: &str) -> bool {
     let is_copy = || dir.ends_with("index/index") && !name.starts_with('.');
-    let plain = ["sync", "index", "pkgswarm.json", "prefetch", "state.json"];
-    names::lists_packages(name) || plain.contains(&name) || is_copy()
+    let plain = ["sync", "index", "pkgswarm.json", "prefetch", "state.json", "haiku", "snapshot.json"];
+    // The directories of Haiku's repositories come with their first lists.
+    let is_shelf = || dir.ends_with("haiku") && !dir.parent().is_some_and(|above| above.ends_with("haiku"));
+    names::lists_packages(name) || plain.contains(&name) || is_copy() || is_shelf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_haikus_is_a_list_and_what_its_servers_answered_is_none() {
+        let is_told = |dir: &str, name: &str| is_list(Path::new(dir), name);
+        assert!(is_told("/var/lib/pkgswarm-endpoint/haiku/Demo", "snapshot.json"));
+        assert!(is_told("/var/lib/pkgswarm-endpoint/haiku", "Demo") && is_told("/var/lib/pkgswarm-endpoint", "haiku"));
+        assert!(!is_told("/var/lib/pkgswarm-endpoint/haiku/Demo", "servers.json"));
+    }
 }

@@ -5,6 +5,7 @@
 //! <state>/haiku/<name>/snapshot.json   facts, description and signature, of the former ones too; written last
 //! <state>/haiku/<name>/<sha256>.hpkr   a list
 //! <state>/haiku/<name>/servers.json    what each server answered when it was asked last
+//! <state>/haiku/<name>/lock            held while one is kept
 //! ```
 
 use std::fs;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{HaikuSnapshot, SnapshotFiles};
+use super::snapshot::{HaikuSnapshot, Precursor, SnapshotFiles};
 use crate::base::clock;
 use crate::base::digest::Sha256;
 use crate::base::fsx;
@@ -30,6 +31,9 @@ const SERVERS_MOST: u64 = 256 << 10;
 /// Most bytes of a list, as of its reader.
 const LIST_MOST: u64 = 64 << 20;
 
+/// Longest wait for another process that keeps one.
+const LOCK: Duration = Duration::from_secs(10);
+
 /// Former lists that are kept. Haiku's repositories get one a day or so.
 const FORMER: usize = 3;
 
@@ -39,7 +43,8 @@ pub(crate) struct KeptSnapshot {
     pub(crate) snapshot: HaikuSnapshot,
     /// Where its packages are: the base URL after all redirects, so that a moving alias is followed once a snapshot.
     pub(crate) base: String,
-    /// The time at which a server was last seen to have it, in Unix seconds.
+    /// The time at which a server was last seen to have it, in Unix seconds; of one that an index brought, the time at
+    /// which that was made.
     pub(crate) checked: u64,
     /// The time at which its signature was checked last.
     pub(crate) proven: u64,
@@ -142,13 +147,27 @@ impl SnapshotShelf {
     fn proven(&self, repo: &HaikuConfig, facts: Facts) -> Option<KeptSnapshot> {
         let name = FileName::new(format!("{}.hpkr", facts.list)).ok()?;
         let list = fsx::read_small(&self.dir.join(name.as_str()), self.uid, LIST_MOST).ok()?;
-        let files = SnapshotFiles { list, signature: facts.signature.into_bytes(), info: facts.info.into_bytes() };
+        let files = SnapshotFiles {
+            list: list.into(),
+            signature: facts.signature.into_bytes().into(),
+            info: facts.info.into_bytes().into(),
+        };
         let snapshot = HaikuSnapshot::proven(files, repo.minisign.value().ok()?, None).ok()?;
         Some(KeptSnapshot { snapshot, base: facts.base, checked: facts.checked, proven: clock::now() })
     }
 
-    /// Keeps `kept` in place of the one before, which becomes the latest of the former ones where it is another.
-    pub(crate) fn keep(&self, repo: &HaikuConfig, kept: &KeptSnapshot) -> io::Result<()> {
+    /// Keeps `kept` in place of the one before, which becomes the latest of the former ones where it is another. Returns
+    /// false where another process, or another request, has put a newer one there meanwhile: that one stays.
+    pub(crate) fn keep(&self, repo: &HaikuConfig, kept: &KeptSnapshot) -> io::Result<bool> {
+        fs::create_dir_all(&self.dir)?;
+        let _lock = match fsx::lock(&self.dir.join("lock"), LOCK) {
+            // That of another user, who keeps lists here as well.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => None,
+            locked => Some(locked?),
+        };
+        if self.precursor(repo).is_some_and(|of| of.precedes(kept.snapshot.sha256, kept.snapshot.signed).is_err()) {
+            return Ok(false);
+        }
         let list = kept.snapshot.sha256.to_string();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut former = Vec::new();
@@ -168,7 +187,6 @@ impl SnapshotShelf {
             replaced: None,
             former,
         };
-        fs::create_dir_all(&self.dir)?;
         let file = |list: &str| format!("{list}.hpkr");
         if !self.dir.join(file(&list)).exists() {
             fsx::replace_synced(&self.dir.join(file(&list)), &kept.snapshot.files.list)?;
@@ -181,7 +199,7 @@ impl SnapshotShelf {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Remembers what servers answered just now. Those that were not asked keep what they answered before; those that
@@ -199,6 +217,14 @@ impl SnapshotShelf {
     pub(crate) fn servers(&self) -> Vec<ServerRecord> {
         let text = fsx::read_small(&self.dir.join("servers.json"), self.uid, SERVERS_MOST).ok();
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Returns what a newer one is held against; `None` where there is none with a signature by the key of today.
+    fn precursor(&self, repo: &HaikuConfig) -> Option<Precursor> {
+        let facts = self.facts()?;
+        let comment = repo.minisign.value().ok()?.comment(facts.signature.as_bytes()).ok()?;
+        let is_there = self.dir.join(format!("{}.hpkr", facts.list)).exists();
+        is_there.then_some(Precursor { sha256: facts.list.parse().ok()?, signed: comment.timestamp() })
     }
 
     fn facts(&self) -> Option<Facts> {
@@ -219,11 +245,15 @@ fn still(former: Vec<Facts>, max_age: Duration) -> Vec<Facts> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
     use super::*;
     use crate::lists::haiku::repo_info::RepoInfo;
 
     fn kept(number: u8, packages: &[(&str, u8)]) -> KeptSnapshot {
-        let files = SnapshotFiles { list: Vec::new(), signature: Vec::new(), info: Vec::new() };
+        let files = SnapshotFiles { list: Bytes::new(), signature: Bytes::new(), info: Bytes::new() };
         let text =
             b"name a\nvendor v\nsummary s\npriority 1\nbaseurl http://h.example\nidentifier i\narchitecture any\n";
         let packages = packages.iter().map(|(name, sum)| (FileName::new(*name).unwrap(), Sha256([*sum; 32])));
@@ -232,7 +262,7 @@ mod tests {
             sha256: Sha256([number; 32]),
             signed: None,
             info: RepoInfo::parse(text).unwrap(),
-            packages: packages.collect(),
+            packages: Arc::new(packages.collect()),
         };
         KeptSnapshot { snapshot, base: String::new(), checked: 0, proven: 0 }
     }

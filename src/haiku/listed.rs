@@ -1,5 +1,7 @@
 //! A package that a list names: found by a user's words, and made a want with its sources.
 
+use std::io::Cursor;
+
 use reqwest::Url;
 
 use super::kept::KeptSnapshot;
@@ -10,6 +12,7 @@ use crate::base::public::is_public_url;
 use crate::config::{HaikuConfig, SharePolicy};
 use crate::engine::deliver::Candidate;
 use crate::engine::want::{Want, by_content};
+use crate::lists::haiku::{HaikuPackage, HpkrLimits, hpkr};
 use crate::lists::system::{NameKind, Repository};
 use crate::machine::Machine;
 use crate::trust::look::{FileShape, ShapeError};
@@ -34,7 +37,8 @@ impl ListedHpkg {
         Self { config: config.clone(), name, sha256, base: kept.base.clone() }
     }
 
-    /// Finds what a user means: the name of a file, a package with or without its version, a sha256, or the URL of a
+    /// Finds what a user means: the name of a file, a package with or without its version (the newest
+    /// one where there are several), a sha256, or the URL of a
     /// file of this repository.
     pub(crate) fn find(config: &HaikuConfig, kept: &KeptSnapshot, what: &str) -> Option<Self> {
         let packages = &kept.snapshot.packages;
@@ -51,7 +55,20 @@ impl ListedHpkg {
         }
         // No name of a package has a dash; that of its file has it in lower case.
         let start = format!("{}-", what.to_ascii_lowercase());
-        packages.iter().filter(|(name, _)| name.as_str().starts_with(&start)).map(found).next_back()
+        let mut named = packages.iter().filter(|(name, _)| name.as_str().starts_with(&start)).map(found);
+        let first = named.next()?;
+        if named.next().is_none() {
+            return Some(first);
+        }
+        // Several versions, or builds for several machines: the newest of those for the machines of the list.
+        let is_named = |package: &HaikuPackage| package.file().is_ok_and(|name| name.as_str().starts_with(&start));
+        let listed = hpkr::packages(Cursor::new(&kept.snapshot.files.list), &HpkrLimits::default()).ok()?;
+        let is_for = |package: &HaikuPackage| package.arch.as_str() == kept.snapshot.info.arch;
+        let newest = listed
+            .into_iter()
+            .filter(is_named)
+            .max_by(|one, other| one.version.compare(&other.version).then_with(|| is_for(one).cmp(&is_for(other))))?;
+        Some(Self::of(config, kept, newest.file().ok()?, newest.sha256))
     }
 
     /// Returns its URLs at the servers, that of the list's own place first.

@@ -2,6 +2,7 @@
 //! last from a neighbour that has it as one block. A wrong one costs a transfer that is refused: only bytes with the
 //! right sum are ever used.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
@@ -21,6 +22,9 @@ use crate::net::http::{self, GetOptions};
 /// Longest wait for those who tell it.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// Longest wait for the others once one has told it: one that lies is not tried first for being quick.
+const OTHERS: Duration = Duration::from_millis(300);
+
 /// Longest wait for a neighbour's block.
 const BLOCK: Duration = Duration::from_secs(5);
 
@@ -33,9 +37,37 @@ pub(crate) struct PackageSizes<'a> {
     until: Option<Instant>,
     /// True where a neighbour may still be asked.
     asks_lan: bool,
-    told: Vec<u64>,
+    votes: SizeVotes,
     /// Those that are known without asking, in reverse.
     known: Vec<u64>,
+}
+
+/// What was told of a size.
+struct SizeVotes {
+    /// How many were asked.
+    asked: usize,
+    /// What was told, in the order in which it was told first, each with the number of those that told it.
+    told: Vec<(u64, usize)>,
+    /// Sizes that were tried.
+    tried: Vec<u64>,
+    /// Those with which a transfer came to nothing: they are tried last.
+    doubted: Vec<u64>,
+}
+
+impl SizeVotes {
+    /// Returns the size of which most of the others tell, with their number, among those that were not tried; one that is
+    /// doubted last.
+    fn best(&self) -> Option<(u64, usize)> {
+        let left = self.told.iter().filter(|(size, _)| !self.tried.contains(size));
+        left.min_by_key(|(size, votes)| (self.doubted.contains(size), Reverse(*votes))).copied()
+    }
+
+    fn add(&mut self, size: u64) {
+        match self.told.iter_mut().find(|(told, _)| *told == size) {
+            Some((_, votes)) => *votes += 1,
+            None => self.told.push((size, 1)),
+        }
+    }
 }
 
 impl<'a> PackageSizes<'a> {
@@ -55,7 +87,12 @@ impl<'a> PackageSizes<'a> {
             looks: all.map(|(url, is_near)| told(machine, url, is_near).boxed_local()).collect(),
             until: None,
             asks_lan: may_share && machine.asks_lan(),
-            told: Vec::new(),
+            votes: SizeVotes {
+                asked: house.len() + servers.len(),
+                told: Vec::new(),
+                tried: Vec::new(),
+                doubted: Vec::new(),
+            },
             known: known.into_iter().rev().collect(),
         }
     }
@@ -63,23 +100,54 @@ impl<'a> PackageSizes<'a> {
     /// Returns the next one; `None` where nothing tells another.
     pub(crate) async fn next(&mut self) -> Option<u64> {
         while let Some(known) = self.known.pop() {
-            if !self.told.contains(&known) {
-                self.told.push(known);
+            if !self.votes.tried.contains(&known) {
+                self.votes.tried.push(known);
                 return Some(known);
             }
         }
         let until = *self.until.get_or_insert_with(|| Instant::now() + LONGEST);
-        while let Ok(Some(size)) = timeout_at(until, self.looks.next()).await {
-            if let Some(size) = size.filter(|size| !self.told.contains(size)) {
-                self.told.push(size);
-                return Some(size);
+        let mut enough = until;
+        loop {
+            let best = self.votes.best();
+            let is_decided = best.is_some_and(|(_, votes)| 2 * votes > self.votes.asked);
+            let answer = match is_decided {
+                true => None,
+                false => timeout_at(enough, self.looks.next()).await.ok().flatten(),
+            };
+            match (answer, best) {
+                (Some(size), _) => {
+                    size.into_iter().for_each(|size| self.votes.add(size));
+                    if self.votes.best().is_some() {
+                        enough = enough.min(Instant::now() + OTHERS);
+                    }
+                }
+                (None, Some((size, _))) => {
+                    self.votes.tried.push(size);
+                    return Some(size);
+                }
+                (None, None) => break,
             }
         }
         let asks_lan = std::mem::take(&mut self.asks_lan);
         let lan = asks_lan.then(|| LanClient::at(&self.machine.settings.socket))?;
         // A file of one leaf is the block with its sum.
         let block = timeout(BLOCK, lan.block(Cid::raw(self.sha256), &|_| ())).await.ok()?.ok()?;
-        Some(block.len() as u64).filter(|size| !self.told.contains(size))
+        Some(block.len() as u64).filter(|size| !self.votes.tried.contains(size))
+    }
+
+    /// Has this size be tried after all others.
+    pub(crate) fn doubt(&mut self, size: u64) {
+        self.votes.doubted.push(size);
+    }
+
+    /// Returns true where servers tell other sizes too: one of them lies.
+    pub(crate) fn is_disputed(&self) -> bool {
+        self.votes.told.len() > 1
+    }
+
+    /// Returns true where another size was told, and nothing speaks against it.
+    pub(crate) fn has_sounder(&self, size: u64) -> bool {
+        self.votes.told.iter().any(|(told, _)| *told != size && !self.votes.doubted.contains(told))
     }
 }
 

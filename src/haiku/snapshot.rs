@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::base::digest::Sha256;
 use crate::base::name::FileName;
@@ -14,15 +17,16 @@ use crate::lists::haiku::hpkr;
 use crate::lists::haiku::repo_info::{RepoInfo, RepoInfoError};
 use crate::lists::haiku::{HpkrError, HpkrLimits};
 
-/// The files of a repository as a server sent them. Nothing about them is proven.
+/// The files of a repository as a server sent them. Nothing about them is proven. A copy shares the bytes: as many
+/// clients as there are get the list from one place.
 #[derive(Clone, Debug)]
 pub struct SnapshotFiles {
     /// `repo`, the list of packages.
-    pub list: Vec<u8>,
+    pub list: Bytes,
     /// `repo.minisig`, the signature over it.
-    pub signature: Vec<u8>,
+    pub signature: Bytes,
     /// `repo.info`, the description. It is signed by nothing: pkgman reads name and identifier in it.
-    pub info: Vec<u8>,
+    pub info: Bytes,
 }
 
 /// A repository at one moment, proven by its key.
@@ -37,7 +41,7 @@ pub struct HaikuSnapshot {
     /// What the description says.
     pub info: RepoInfo,
     /// The sum of every package.
-    pub packages: BTreeMap<FileName, Sha256>,
+    pub packages: Arc<BTreeMap<FileName, Sha256>>,
 }
 
 /// What is known of a snapshot that was in use: a newer one must not go behind it.
@@ -85,6 +89,18 @@ pub(crate) fn told(error: &SignatureError) -> String {
     }
 }
 
+impl Precursor {
+    /// Returns without an error where a list with this sum, signed then, may follow it: it is the same one, or newer.
+    pub(crate) fn precedes(&self, sha256: Sha256, signed: Option<u64>) -> Result<(), SnapshotRefusal> {
+        // A signature without a time comes before every one that has one: it cannot show that it is newer.
+        if self.sha256 == sha256 || self.signed.is_none() || self.signed < signed {
+            return Ok(());
+        }
+        let words = |time: Option<u64>| time.map_or("an unknown time".to_owned(), to_rfc3339);
+        Err(SnapshotRefusal::Older { signed: words(signed), known: words(self.signed) })
+    }
+}
+
 impl HaikuSnapshot {
     /// Proves the files by `key`, and that they are not older than `known`.
     ///
@@ -93,19 +109,14 @@ impl HaikuSnapshot {
     pub fn proven(files: SnapshotFiles, key: &PublicKey, known: Option<Precursor>) -> Result<Self, SnapshotRefusal> {
         let comment = key.verify(&files.list, &files.signature)?;
         let (sha256, signed) = (Sha256::of(&files.list), comment.timestamp());
-        // A signature without a time comes before every one that has one: it cannot show that it is newer.
-        let is_behind = |known: &Precursor| known.sha256 != sha256 && known.signed.is_some() && known.signed >= signed;
-        if let Some(known) = known.filter(is_behind) {
-            let words = |time: Option<u64>| time.map_or("an unknown time".to_owned(), to_rfc3339);
-            return Err(SnapshotRefusal::Older { signed: words(signed), known: words(known.signed) });
-        }
+        known.map_or(Ok(()), |known| known.precedes(sha256, signed))?;
         let mut listed = BTreeMap::new();
         hpkr::read::<HpkrError>(Cursor::new(&files.list), &HpkrLimits::default(), |package| {
             listed.insert(package.file().expect("the reader checked it"), package.sha256);
             Ok(())
         })?;
         let info = RepoInfo::parse(&files.info)?;
-        Ok(Self { files, sha256, signed, info, packages: listed })
+        Ok(Self { files, sha256, signed, info, packages: Arc::new(listed) })
     }
 
     /// Returns what the next one is held against.

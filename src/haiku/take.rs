@@ -3,6 +3,8 @@
 //! alone cannot hold a newer one back.
 
 use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -35,8 +37,25 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// Fewest bytes a second of a server, over `download.patience`. Chosen by us: a modem has five times as many.
 pub(crate) const LEAST_RATE: u64 = 1 << 10;
 
-/// Longest wait for the other servers to tell which list they have, once one has sent its own.
+/// Longest wait for the other servers to tell which list they have, once one has sent its own. A newer list is waited for
+/// as every list is.
 const OTHERS: Duration = Duration::from_secs(1);
+
+/// Lists that are remembered because they were refused.
+const REFUSED: usize = 64;
+
+/// Lists that were refused, by their own sum and that of their signature, each with the reason: neither changes, so they
+/// are not fetched again.
+#[derive(Default, Debug)]
+pub(crate) struct RefusedLists(RefCell<BTreeMap<(Sha256, Sha256), String>>);
+
+/// A repository whose servers are asked.
+#[derive(Clone, Copy)]
+pub(crate) struct AskedRepo<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) config: &'a HaikuConfig,
+    pub(crate) refused: &'a RefusedLists,
+}
 
 /// A server that does not have a snapshot, and why.
 #[derive(Debug)]
@@ -51,6 +70,8 @@ pub(crate) struct ServerFailure {
     pub(crate) is_refusal: bool,
     /// True where it took all its time: asking it again at once costs as much.
     pub(crate) is_slow: bool,
+    /// True where another server was faster.
+    is_overtaken: bool,
 }
 
 /// The result of asking the servers.
@@ -90,6 +111,9 @@ enum FileError {
     Key(String),
     #[error(transparent)]
     Refused(#[from] SnapshotRefusal),
+    /// Refused before.
+    #[error("{0}")]
+    Again(String),
 }
 
 impl Taken {
@@ -106,79 +130,102 @@ impl Taken {
         failed.chain(answered).collect()
     }
 
+    /// Notes that a server has the snapshot, or one that is no newer.
+    fn answered(&mut self, base: &BaseUrl) {
+        self.failures.retain(|failure| failure.url != base.to_string());
+        self.answered.push(base.to_string());
+    }
+
     fn failed(&mut self, base: &BaseUrl, error: &FileError) {
+        self.failures.retain(|failure| failure.url != base.to_string());
         self.failures.push(ServerFailure {
             host: host(base.url()),
             url: base.to_string(),
             why: error.to_string(),
-            is_refusal: matches!(error, FileError::Refused(_) | FileError::NotASum),
+            is_refusal: matches!(error, FileError::Refused(_) | FileError::Again(_) | FileError::NotASum),
             is_slow: matches!(error, FileError::Silent(..) | FileError::Slow { .. } | FileError::Long),
+            is_overtaken: matches!(error, FileError::Overtaken),
         });
     }
 }
 
-/// Asks the servers of `repo` for a snapshot that is not older than `known`; `known` itself where they have just that.
-pub(crate) async fn take(machine: &Machine, repo: &HaikuConfig, known: Option<&KeptSnapshot>) -> Taken {
+/// Asks the servers of a repository for a snapshot that is not older than `known`; `known` itself where they have just
+/// that. The first one that is proven is told to `first` at once: another server may have a newer one, and be slow.
+pub(crate) async fn take(
+    repo: AskedRepo<'_>,
+    known: Option<&KeptSnapshot>,
+    first: impl AsyncFnOnce(&KeptSnapshot),
+) -> Taken {
     let mut taken = Taken::default();
-    let Some((base, first)) = raced(machine, repo, known, &mut taken).await else { return taken };
-    taken.answered.push(base.to_string());
-    let is_left = |url: &&BaseUrl| *url != base && taken.failures.iter().all(|failure| failure.url != url.to_string());
-    let until = Instant::now() + OTHERS;
-    let looks = repo.urls.iter().filter(is_left).map(async |url| (url, newer(machine, url, repo, &first).await));
-    let mut looks: FuturesUnordered<_> = looks.collect();
-    let (mut newest, mut answers) = (None::<KeptSnapshot>, Vec::new());
-    while let Ok(Some(answer)) = timeout_at(until, looks.next()).await {
-        answers.push(answer);
-    }
-    drop(looks);
-    for (url, answer) in answers {
-        match answer {
-            Ok(found) => {
-                taken.answered.push(url.to_string());
-                let signed = |of: &KeptSnapshot| of.snapshot.signed;
-                newest = found.into_iter().chain(newest).max_by_key(signed);
-            }
-            Err(error) => taken.failed(url, &error),
+    let all: Vec<&BaseUrl> = repo.config.urls.iter().collect();
+    let Some((base, found)) = raced(repo, &all, known, &mut taken).await else { return taken };
+    taken.answered(base);
+    first(&found).await;
+    let newer = newer(repo, base, &found, &mut taken).await;
+    let found = match raced(repo, &newer, Some(&found), &mut taken).await {
+        Some((base, newest)) => {
+            taken.answered(base);
+            newest
         }
-    }
-    taken.snapshot = Some(newest.unwrap_or(first));
+        None => found,
+    };
+    taken.snapshot = Some(found);
     taken
 }
 
-/// Returns a snapshot of this server that was signed after `first`; `None` where its own is that, or an older one.
-async fn newer(
-    machine: &Machine,
-    base: &BaseUrl,
-    repo: &HaikuConfig,
-    first: &KeptSnapshot,
-) -> Result<Option<KeptSnapshot>, FileError> {
-    let (signature, _) = file(machine, base.url(), ("repo.minisig", SIGNATURE_MOST)).await?;
-    let key = repo.minisign.value().map_err(|why| FileError::Key(why.to_owned()))?;
-    let comment = key.comment(&signature).map_err(SnapshotRefusal::from)?;
-    if comment.timestamp() <= first.snapshot.signed {
-        return Ok(None);
+/// Asks the other servers when their lists were signed; returns those that have one which was signed after `found`, the
+/// newest first. One that was overtaken is asked too: a server that is quick is not for that the one with the newest list.
+async fn newer<'u>(repo: AskedRepo<'u>, base: &BaseUrl, found: &KeptSnapshot, taken: &mut Taken) -> Vec<&'u BaseUrl> {
+    let may_tell = |url: &&BaseUrl| {
+        let failed = taken.failures.iter().find(|failure| failure.url == url.to_string());
+        *url != base && failed.is_none_or(|failure| failure.is_overtaken)
+    };
+    let others: Vec<&BaseUrl> = repo.config.urls.iter().filter(may_tell).collect();
+    let until = Instant::now() + OTHERS;
+    let looks = others.into_iter().map(async |url| {
+        let silent = Err(FileError::Silent("repo.minisig", OTHERS.as_secs()));
+        (url, timeout_at(until, signed(repo, url)).await.unwrap_or(silent))
+    });
+    let mut looks: FuturesUnordered<_> = looks.collect();
+    let mut newer = Vec::new();
+    while let Some((url, answer)) = looks.next().await {
+        match answer {
+            Ok(signed) if signed > found.snapshot.signed => newer.push((signed, url)),
+            // One that was overtaken has said nothing of its list but when it was signed.
+            Ok(_) if taken.failures.iter().all(|failure| failure.url != url.to_string()) => taken.answered(url),
+            Ok(_) => {}
+            Err(error) => taken.failed(url, &error),
+        }
     }
-    asked(machine, base, repo, Some(first)).await.map(Some)
+    newer.sort_by_key(|(signed, _)| Reverse(*signed));
+    newer.into_iter().map(|(_, url)| url).collect()
 }
 
-/// Returns the first snapshot that is proven, and its server.
+/// Returns the time at which the list of this server was signed.
+async fn signed(repo: AskedRepo<'_>, base: &BaseUrl) -> Result<Option<u64>, FileError> {
+    let (signature, _) = file(repo.machine, base.url(), ("repo.minisig", SIGNATURE_MOST)).await?;
+    let key = repo.config.minisign.value().map_err(|why| FileError::Key(why.to_owned()))?;
+    Ok(key.comment(&signature).map_err(SnapshotRefusal::from)?.timestamp())
+}
+
+/// Returns the first snapshot of these servers that is proven, and its server.
 async fn raced<'u>(
-    machine: &Machine,
-    repo: &'u HaikuConfig,
+    repo: AskedRepo<'_>,
+    urls: &[&'u BaseUrl],
     known: Option<&KeptSnapshot>,
     taken: &mut Taken,
 ) -> Option<(&'u BaseUrl, KeptSnapshot)> {
     let (begun, failed) = (RefCell::<Vec<&BaseUrl>>::default(), RefCell::new(Vec::new()));
     let (begun, failed) = (&begun, &failed);
-    let attempts = repo.urls.iter().map(|base| async move {
+    let attempts = urls.iter().copied().map(|base| async move {
         begun.borrow_mut().push(base);
-        let answer = asked(machine, base, repo, known).await;
+        let answer = asked(repo, base, known).await;
         answer.map(|snapshot| (base, snapshot)).map_err(|error| {
             begun.borrow_mut().retain(|other| *other != base);
             failed.borrow_mut().push((base, error));
         })
     });
-    let first = hedged(attempts, machine.settings.connect).await.ok();
+    let first = hedged(attempts, repo.machine.settings.connect).await.ok();
     failed.borrow().iter().for_each(|(base, error)| taken.failed(base, error));
     if let Some((base, _)) = &first {
         let earlier = begun.borrow().iter().take_while(|other| *other != base).copied().collect::<Vec<_>>();
@@ -188,28 +235,18 @@ async fn raced<'u>(
 }
 
 /// Asks one server, a second time where its files were replaced between two requests.
-async fn asked(
-    machine: &Machine,
-    base: &BaseUrl,
-    repo: &HaikuConfig,
-    known: Option<&KeptSnapshot>,
-) -> Result<KeptSnapshot, FileError> {
+async fn asked(repo: AskedRepo<'_>, base: &BaseUrl, known: Option<&KeptSnapshot>) -> Result<KeptSnapshot, FileError> {
     let asking = async {
-        match from(machine, base.url(), repo, known).await {
-            Err(FileError::Refused(SnapshotRefusal::Sum)) => from(machine, base.url(), repo, known).await,
+        match from(repo, base.url(), known).await {
+            Err(FileError::Refused(SnapshotRefusal::Sum)) => from(repo, base.url(), known).await,
             answer => answer,
         }
     };
     timeout(LONGEST, asking).await.unwrap_or(Err(FileError::Long))
 }
 
-async fn from(
-    machine: &Machine,
-    base: &Url,
-    repo: &HaikuConfig,
-    known: Option<&KeptSnapshot>,
-) -> Result<KeptSnapshot, FileError> {
-    let fetch = async |base: &Url, name, most| file(machine, base, (name, most)).await;
+async fn from(repo: AskedRepo<'_>, base: &Url, known: Option<&KeptSnapshot>) -> Result<KeptSnapshot, FileError> {
+    let fetch = async |base: &Url, name, most| file(repo.machine, base, (name, most)).await;
     let (sum, at) = fetch(base, "repo.sha256", SUM_MOST).await?;
     let sum: Sha256 = sum
         .get(..64)
@@ -221,19 +258,39 @@ async fn from(
     if let Some(known) = known.filter(|known| known.snapshot.sha256 == sum) {
         return Ok(KeptSnapshot { base: base.to_string(), checked, ..known.clone() });
     }
+    // The signature first: a list that it cannot be for, or an older one, is not fetched at all.
+    let (signature, _) = fetch(&base, "repo.minisig", SIGNATURE_MOST).await?;
+    let key = repo.config.minisign.value().map_err(|why| FileError::Key(why.to_owned()))?.clone();
+    let comment = key.comment(&signature).map_err(SnapshotRefusal::from)?;
+    let known = known.map(|known| known.snapshot.precursor());
+    known.map_or(Ok(()), |known| known.precedes(sum, comment.timestamp()))?;
+    let sums = (sum, Sha256::of(&signature));
+    if let Some(why) = repo.refused.0.borrow().get(&sums) {
+        return Err(FileError::Again(why.clone()));
+    }
     let (list, _) = fetch(&base, "repo", LIST_MOST).await?;
     if Sha256::of(&list) != sum {
         return Err(SnapshotRefusal::Sum.into());
     }
-    let (signature, _) = fetch(&base, "repo.minisig", SIGNATURE_MOST).await?;
     let (info, _) = fetch(&base, "repo.info", REPO_INFO_MOST).await?;
-    let key = repo.minisign.value().map_err(|why| FileError::Key(why.to_owned()))?.clone();
-    let files = SnapshotFiles { list, signature, info };
-    let known = known.map(|known| known.snapshot.precursor());
+    let files = SnapshotFiles { list: list.into(), signature: signature.into(), info: info.into() };
     // A large list takes longer than a thread that has clients should.
     let proving = tokio::task::spawn_blocking(move || HaikuSnapshot::proven(files, &key, known));
-    let snapshot = proving.await.map_err(|e| FileError::Key(e.to_string()))??;
-    Ok(KeptSnapshot { snapshot, base: base.to_string(), checked, proven: clock::now() })
+    let proven = proving.await.map_err(|e| FileError::Key(e.to_string()))?;
+    if let Err(refusal @ (SnapshotRefusal::Signature(_) | SnapshotRefusal::List(_))) = &proven {
+        repo.refused.note(sums, refusal);
+    }
+    Ok(KeptSnapshot { snapshot: proven?, base: base.to_string(), checked, proven: clock::now() })
+}
+
+impl RefusedLists {
+    fn note(&self, sums: (Sha256, Sha256), why: &SnapshotRefusal) {
+        let mut refused = self.0.borrow_mut();
+        if refused.len() >= REFUSED {
+            refused.clear();
+        }
+        refused.insert(sums, why.to_string());
+    }
 }
 
 /// Fetches a small file; returns it with the URL that it came from. One that comes a byte at a time is given up as one

@@ -114,12 +114,13 @@ fn packages_of_a_haiku_repository_are_offered_where_that_is_shared() {
     let config = format!("[haiku.Demo]\nurls = [\"{urls}\"]\nminisign = \"{}\"\n", repository.key());
     for (policy, files) in [("core Demo", 1), ("core", 0)] {
         let world = machine("").config(&config).set("PKGSWARM_SHARE_REPOS", policy);
+        // It notices the first list, and the package that comes with it.
+        let running = daemon(&world);
+        eventually("the daemon answers", || status(&world)["answers"] == true);
         world.run(&["haiku", "refresh"]).succeeds();
         let file = haiku::file_of(&listed[1].0);
         let fetched = world.run(&["fetch", &file, "-d", &world.path("run").display().to_string()]);
         assert_eq!(fetched.code(), 0, "{}", fetched.stderr);
-        let running = daemon(&world);
-        eventually("the daemon answers", || status(&world)["answers"] == true);
         if files > 0 {
             eventually("the package is offered", || status(&world)["shared_files"] == files);
         }

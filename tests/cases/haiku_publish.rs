@@ -381,3 +381,25 @@ fn a_list_of_an_index_that_was_signed_earlier_is_not_gone_back_to() {
     let said = "haiku Ports: index test: repo was signed at";
     eventually(said, || endpoint.log().contains(said));
 }
+
+#[test]
+fn an_index_that_goes_on_listing_an_old_list_does_not_keep_it_in_use() {
+    let listed = listed();
+    let publisher = HaikuPublisher::of(&listed);
+    publisher.published(&[]);
+    let (kubo, server) = (publisher.kubo(), publisher.server(&listed, SIGNED));
+    let (world, _copy) = publisher.client(&server.address().to_string(), &publisher.repository.key());
+    let (world, endpoint) = Endpoint::of(world.kubo(&kubo));
+    Pkgman::at(endpoint.address(), PATH).add_repo().unwrap();
+    let facts = world.path("state/haiku/Ports/snapshot.json");
+    eventually("the snapshot is kept", || facts.exists());
+    drop(endpoint);
+    server.clear();
+    let mut aged: Value = serde_json::from_slice(&fs::read(&facts).unwrap()).unwrap();
+    aged["checked"] = (keys::now() - 15 * 24 * 3600).into();
+    fs::write(&facts, aged.to_string()).unwrap();
+    let (_world, endpoint) = Endpoint::of(world);
+    assert_eq!(Pkgman::at(endpoint.address(), PATH).add_repo(), Err(PkgmanError::Status(403)));
+    let said = "the last one that a server had is 15 d old";
+    eventually(said, || endpoint.log().contains(said));
+}

@@ -91,6 +91,90 @@ fn a_server_that_holds_a_newer_list_back_is_found_out_by_the_others() {
 }
 
 #[test]
+fn a_newer_list_is_fetched_however_slow_its_server_is_and_a_silent_server_is_remembered() {
+    let (repository, listed) = (HaikuRepository::new(), listed());
+    let frozen = mirror(&repository, &listed[..1], SIGNED - 5000);
+    let newer = mirror(&repository, &listed, SIGNED).on("repo").answering_after(Duration::from_secs(2));
+    let silent = mirror(&repository, &listed, SIGNED).on("repo.minisig").hanging();
+    let world = scene(&repository, &[&frozen, &newer, &silent], "");
+    let run = world.run(&["haiku", "refresh"]);
+    assert!(run.stderr.contains("Demo: proven, 2 packages"), "{}", run.stderr);
+    assert!(run.stderr.contains("repo.minisig: no answer within 1 s"), "{}", run.stderr);
+}
+
+#[test]
+fn a_list_that_was_refused_is_not_fetched_again() {
+    let (repository, listed) = (HaikuRepository::new(), listed());
+    let server = mirror(&repository, &listed, SIGNED);
+    repository.replace_on(&server, b"another list");
+    let (_world, endpoint) = Endpoint::of(scene(&repository, &[&server], ""));
+    for _ in 0..20 {
+        assert_eq!(endpoint.get(&format!("/{PATH}/repo.sha256")).status, 403);
+    }
+    assert_eq!(server.hits("repo"), 1);
+    let looks = server.hits("repo.sha256");
+    assert!(looks < 20, "{looks} looks at a server that has nothing");
+}
+
+#[test]
+fn a_size_that_one_server_makes_up_denies_no_package() {
+    let (repository, listed) = (HaikuRepository::new(), listed());
+    let (file, bytes) = (file_of(&listed[1].0), &listed[1].1);
+    for size in [2_000_000, 20] {
+        let made_up: Vec<u8> = bytes.iter().cycle().take(size).copied().collect();
+        let liar = mirror(&repository, &listed, SIGNED);
+        liar.publish(&file, &made_up);
+        let liar = liar.on(&file).dripping(DRIP);
+        // The liar is the first to tell a size.
+        let sound = mirror(&repository, &listed, SIGNED).on(&file).answering_after(Duration::from_millis(100));
+        let (_world, endpoint) = Endpoint::of(impatient(scene(&repository, &[&liar, &sound], "")));
+        let mut pkgman = Pkgman::at(endpoint.address(), PATH);
+        pkgman.add_repo().unwrap();
+        assert_eq!(pkgman.install(&file).as_ref(), Ok(bytes), "{size}");
+    }
+}
+
+#[test]
+fn another_endpoint_hears_of_a_package_once_it_is_here_or_on_its_way() {
+    let (repository, listed) = (HaikuRepository::new(), listed());
+    let file = file_of(&listed[1].0);
+    let server = mirror(&repository, &listed, SIGNED).on(&file).slow(600_000);
+    let (_world, endpoint) = Endpoint::of(scene(&repository, &[&server], ""));
+    let mut pkgman = Pkgman::at(endpoint.address(), PATH);
+    pkgman.add_repo().unwrap();
+    let path = format!("/{PATH}/packages/{}", file.replace('+', "%2B"));
+    let asked = || endpoint.client().ask("HEAD", &path, &[("Via", "1.1 pkgswarm")]).unwrap().status;
+    assert_eq!(asked(), 404);
+    assert_eq!(server.hits(&file), 0, "no server was asked for its size");
+    std::thread::scope(|scope| {
+        let coming = scope.spawn(|| pkgman.install(&file));
+        eventually("it is on its way", || asked() == 200);
+        assert_eq!(coming.join().unwrap().as_ref(), Ok(&listed[1].1));
+    });
+    assert_eq!(asked(), 200);
+}
+
+#[test]
+fn of_several_versions_the_newest_is_fetched() {
+    let repository = HaikuRepository::new();
+    let listed: Vec<_> = ["9", "10"]
+        .map(|minor| {
+            let (mut package, bytes) = hpkg("vision", 4000 + minor.len());
+            package.version[1] = Some(minor.to_owned());
+            package.version[3] = None;
+            (package, bytes)
+        })
+        .into();
+    let server = mirror(&repository, &listed, SIGNED);
+    let world = scene(&repository, &[&server], "");
+    world.run(&["haiku", "refresh"]).succeeds();
+    let dir = open_dir(&world);
+    let run = world.run(&["fetch", "vision", "-d", &dir.display().to_string()]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(dir.join(file_of(&listed[1].0)).exists() && !dir.join(file_of(&listed[0].0)).exists());
+}
+
+#[test]
 fn a_client_with_the_former_list_still_gets_its_packages() {
     let (repository, old) = (HaikuRepository::new(), listed());
     let server = mirror(&repository, &old, SIGNED);

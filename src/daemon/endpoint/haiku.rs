@@ -9,6 +9,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use reqwest::Url;
 use tokio::sync::mpsc;
@@ -80,7 +81,7 @@ async fn described(
     }
     let given = repo.given(asked.client).and_then(|sha256| kept.of_list(sha256)).unwrap_or(&kept.newest);
     let bytes = match name {
-        "repo.sha256" => format!("{}\n", newest.sha256).into_bytes(),
+        "repo.sha256" => Bytes::from(format!("{}\n", newest.sha256)),
         "repo.info" => newest.files.info.clone(),
         "repo.minisig" => given.snapshot.files.signature.clone(),
         _ => given.snapshot.files.list.clone(),
@@ -89,7 +90,7 @@ async fn described(
         return bare(StatusCode::NOT_FOUND);
     };
     let facts = (name, of_repo, bytes.len() as u64, None);
-    whole(endpoint, asked, ReadyFile::new(facts, FileContent::Bytes(bytes.into())))
+    whole(endpoint, asked, ReadyFile::new(facts, FileContent::Bytes(bytes)))
 }
 
 /// Answers with a package of the snapshot in use, or with `None`: it is not listed, or cannot be had.
@@ -113,9 +114,18 @@ async fn package(
     let mirrors: Vec<Url> = listed.urls().into_iter().filter(|url| asks_mirrors && !endpoint.is_itself(url)).collect();
     // A package that is here, or in an index, has that size; nothing is asked for it.
     let here = size_here(endpoint, sha256).await;
-    let known: Vec<u64> = here.into_iter().chain(indexed.iter().map(|entry| entry.known.size)).collect();
-    let mut sizes = PackageSizes::of(machine, (sha256, known.clone()), (&house, &mirrors), may_share);
+    let mut known: Vec<u64> = here.into_iter().chain(indexed.iter().map(|entry| entry.known.size)).collect();
+    // What another endpoint asks is whether it is here, or on its way: no server knows that.
+    let is_look = asked.is_head && asked.is_relayed;
+    if is_look {
+        known.extend(endpoint.transfers.haiku.tried.borrow().get(&sha256));
+    }
+    let (near, far) = if is_look { (&[][..], &[][..]) } else { (&house[..], &mirrors[..]) };
+    let mut sizes = PackageSizes::of(machine, (sha256, known.clone()), (near, far), may_share && !is_look);
+    let is_doubted = |of: &&(Sha256, u64)| of.0 == sha256;
+    endpoint.transfers.haiku.doubted.borrow().iter().filter(is_doubted).for_each(|(_, size)| sizes.doubt(*size));
     while let Some(size) = sizes.next().await {
+        let is_known = known.contains(&size);
         let ready = || (name.clone(), listed.repo(), size, None);
         let (wanted_name, wants_all) = (name.clone(), asked.wants_all());
         let look = move |desk: &Desk| desk.find(&wanted_name, (sha256, size), wants_all);
@@ -127,28 +137,48 @@ async fn package(
         if let Some(content) = content {
             return Some(whole(endpoint, asked, ReadyFile::new(ready(), content)));
         }
+        let plan = haiku_index::planned(&name, (sha256, size), &indexed);
+        let want = listed.want(machine, (plan, may_share), (&house, &mirrors));
+        // Of two endpoints that name each other, one fetches it.
+        if asked.gives_way() && transfer::waits_for_house(endpoint, &want) {
+            return None;
+        }
+        if is_look && !transfer::is_coming(endpoint, &want) {
+            continue;
+        }
+        // What has come is cut for no size that a server may have made up.
+        if !is_known && sizes.has_sounder(size) && part_here(endpoint, sha256).await > size {
+            continue;
+        }
         let (builder, part) = match prepared(asked, size, None) {
             Prepared::Body(builder, part) => (builder, part),
             bodiless => {
                 let answer = bodiless.bare();
                 // A client drops the part that it has, for which the size must not be one that a server made up.
-                if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE && !known.contains(&size) {
+                if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE && !is_known {
                     continue;
                 }
                 return Some(answer);
             }
         };
-        let plan = haiku_index::planned(&name, (sha256, size), &indexed);
-        let want = listed.want(machine, (plan, may_share), (&house, &mirrors));
         let wanted = KnownPackage { want, repo: listed.repo(), built: None, may_share };
         let ticket = transfer::join(endpoint, &wanted, Some(asked.client), false)?.ticket;
-        match haiku_wait::wait(ticket, part.0, machine.settings.patience).await {
+        endpoint.transfers.haiku.tries(sha256, size);
+        let is_disputed = !is_known && sizes.is_disputed();
+        let longest = if is_disputed { haiku_wait::DISPUTED } else { haiku_wait::LONGEST };
+        match haiku_wait::wait(ticket, part.0, (machine.settings.patience, longest)).await {
             Waited::Over(ticket) => {
                 let Delivery { result, receipt } = ticket.result().await?;
                 // With the size that another server tells it may be another file.
                 let Ok(Some(obtained)) = result else { continue };
+                // A transfer that another client began may have had another size: that of the proof is right.
+                let size = obtained.accepted.size();
                 endpoint.transfers.haiku.remember(sha256, size);
-                let running = sent(endpoint, asked, ready(), part);
+                let (builder, part) = match prepared(asked, size, None) {
+                    Prepared::Body(builder, part) => (builder, part),
+                    bodiless => return Some(bodiless.bare()),
+                };
+                let running = sent(endpoint, asked, (name, listed.repo(), size, None), part);
                 running.receipt.borrow_mut().add(receipt);
                 let content = FileContent::File(Arc::new(obtained.file));
                 return Some(dated(builder, None, AnswerBody::file(content, part, running)));
@@ -161,9 +191,13 @@ async fn package(
                 return Some(dated(builder, None, AnswerBody::coming(pieces, part.1 - part.0, running)));
             }
             Waited::Slow | Waited::Silent => {
-                let why = "its sources send next to nothing; pkgman gets error 404, and what has come is kept";
+                let why = format!("its sources send next to nothing of {size} bytes; what has come is kept");
                 log::warn(&format!("haiku {}: {name}: {why}", repo.config.name));
-                return None;
+                // Another server may tell the size with which it comes.
+                if is_disputed {
+                    endpoint.transfers.haiku.doubt(sha256, size);
+                    sizes.doubt(size);
+                }
             }
         }
     }
@@ -180,6 +214,15 @@ fn house(endpoint: &HttpEndpoint, repo: &HaikuRepo, name: &FileName) -> Vec<Url>
         Some(url)
     });
     urls.collect()
+}
+
+/// Returns the number of bytes that came of a package, of which the rest is not here.
+async fn part_here(endpoint: &HttpEndpoint, sha256: Sha256) -> u64 {
+    let look = move |desk: &Desk| {
+        let part = desk.machine.store.files_dir().with_file_name("partial").join(sha256.to_string());
+        part.metadata().map_or(0, |meta| meta.len())
+    };
+    endpoint.desks.ask(look).await.unwrap_or_default()
 }
 
 /// Returns the size of a package that was served before, or is on this machine.

@@ -2,7 +2,8 @@
 //! server is asked how large it is; and a whole snapshot, for when no server has one.
 //!
 //! An index decides nothing here. The list is the one that the repository's key has signed, a package is what that list
-//! says, and an entry counts with that name and sum alone (`tests/cases/haiku_publish.rs`).
+//! says, and an entry counts with that name and sum alone. An index that goes on listing an old list does not keep it in
+//! use: only a server, or a newer signature, does that (`tests/cases/haiku_publish.rs`).
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -24,7 +25,7 @@ use crate::config::{HaikuConfig, Settings};
 use crate::engine::deliver::Delivery;
 use crate::engine::want::{Want, by_content};
 use crate::haiku::kept::KeptSnapshot;
-use crate::haiku::snapshot::{HaikuSnapshot, SnapshotFiles};
+use crate::haiku::snapshot::{HaikuSnapshot, SnapshotFiles, SnapshotRefusal};
 use crate::index::in_use;
 use crate::index::manifest::HAIKU;
 use crate::index::minisign::SIGNATURE_MOST;
@@ -70,13 +71,15 @@ pub(super) fn planned(name: &FileName, (sha256, size): (Sha256, u64), entries: &
 /// The files of a snapshot, as an index lists them.
 struct ListedSnapshot {
     index: String,
+    /// When the index was made, in Unix seconds.
+    created: u64,
     list: Known,
     signature: Known,
     info: Known,
 }
 
-/// Looks for a newer snapshot in the indexes, where no server has confirmed the one in use; true where one of them has it,
-/// or that one. The one in use stays where they have none that is proven; the log says why.
+/// Looks for a newer snapshot in the indexes, where no server has confirmed the one in use; true where one of them has it.
+/// The one in use stays where they have none that is proven; the log says why.
 pub(super) async fn renew(
     endpoint: &Rc<HttpEndpoint>,
     machine: &Rc<Machine>,
@@ -88,9 +91,9 @@ pub(super) async fn renew(
     let config = repo.config.clone();
     let look = move |desk: &Desk| listed(&desk.machine.settings, &config);
     for listed in endpoint.desks.ask(look).await.unwrap_or_default() {
-        if let Some(known) = known.filter(|known| known.snapshot.sha256 == listed.list.sha256) {
-            repo.accept(machine, KeptSnapshot { checked: clock::now(), ..known.clone() }).await;
-            return true;
+        // Its word makes a list no fresher.
+        if known.is_some_and(|known| known.snapshot.sha256 == listed.list.sha256) {
+            continue;
         }
         let taking = timeout(PATIENCE, taken(endpoint, machine, repo, &listed, (known, client)));
         match taking.await.unwrap_or_else(|_| Err("its files did not come within a minute".to_owned())) {
@@ -130,7 +133,8 @@ fn listed(settings: &Settings, config: &HaikuConfig) -> Vec<ListedSnapshot> {
             let Ok(Some(table)) = Catalogue::open(&compiled) else { continue };
             let file = |name: &str| FileName::new(name).ok().and_then(|name| known(&table, &name));
             if let (Some(list), Some(signature), Some(info)) = (file("repo"), file("repo.minisig"), file("repo.info")) {
-                found.push(ListedSnapshot { index: index.name.clone(), list, signature, info });
+                let (index, created) = (index.name.clone(), held.manifest.created);
+                found.push(ListedSnapshot { index, created, list, signature, info });
             }
         }
     }
@@ -147,15 +151,24 @@ async fn taken(
 ) -> Result<KeptSnapshot, String> {
     let file = async |name, wanted, most| fetched(endpoint, machine, repo, (name, wanted, most), client).await;
     let signature = file("repo.minisig", listed.signature, SIGNATURE_MOST as u64).await?;
-    let info = file("repo.info", listed.info, REPO_INFO_MOST as u64).await?;
-    let files = SnapshotFiles { list: file("repo", listed.list, LIST_MOST).await?, signature, info };
     let key = repo.config.minisign.value().map_err(|why| format!("its key: {why}"))?.clone();
+    let comment = key.comment(&signature).map_err(|error| SnapshotRefusal::from(error).to_string())?;
     let precursor = known.map(|known| known.snapshot.precursor());
+    let precedes = precursor.map_or(Ok(()), |known| known.precedes(listed.list.sha256, comment.timestamp()));
+    precedes.map_err(|refused| refused.to_string())?;
+    // No key has signed it: that of a server stays.
+    let info = match known {
+        Some(known) => known.snapshot.files.info.clone(),
+        None => file("repo.info", listed.info, REPO_INFO_MOST as u64).await?.into(),
+    };
+    let list = file("repo", listed.list, LIST_MOST).await?.into();
+    let files = SnapshotFiles { list, signature: signature.into(), info };
     let proving = tokio::task::spawn_blocking(move || HaikuSnapshot::proven(files, &key, precursor));
     let snapshot = proving.await.map_err(|e| e.to_string())?.map_err(|refused| refused.to_string())?;
     let base = known.map(|known| known.base.clone());
     let base = base.or_else(|| repo.config.urls.first().map(ToString::to_string)).unwrap_or_default();
-    Ok(KeptSnapshot { snapshot, base, checked: clock::now(), proven: clock::now() })
+    let checked = listed.created.min(clock::now());
+    Ok(KeptSnapshot { snapshot, base, checked, proven: clock::now() })
 }
 
 /// Fetches one of them by its content, through the hub.

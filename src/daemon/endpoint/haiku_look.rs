@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use super::haiku_repos::{HaikuRepo, ServerLooks};
 use super::{HttpEndpoint, haiku_index};
 use crate::base::clock;
-use crate::haiku::take::take;
+use crate::haiku::kept::KeptSnapshot;
+use crate::haiku::take::{AskedRepo, take};
 use crate::index::time;
 use crate::machine::Machine;
 use crate::report::log;
@@ -21,6 +22,10 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// The same after one in which a server took all its time: another one would take as long.
 const AGAIN: Duration = Duration::from_secs(15);
+
+/// The same after the second one in a row that found nothing; twice as long after each further one. What the user has
+/// mended after the first shows at once.
+const VAIN: Duration = Duration::from_secs(2);
 
 /// Longest wait for the servers where there is a list that can be served meanwhile.
 const SOON: Duration = Duration::from_secs(3);
@@ -32,9 +37,14 @@ const LATE: Duration = Duration::from_secs(20);
 /// there is one that can be served, and the look goes on. The one in use stays where the servers have none that is
 /// proven; the log says why.
 pub(super) async fn renew(repo: &Rc<HaikuRepo>, endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, client: IpAddr) {
-    let most = if repo.in_use(machine).await.is_some() { SOON } else { LATE };
-    if let Some((begun, mut over)) = look(repo, endpoint, machine, client) {
-        let _ = timeout_at(begun + most, over.changed()).await;
+    let Some((begun, mut over)) = look(repo, endpoint, machine, client) else { return };
+    let mut until = begun + SOON;
+    // Where there was none, the first that is proven will do while a newer one comes.
+    while timeout_at(until, over.changed()).await.is_err() && until < begun + LATE {
+        if repo.in_use(machine).await.is_some() {
+            return;
+        }
+        until += SOON;
     }
 }
 
@@ -57,22 +67,40 @@ fn look(
     looks.running = Some((now, over.clone()));
     let (repo, endpoint, machine) = (Rc::clone(repo), Rc::clone(endpoint), Rc::clone(machine));
     tokio::task::spawn_local(async move {
-        let again = looked(&repo, &endpoint, &machine, client).await;
-        *repo.looks.borrow_mut() = ServerLooks { running: None, next: again.map(|again| Instant::now() + again) };
+        let look = looked(&repo, &endpoint, &machine, client).await;
+        let mut looks = repo.looks.borrow_mut();
+        let vain = if look.found { 0 } else { looks.vain + 1 };
+        let again = match vain {
+            0 => FRESH,
+            1 => Duration::ZERO,
+            _ => (VAIN * (1 << (vain - 2).min(5))).min(FRESH),
+        };
+        let again = if look.is_slow { again.max(AGAIN) } else { again };
+        *looks = ServerLooks { running: None, next: Some(Instant::now() + again), vain };
+        drop(looks);
         drop(ends);
     });
     Some((now, over))
 }
 
-/// Looks at the servers, and where they have nothing at the indexes. Returns the time for which that is not repeated.
-async fn looked(
-    repo: &HaikuRepo,
-    endpoint: &Rc<HttpEndpoint>,
-    machine: &Rc<Machine>,
-    client: IpAddr,
-) -> Option<Duration> {
+/// What came of a look.
+struct LookResult {
+    /// True where there is a list that is proven, and new or confirmed.
+    found: bool,
+    /// True where none was found, and a server took all its time.
+    is_slow: bool,
+}
+
+/// Looks at the servers, and where they have nothing at the indexes.
+async fn looked(repo: &HaikuRepo, endpoint: &Rc<HttpEndpoint>, machine: &Rc<Machine>, client: IpAddr) -> LookResult {
     let known = repo.known(machine).await;
-    let taken = take(machine, &repo.config, known.as_deref().map(|known| &known.newest)).await;
+    let asked = AskedRepo { machine, config: &repo.config, refused: &repo.refused };
+    let mut early = None;
+    let first = async |first: &KeptSnapshot| {
+        early = Some(first.snapshot.sha256);
+        repo.accept(machine, first.clone()).await;
+    };
+    let taken = take(asked, known.as_deref().map(|known| &known.newest), first).await;
     for failure in &taken.failures {
         log::warn(&format!("haiku {}: {}: {}", repo.config.name, failure.host, failure.why));
     }
@@ -82,14 +110,16 @@ async fn looked(
         log::warn(&format!("haiku {}: what its servers answered is not kept: {e}", repo.config.name));
     }
     if let Some(newest) = taken.snapshot {
-        repo.accept(machine, newest).await;
-        return Some(FRESH);
+        if early != Some(newest.snapshot.sha256) {
+            repo.accept(machine, newest).await;
+        }
+        return LookResult { found: true, is_slow: false };
     }
     if haiku_index::renew(endpoint, machine, repo, client).await {
-        return Some(FRESH);
+        return LookResult { found: true, is_slow: false };
     }
     log::warn(&format!("haiku {}: no server sends a list that is proven; {}", repo.config.name, left(repo)));
-    taken.failures.iter().any(|failure| failure.is_slow).then_some(AGAIN)
+    LookResult { found: false, is_slow: taken.failures.iter().any(|failure| failure.is_slow) }
 }
 
 /// Says what clients get meanwhile.

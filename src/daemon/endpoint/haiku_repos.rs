@@ -1,7 +1,7 @@
 //! Haiku's repositories that this endpoint serves: the snapshot in use of each, and what was learnt of their packages.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::base::digest::Sha256;
 use crate::config::HaikuConfig;
 use crate::haiku::kept::{KeptSnapshot, KeptSnapshots, SnapshotShelf};
 use crate::haiku::state::SnapshotState;
+use crate::haiku::take::RefusedLists;
 use crate::machine::Machine;
 use crate::report::log;
 
@@ -29,6 +30,10 @@ pub(super) struct HaikuRepos {
     repos: RefCell<BTreeMap<String, Rc<HaikuRepo>>>,
     /// Sizes of packages that were proven.
     pub(super) sizes: RefCell<BTreeMap<Sha256, u64>>,
+    /// Sizes with which a package was asked for last.
+    pub(super) tried: RefCell<BTreeMap<Sha256, u64>>,
+    /// Sizes that servers told, and with which packages did not come.
+    pub(super) doubted: RefCell<BTreeSet<(Sha256, u64)>>,
 }
 
 /// One of them.
@@ -37,6 +42,8 @@ pub(super) struct HaikuRepo {
     /// Those of the disk to begin with.
     kept: OnceCell<RefCell<Option<Arc<KeptSnapshots>>>>,
     pub(super) looks: RefCell<ServerLooks>,
+    /// Lists that were refused.
+    pub(super) refused: RefusedLists,
     /// The list that each client was given last, by its sum.
     given: RefCell<BTreeMap<IpAddr, Sha256>>,
 }
@@ -48,6 +55,8 @@ pub(super) struct ServerLooks {
     pub(super) running: Option<(Instant, watch::Receiver<()>)>,
     /// The time before which there is no other.
     pub(super) next: Option<Instant>,
+    /// How many before it found nothing, one after the other.
+    pub(super) vain: u32,
 }
 
 impl HaikuRepos {
@@ -76,6 +85,7 @@ impl HaikuRepos {
             config: config.clone(),
             kept: OnceCell::new(),
             looks: RefCell::default(),
+            refused: RefusedLists::default(),
             given: RefCell::default(),
         });
         repos.insert(config.name.clone(), Rc::clone(&repo));
@@ -84,12 +94,30 @@ impl HaikuRepos {
 
     /// Remembers the size of a package that was proven.
     pub(super) fn remember(&self, sha256: Sha256, size: u64) {
-        let mut sizes = self.sizes.borrow_mut();
-        if sizes.len() >= SIZES {
-            sizes.clear();
-        }
-        sizes.insert(sha256, size);
+        put(&mut self.sizes.borrow_mut(), sha256, size);
     }
+
+    /// Remembers the size with which a package is asked for now.
+    pub(super) fn tries(&self, sha256: Sha256, size: u64) {
+        put(&mut self.tried.borrow_mut(), sha256, size);
+    }
+
+    /// Remembers a size that is to be tried last.
+    pub(super) fn doubt(&self, sha256: Sha256, size: u64) {
+        let mut doubted = self.doubted.borrow_mut();
+        if doubted.len() >= SIZES {
+            doubted.clear();
+        }
+        doubted.insert((sha256, size));
+    }
+}
+
+/// Remembers one more, and no more than [`SIZES`].
+fn put(sizes: &mut BTreeMap<Sha256, u64>, sha256: Sha256, size: u64) {
+    if sizes.len() >= SIZES {
+        sizes.clear();
+    }
+    sizes.insert(sha256, size);
 }
 
 impl HaikuRepo {
@@ -103,10 +131,15 @@ impl HaikuRepo {
         self.kept(machine).await.borrow().clone()
     }
 
-    /// Takes a snapshot into use that was proven.
+    /// Takes a snapshot into use that was proven, unless a newer one is by now: it was held against the one before.
     pub(super) async fn accept(&self, machine: &Machine, newest: KeptSnapshot) {
         let kept = self.kept(machine).await;
         let known = kept.borrow().clone();
+        let used = known.as_ref().map(|known| known.newest.snapshot.precursor());
+        if let Some(Err(why)) = used.map(|used| used.precedes(newest.snapshot.sha256, newest.snapshot.signed)) {
+            log::info(|| format!("haiku {}: {why}", self.config.name));
+            return;
+        }
         let all = match known.map(Arc::unwrap_or_clone) {
             Some(known) => known.followed_by(newest),
             None => KeptSnapshots { newest, former: Vec::new() },
@@ -114,8 +147,17 @@ impl HaikuRepo {
         let all = Arc::new(all);
         *kept.borrow_mut() = Some(Arc::clone(&all));
         let (shelf, config) = (self.shelf(machine), self.config.clone());
-        if let Ok(Err(e)) = tokio::task::spawn_blocking(move || shelf.keep(&config, &all.newest)).await {
-            log::warn(&format!("haiku {}: the snapshot is not kept for the next start: {e}", self.config.name));
+        let keeping = move || match shelf.keep(&config, &all.newest) {
+            // Another process had a newer one.
+            Ok(false) => Ok(shelf.load_all(&config)),
+            kept => kept.map(|_| None),
+        };
+        match tokio::task::spawn_blocking(keeping).await {
+            Ok(Ok(Some(newer))) => *kept.borrow_mut() = Some(Arc::new(newer)),
+            Ok(Err(e)) => {
+                log::warn(&format!("haiku {}: the snapshot is not kept for the next start: {e}", self.config.name));
+            }
+            Ok(Ok(None)) | Err(_) => {}
         }
     }
 

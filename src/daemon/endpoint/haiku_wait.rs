@@ -13,11 +13,14 @@ use crate::haiku::take::LEAST_RATE;
 const TURN: Duration = Duration::from_secs(120);
 
 /// Longest wait for all of a package. What has come is kept for the next request.
-const LONGEST: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+
+/// The same with a size about which its servers disagree: one that lies must not hold it up for an hour.
+pub(super) const DISPUTED: Duration = Duration::from_secs(300);
 
 /// Waits until bytes from `at` on can be sent: all of it is proven, or with a root the leaf with them. Sources may send
-/// nothing for as long as the race lets them, and less than [`LEAST_RATE`] for as long as `patience`.
-pub(super) async fn wait(ticket: Ticket, at: u64, patience: Duration) -> Waited {
+/// nothing for as long as the race lets them, and less than [`LEAST_RATE`] for as long as `patience`; all may take `longest`.
+pub(super) async fn wait(ticket: Ticket, at: u64, (patience, longest): (Duration, Duration)) -> Waited {
     let mut progress = ticket.progress();
     let begun = Instant::now();
     let enough = (patience.as_secs_f64() * LEAST_RATE as f64) as u64;
@@ -34,7 +37,7 @@ pub(super) async fn wait(ticket: Ticket, at: u64, patience: Duration) -> Waited 
         }
         let next = match counted {
             _ if !is_begun && now - begun >= TURN => return Waited::Silent,
-            _ if now - begun >= LONGEST => return Waited::Slow,
+            _ if now - begun >= longest => return Waited::Slow,
             _ if !is_begun => begun + TURN,
             // Until the first byte it is the race that gives its sources up.
             _ if bytes == 0 => now + patience,
@@ -82,7 +85,8 @@ mod tests {
                 }
                 std::future::pending::<()>().await;
             };
-            let waiting = tokio::time::timeout(Duration::from_secs(500), wait(ticket, 0, Duration::from_secs(30)));
+            let waiting =
+                tokio::time::timeout(Duration::from_secs(500), wait(ticket, 0, (Duration::from_secs(30), LONGEST)));
             let waited = tokio::select! {
                 waited = waiting => waited.ok(),
                 () = sending => None,

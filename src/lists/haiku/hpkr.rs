@@ -70,7 +70,6 @@ pub fn read<E: From<HpkrError>>(
 ///
 /// # Errors
 /// As [`read`].
-#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "named by tests alone"))]
 pub fn packages(from: impl Read + Seek, limits: &HpkrLimits) -> Result<Vec<HaikuPackage>, HpkrError> {
     let mut packages = Vec::new();
     read::<HpkrError>(from, limits, |package| {

@@ -15,6 +15,5 @@ pub mod repo_info;
 
 pub use header::{HpkrError, HpkrLimits};
 pub(crate) use package::HaikuArch;
-#[cfg(feature = "testing")]
 pub use package::HaikuPackage;
 pub(crate) use package::is_file;

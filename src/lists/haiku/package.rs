@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::base::digest::Sha256;
@@ -50,6 +51,49 @@ pub struct HaikuVersion {
     pub prerelease: String,
     /// The number of the build; 0 where there is none.
     pub revision: u32,
+}
+
+impl HaikuVersion {
+    /// Compares two versions as `BPackageVersion::Compare` does: part by part, digits as numbers; one with a pre-release
+    /// comes before the one without, and the number of the build decides last.
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
+        let pre = match (self.prerelease.is_empty(), other.prerelease.is_empty()) {
+            (false, false) => natural(&self.prerelease, &other.prerelease),
+            (is_release, of_other) => is_release.cmp(&of_other),
+        };
+        natural(&self.major, &other.major)
+            .then_with(|| natural(&self.minor, &other.minor))
+            .then_with(|| natural(&self.micro, &other.micro))
+            .then(pre)
+            .then(self.revision.cmp(&other.revision))
+    }
+}
+
+/// Compares two texts by runs: digits as numbers of any length, other characters without regard to case.
+fn natural(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
+    while let (Some(first), Some(second)) = (one.first(), other.first()) {
+        let order = if first.is_ascii_digit() && second.is_ascii_digit() {
+            let (left, right) = (number(&mut one), number(&mut other));
+            left.len().cmp(&right.len()).then_with(|| left.cmp(right))
+        } else {
+            (one, other) = (&one[1..], &other[1..]);
+            first.to_ascii_lowercase().cmp(&second.to_ascii_lowercase())
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    one.len().cmp(&other.len())
+}
+
+/// Takes the digits off the beginning of `text`; returns them without zeros before them.
+fn number<'t>(text: &mut &'t [u8]) -> &'t [u8] {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    *text = rest;
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    &digits[zeros..]
 }
 
 impl fmt::Display for HaikuVersion {
@@ -158,6 +202,31 @@ mod tests {
         ] {
             assert_eq!(version.to_string(), text);
         }
+    }
+
+    #[test]
+    fn versions_are_ordered_as_haiku_orders_them() {
+        let version = |major: &str, minor: &str, prerelease: &str, revision| HaikuVersion {
+            major: major.to_owned(),
+            minor: minor.to_owned(),
+            prerelease: prerelease.to_owned(),
+            revision,
+            ..HaikuVersion::default()
+        };
+        let ordered = [
+            version("1", "", "", 1),
+            version("1", "9", "", 1),
+            version("1", "9", "", 10),
+            version("1", "10", "beta2", 1),
+            version("1", "10", "beta10", 1),
+            version("1", "10", "", 1),
+            version("r1", "", "", 1),
+        ];
+        for two in ordered.windows(2) {
+            assert_eq!(two[0].compare(&two[1]), Ordering::Less, "{} and {}", two[0], two[1]);
+            assert_eq!(two[1].compare(&two[0]), Ordering::Greater);
+        }
+        assert_eq!(version("01", "", "", 1).compare(&version("1", "", "", 1)), Ordering::Equal);
     }
 
     #[test]
