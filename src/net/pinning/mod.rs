@@ -42,7 +42,7 @@ pub enum RemoteState {
 /// How a service knows its user.
 #[derive(Clone, Default)]
 pub enum ApiSecret {
-    /// It takes everyone who can reach it.
+    /// It takes every caller that can reach it.
     #[default]
     None,
     /// A token.
