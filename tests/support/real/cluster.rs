@@ -98,9 +98,10 @@ impl ClusterPeer {
 
     /// Starts it after a stop, and waits until it answers.
     pub fn start_again(&mut self) {
-        self.daemon = Some(Process::start(self.call().arg("daemon")));
+        let daemon = self.daemon.insert(Process::start(self.call().arg("daemon")));
+        let url = format!("http://127.0.0.1:{}/health", self.rest);
         until("the cluster's peer answers", Duration::from_secs(60), || {
-            let url = format!("{}/health", self.rest());
+            assert!(daemon.runs(), "the cluster's peer has ended: {}", daemon.said());
             let answer =
                 run(command("curl").args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", &url]));
             (answer.stdout == "204").then_some(())

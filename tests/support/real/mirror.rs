@@ -1,9 +1,8 @@
 //! An HTTP mirror: a real nginx over a directory, which reports its requests and its bytes.
 
-use super::{Host, Process, Trusted, command, run, scratch, until};
+use super::{Host, Process, Trusted, command, free_port, run, scratch, until};
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -245,10 +244,4 @@ fn config(work: &Path, directory: &Path, address: &str, lines: &str) -> String {
          \x20 server {{\n    listen {address};\n    root {root};\n    {lines}\n  }}\n}}\n",
         root = directory.display(),
     )
-}
-
-/// Returns a port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("its address").port()
 }
