@@ -12,6 +12,7 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::net::pinning::{ClusterApi, ClusterProgress, Copies, RemoteState};
 use crate::pins::patient::until_held;
+use crate::pins::removing::remove_each;
 use crate::pins::{Addition, PinError, PinMark, PinTarget, PresentPin, Removal, WantedPin};
 
 /// The pins of one cluster.
@@ -74,20 +75,6 @@ impl PinTarget for ClusterPins {
         pins: &'a [PresentPin],
         until: Instant,
     ) -> LocalBoxFuture<'a, Vec<(PresentPin, Result<Removal, PinError>)>> {
-        Box::pin(async move {
-            let mut results = Vec::new();
-            for pin in pins {
-                if Instant::now() >= until {
-                    break;
-                }
-                let result = self.api.unpin(pin.cid).await.map(|()| Removal::Gone).map_err(PinError::from);
-                let is_over = result.as_ref().is_err_and(PinError::is_of_target);
-                results.push((pin.clone(), result));
-                if is_over {
-                    break;
-                }
-            }
-            results
-        })
+        Box::pin(remove_each(pins, until, async |pin| Ok(self.api.unpin(pin.cid).await.map(|()| Removal::Gone)?)))
     }
 }

@@ -15,6 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::base::clock;
 use crate::net::kubo::{Kubo, upload};
 use crate::pins::keep::Ledger;
+use crate::pins::removing::remove_each;
 use crate::pins::{Addition, PinContent, PinError, PinMark, PinState, PinTarget, PresentPin, Removal, WantedPin};
 
 /// Slowest transfer that is waited for, in bytes a second: the daemon is on this machine or near.
@@ -93,20 +94,6 @@ impl PinTarget for KuboPins<'_> {
         pins: &'a [PresentPin],
         until: Instant,
     ) -> LocalBoxFuture<'a, Vec<(PresentPin, Result<Removal, PinError>)>> {
-        Box::pin(async move {
-            let mut results = Vec::new();
-            for pin in pins {
-                if Instant::now() >= until {
-                    break;
-                }
-                let result = self.kubo.unpin(pin.cid).await.map(|()| Removal::Gone).map_err(PinError::from);
-                let is_over = result.as_ref().is_err_and(PinError::is_of_target);
-                results.push((pin.clone(), result));
-                if is_over {
-                    break;
-                }
-            }
-            results
-        })
+        Box::pin(remove_each(pins, until, async |pin| Ok(self.kubo.unpin(pin.cid).await.map(|()| Removal::Gone)?)))
     }
 }

@@ -14,7 +14,7 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! mark mfs patient
+//! mark mfs patient removing
 //! reconcile
 //! keep
 //! cluster kubo service
@@ -43,6 +43,7 @@ mod mark;
 mod mfs;
 mod patient;
 mod reconcile;
+mod removing;
 mod service;
 
 pub use cluster::ClusterPins;

@@ -21,6 +21,7 @@ use crate::config::peer_address::PeerAddress;
 use crate::net::kubo::Kubo;
 use crate::net::pinning::{PinRequest, RemoteErrorKind, RemoteState, ServiceApi};
 use crate::pins::patient::until_held;
+use crate::pins::removing::remove_each;
 use crate::pins::{Addition, PinError, PinMark, PinTarget, PresentPin, Removal, WantedPin};
 
 /// Most bytes of the file of ids.
@@ -197,20 +198,6 @@ impl PinTarget for ServicePins {
         pins: &'a [PresentPin],
         until: Instant,
     ) -> LocalBoxFuture<'a, Vec<(PresentPin, Result<Removal, PinError>)>> {
-        Box::pin(async move {
-            let mut results = Vec::new();
-            for pin in pins {
-                if Instant::now() >= until {
-                    break;
-                }
-                let result = self.remove_one(pin).await;
-                let is_over = result.as_ref().is_err_and(PinError::is_of_target);
-                results.push((pin.clone(), result));
-                if is_over {
-                    break;
-                }
-            }
-            results
-        })
+        Box::pin(remove_each(pins, until, async |pin| self.remove_one(pin).await))
     }
 }
