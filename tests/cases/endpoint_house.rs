@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::port::free_port;
 use crate::support::server::{Ending, Framing, PATIENCE, Reply, Server, eventually};
 use crate::support::*;
 
@@ -23,6 +24,11 @@ fn scene(packages: &[&Package], mirror: &FakeMirror, peers: &[SocketAddr]) -> Wo
         // Tests must not depend on the speed of the machine.
         .set("PKGSWARM_KUBO_HEAD_START", "10 s")
         .set("PKGSWARM_ENDPOINT_PEERS", &peers)
+}
+
+/// Returns an address at which no endpoint is.
+fn unused() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
 /// Asks until the answer is no 404, as clients of a busy machine would have to.
@@ -103,9 +109,8 @@ fn an_endpoint_that_is_not_there_is_asked_once() {
 fn two_that_ask_each_other_end() {
     let package = Package::new("nowhere", 70_000);
     let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
-    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (_first, first) = machine(&[&package], &mirror, &[]);
-    let (_second, second) = machine(&[&package], &mirror, &[first.address(), port()]);
+    let (_second, second) = machine(&[&package], &mirror, &[first.address(), unused()]);
     assert_eq!(second.core(&package.file_name()).status, 404);
     let relayed = second.client().get(&format!("/core/os/x86_64/{}", package.file_name()), &[("Via", "1.1 pkgswarm")]);
     assert_eq!(relayed.status, 404);
@@ -136,8 +141,7 @@ fn a_client_that_joined_what_another_machine_began_has_all_its_sources_asked() {
 fn two_endpoints_that_name_each_other_fetch_each_package_once() {
     let packages = ["one", "two", "three"].map(|name| Package::new(name, 1 << 20));
     let mirror = FakeMirror::serving(&packages.each_ref().map(Package::file)).slow(1 << 20);
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let [first, second] = [free(), free()];
+    let [first, second] = [unused(), unused()];
     let worlds = [(first, second), (second, first)].map(|(own, other)| {
         scene(&packages.each_ref(), &mirror, &[other])
             .run_by_user()

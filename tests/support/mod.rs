@@ -20,6 +20,7 @@ pub mod mount;
 pub mod peering;
 pub mod pins;
 mod pkgman;
+pub mod port;
 pub mod proxy;
 pub mod publisher;
 mod queues;

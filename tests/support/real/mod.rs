@@ -28,6 +28,7 @@ mod mirror;
 mod pacman;
 mod parts;
 mod pkgbuild;
+#[path = "../port.rs"]
 mod port;
 mod process;
 mod recorded;
