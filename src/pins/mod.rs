@@ -14,7 +14,7 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! mark mfs patient removing
+//! keeper mark mfs patient removing
 //! reconcile
 //! keep
 //! cluster kubo service
@@ -38,6 +38,7 @@ use crate::net::pinning::{RemoteError, RemoteErrorKind, RemoteState};
 
 mod cluster;
 pub mod keep;
+pub mod keeper;
 mod kubo;
 mod mark;
 mod mfs;

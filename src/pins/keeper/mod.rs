@@ -1,0 +1,7 @@
+//! A keeper: holds a share of an index within a quota, so that volunteers together hold all of it.
+//!
+//! [`share`] is the rule by which it chooses, and knows neither network nor disk.
+
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub, dead_code))]
+
+pub mod share;
