@@ -6,6 +6,8 @@
 mod named;
 #[path = "support/real/mod.rs"]
 mod real;
+#[path = "real_follow/room.rs"]
+mod room;
 #[path = "real_follow/small.rs"]
 mod small;
 

@@ -22,7 +22,9 @@ mod replace;
 pub(crate) use bounded::{count_lines, open_trusted, read_followed, read_small, read_up_to};
 pub(crate) use from_start::FromStart;
 pub use key::FileKey;
-pub(crate) use replace::{Lasting, ReplaceOptions, Replacement, TEMPORARY, replace, replace_synced, replace_synced_by};
+pub(crate) use replace::{
+    Lasting, ReplaceOptions, Replacement, TEMPORARY, add_line, replace, replace_synced, replace_synced_by,
+};
 
 /// The type of tmpfs in statfs(2) (linux/magic.h).
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;

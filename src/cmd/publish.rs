@@ -1,12 +1,9 @@
 //! `pkgswarm publish REPO_DIR…` and `pkgswarm publish NAME`: a signed index and a plain tree under one IPNS name, as the
 //! words say, or a file.
 
-use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::base::clock;
 use crate::base::env::Env;
@@ -17,12 +14,14 @@ use crate::config::publication::{self, PublicationFile, list_key};
 use crate::config::{ContentRule, ProgressMode, Settings, own_state_dir, value};
 use crate::index::minisign::SecretKey;
 use crate::net::http::Http;
-use crate::net::kubo::Kubo;
-use crate::publish::{self, Did, FollowError, Phase, PublishError, PublishOptions, PublishReport, RunOutcome, RunWord};
+use crate::net::kubo::{Kubo, KuboErrorKind};
+use crate::publish::{self, Did, FollowError, PublishError, PublishOptions, PublishReport, RunOutcome, RunWord};
 use crate::report::{self, counted};
+use progress::Shown;
 
 mod described;
 mod holders;
+mod progress;
 mod status;
 mod voice;
 
@@ -208,7 +207,7 @@ fn publish(
     let http = Http::new(settings.connect);
     let kubo = Kubo::configured(settings, &http);
     let bars = settings.progress == ProgressMode::Bar;
-    let shown = Shown { bars, is_cost_told, now: RefCell::new(None) };
+    let shown = Shown::new(bars, is_cost_told);
     let mut progress = |phase, done, total| shown.at(phase, done, total);
     let report = block_on(publish::run(options, with_kubo.then_some(&kubo), &mut progress));
     shown.clear();
@@ -291,7 +290,9 @@ fn explained(settings: &Settings, e: &PublishError) -> Error {
         _ => ErrorKind::NoSource,
     };
     let error = match e {
-        PublishError::Kubo(fault) => Error::new(kind, "publish", fault.told(&settings.kubo_api)),
+        PublishError::Kubo(fault) | PublishError::Follow(FollowError::Kubo(fault)) => {
+            Error::new(kind, "publish", fault.told(&settings.kubo_api))
+        }
         PublishError::Follow(FollowError::Delivery(error)) => (**error).clone(),
         PublishError::Follow(FollowError::Nowhere { tried, .. }) => {
             tried.iter().fold(Error::new(kind, "publish", e), |error, line| error.tried(format!("mirror  {line}")))
@@ -299,7 +300,12 @@ fn explained(settings: &Settings, e: &PublishError) -> Error {
         _ => Error::new(kind, "publish", e),
     };
     match e {
-        PublishError::Kubo(_) => {
+        PublishError::Kubo(fault) | PublishError::Follow(FollowError::Kubo(fault))
+            if fault.kind == KuboErrorKind::NoSpace =>
+        {
+            error.hint("make room on the disk of Kubo, or `ipfs repo gc`; the next run goes on where this one stopped")
+        }
+        PublishError::Kubo(_) | PublishError::Follow(FollowError::Kubo(_)) => {
             error.hint("sudo systemctl start ipfs; or `--offline --out DIR`, which builds and signs without Kubo")
         }
         PublishError::LeftOut(tables) => {
@@ -333,7 +339,11 @@ fn followed(error: &FollowError) -> ErrorKind {
     match error {
         FollowError::Delivery(error) => error.kind,
         FollowError::Local { .. } | FollowError::Memory { .. } => ErrorKind::Local,
-        FollowError::Nowhere { .. } | FollowError::SetBack(_) | FollowError::Moving(_) => ErrorKind::NoSource,
+        FollowError::Nowhere { .. }
+        | FollowError::SetBack(_)
+        | FollowError::Moving(_)
+        | FollowError::Kubo(_)
+        | FollowError::Space { .. } => ErrorKind::NoSource,
         FollowError::Disagreement { .. }
         | FollowError::Changed { .. }
         | FollowError::Unproven { .. }
@@ -397,52 +407,4 @@ fn tell_users(options: &PublishOptions, report: &PublishReport) {
         }
         (None, None) => "without --minisign-key no user can prove a copy that comes over HTTP".to_owned(),
     });
-}
-
-/// Progress bars, on a terminal, and the line about the disk cost.
-struct Shown {
-    bars: bool,
-    is_cost_told: bool,
-    now: RefCell<Option<(Phase, ProgressBar)>>,
-}
-
-impl Shown {
-    fn at(&self, phase: Phase, done: u64, total: u64) {
-        if phase == Phase::Cost {
-            let (cost, free) = (value::show_size(done), value::show_size(total));
-            if self.is_cost_told {
-                report::say(&format!("Kubo will use {cost} more of the disk; {free} are free there"));
-            }
-            return;
-        }
-        if !self.bars || total == 0 {
-            return;
-        }
-        let mut now = self.now.borrow_mut();
-        if now.as_ref().is_none_or(|(shown, _)| *shown != phase) {
-            if let Some((_, old)) = now.take() {
-                old.finish_and_clear();
-            }
-            let what = match phase {
-                Phase::Fetch => "fetching packages",
-                Phase::Scan => "reading databases",
-                Phase::Hash => "computing CIDs",
-                Phase::Cost | Phase::Upload => "handing blocks to Kubo",
-                Phase::Check => "reading back",
-            };
-            let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {eta}");
-            let style = style.expect("the template is fixed and valid").progress_chars("#>-");
-            *now = Some((phase, ProgressBar::new(total).with_style(style).with_message(what)));
-        }
-        if let Some((_, bar)) = &*now {
-            bar.set_length(total);
-            bar.set_position(done);
-        }
-    }
-
-    fn clear(&self) {
-        if let Some((_, bar)) = self.now.borrow_mut().take() {
-            bar.finish_and_clear();
-        }
-    }
 }

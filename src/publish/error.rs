@@ -180,6 +180,18 @@ pub enum FollowError {
         /// The fault.
         why: String,
     },
+    /// Kubo did not take a package. Trying again goes on with it.
+    #[error(transparent)]
+    Kubo(#[from] KuboError),
+    /// Not enough room in Kubo's repository for the packages that are to come; none was fetched. Trying again helps once
+    /// there is.
+    #[error("{need} bytes are needed and {free} are free; raise Datastore.StorageMax or remove pins")]
+    Space {
+        /// Bytes of the packages.
+        need: u64,
+        /// Bytes that Kubo has room for.
+        free: u64,
+    },
     /// This machine failed.
     #[error("{}: {error}", path.display())]
     Local {
@@ -194,6 +206,11 @@ impl FollowError {
     /// Returns true when a mirror may be lying: then nothing is published, not even what was published before.
     pub(crate) fn is_alarm(&self) -> bool {
         matches!(self, Self::Disagreement { .. } | Self::Changed { .. })
+    }
+
+    /// Returns true when Kubo takes no package for now, whatever the mirrors have.
+    pub(super) fn is_of_target(&self) -> bool {
+        matches!(self, Self::Kubo(_) | Self::Space { .. })
     }
 
     /// Makes the error of a file of this machine.

@@ -69,6 +69,7 @@ use collect::collect;
 pub use error::{FollowError, PublishError};
 pub use follow::FollowOptions;
 pub(crate) use follow::machine_in;
+use follow::{ArrivedPin, ArrivedPins, BytesTo};
 pub use holders::Holder;
 pub(crate) use holders::{HolderApi, HolderReach, HolderRecord, HoldingWord};
 use last::PublisherMemory;
@@ -153,7 +154,8 @@ pub enum Phase {
     Scan,
     /// Computing CIDs of files that changed.
     Hash,
-    /// Once, before anything is sent: (bytes that the daemon's disk use will grow by, bytes that are free there).
+    /// Before anything is sent: (bytes that the daemon's disk use will grow by, bytes that are free there). Where packages are
+    /// sent as they come, first for them, then for the rest.
     Cost,
     /// Sending blocks to the daemon.
     Upload,
@@ -259,11 +261,21 @@ pub async fn run(
         Some(kubo) => delivered(kubo, &memory).await,
         None => None,
     };
+    let arrived = match kubo {
+        Some(kubo) => ArrivedPins::open(&options.state_dir, kubo).await.map(Some).or_else(unheard)?,
+        None => None,
+    };
     if let Some(mirrors) = &options.follow {
-        follow::recall_roots(options, kubo.zip(delivered.as_ref())).await?;
+        let has = arrived.as_ref().zip(delivered.as_ref());
+        let has = has.map(|(arrived, has)| has.iter().copied().chain(arrived.cids()).collect::<HashSet<BlockCid>>());
+        follow::recall_roots(options, kubo.zip(has.as_ref())).await?;
+        let bytes_to = match (&has, &arrived) {
+            (Some(has), Some(arrived)) => BytesTo::Kubo { has, arrived },
+            _ if kubo.is_none() => BytesTo::Nowhere,
+            _ => BytesTo::Unheard,
+        };
         let beside = &collection;
-        let mut mirrors =
-            follow::follow(mirrors, options, beside, delivered.as_ref(), memory.tables.values(), progress).await?;
+        let mut mirrors = follow::follow(mirrors, options, beside, bytes_to, memory.tables.values(), progress).await?;
         collection = collection.with(mirrors.repos()?)?;
         followed = Some(mirrors);
     }
@@ -279,7 +291,8 @@ pub async fn run(
     if let Some(followed) = &mut followed {
         followed.give_out()?;
     }
-    let signers = kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo)) as Box<dyn PublishTarget + '_>);
+    let signers =
+        kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo, arrived.as_ref())) as Box<dyn PublishTarget + '_>);
     let mut targets = targets::with_copy(options, signers.into_iter().collect());
     let done = targets::publish(&mut targets, options, &tree, &mut memory, progress).await;
     let failures = done.as_ref().map_or_else(std::slice::from_ref, |_| &[]).iter();
@@ -290,8 +303,16 @@ pub async fn run(
     if report.failed.is_empty() && followed.as_ref().is_none_or(|followed| followed.late.is_none()) {
         sweep_roots(options, &tree);
     }
-    let has_it = memory.online.as_ref().is_some_and(|index| index.root == report.root);
-    if let Some(kubo) = kubo.filter(|_| has_it) {
+    let held = memory.online.as_ref().filter(|index| index.root == report.root);
+    if let (Some(index), Some(arrived)) = (held, &arrived) {
+        // A run that is late leaves what came of the newer snapshot to the next one.
+        let is_late = followed.as_ref().is_some_and(|followed| followed.late.is_some());
+        let is_over = |pin: &ArrivedPin| !is_late || index.files.contains(&pin.cid);
+        if let Err(error) = arrived.release_below(index.root, is_over).await {
+            report.warnings.push(format!("packages stay pinned by themselves until the next run: {error}"));
+        }
+    }
+    if let Some(kubo) = kubo.filter(|_| held.is_some()) {
         let whose = (&*options.publisher, report.name.as_ref(), &*options.state_dir);
         report.holders = Some(holders::hold(&options.holders, whose, kubo, report.root).await);
     }
@@ -300,6 +321,11 @@ pub async fn run(
         report.late = followed.published(&tree, report.failed.is_empty())?.map(PublishError::Follow);
     }
     Ok(report)
+}
+
+/// Leaves a daemon that does not tell to its target, which says why.
+fn unheard<T>(error: FollowError) -> Result<Option<T>, FollowError> {
+    if error.is_of_target() { Ok(None) } else { Err(error) }
 }
 
 /// Removes root blocks that belong to no file of `tree`, and all where there are no more to be any.

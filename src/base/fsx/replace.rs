@@ -1,7 +1,7 @@
 //! A file replaced in one step: the new one is written under a hidden name beside it, and renamed.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, Uid};
@@ -38,6 +38,23 @@ pub(crate) struct Replacement {
     temp: NamedTempFile,
     path: PathBuf,
     lasting: Lasting,
+}
+
+/// Adds `line`, with its end, to the file at `path`. One before it that was cut short is ended first: it is a line of its
+/// own, and takes this one not with it (`a_line_that_was_cut_short_takes_no_other_with_it`).
+///
+/// # Errors
+/// Those of the file; it may end with a part of the line then.
+pub(crate) fn add_line(path: &Path, line: &str, lasting: Lasting) -> io::Result<()> {
+    let mut file = File::options().create(true).append(true).read(true).open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let end = if last == [b'\n'] { "" } else { "\n" };
+    file.write_all(format!("{end}{line}").as_bytes())?;
+    if lasting == Lasting::Cached { Ok(()) } else { file.sync_data() }
 }
 
 impl Replacement {

@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::base::cid::Cid;
 use crate::net::kubo::{ANSWER_MOST, Kubo, KuboError, KuboErrorKind, QUICK, WALK, cut};
 
+/// Most bytes of a list of all pins: half a million of them.
+const PINS_MOST: usize = 64 << 20;
+
 /// The answer of `pin/ls`, by CID.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -75,6 +78,35 @@ impl Kubo {
             self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
         let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name.starts_with(start));
         Ok(pins.filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())
+    }
+
+    /// Lists all roots that are pinned, with their names; empty for one without.
+    pub(crate) async fn pins(&self) -> Result<Vec<(Cid, String)>, KuboError> {
+        const CALL: &str = "pin/ls";
+        let args = [("type", "recursive"), ("names", "true")];
+        let answer = self.call(CALL, &args, None, WALK, PINS_MOST).await?;
+        let wire: WirePins = serde_json::from_slice(&answer)
+            .map_err(|e| KuboError::new(CALL, KuboErrorKind::Malformed, e.to_string()))?;
+        Ok(wire.keys.into_iter().filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())
+    }
+
+    /// Removes these pins, at most a few hundred, which are in the URL; missing ones are no error.
+    pub(crate) async fn unpin_all(&self, roots: &[Cid]) -> Result<(), KuboError> {
+        let texts: Vec<String> = roots.iter().map(Cid::to_string).collect();
+        let args: Vec<(&str, &str)> = texts.iter().map(|text| ("arg", &**text)).collect();
+        if args.is_empty() {
+            return Ok(());
+        }
+        match self.call("pin/rm", &args, None, WALK, ANSWER_MOST).await {
+            // One that is missing ends the call amid the others.
+            Err(fault) if fault.kind == KuboErrorKind::Absent => {
+                for root in roots {
+                    self.unpin(*root).await?;
+                }
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Removes a pin; a missing pin is no error.

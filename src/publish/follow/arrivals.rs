@@ -16,7 +16,7 @@ use super::checked::CheckedPackages;
 use super::memory::FollowPlace;
 use super::pulse::{MirrorPulses, host};
 use super::snapshot::{ListedRepo, key};
-use super::{FollowError, FollowOptions, Keepable, KeptContent, PublishError, keyring};
+use super::{BytesTo, FollowError, FollowOptions, Keepable, KeptContent, PublishError, keyring};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::FileName;
@@ -78,6 +78,11 @@ impl MirrorArrival<'_> {
         self.repo
     }
 
+    /// Returns the bytes that a target will be given.
+    pub(super) fn to_give(&self, kept: &KeptContent) -> u64 {
+        if self.is_delivered || !kept.has(self.sha256()) { 0 } else { self.size() }
+    }
+
     /// True for one of which nothing is missing: it is just asked whether it has a signature by now.
     fn is_just_asked(&self) -> bool {
         self.may_be_signed && !(self.needs_bytes || self.is_unchecked || self.needs_signature)
@@ -115,6 +120,7 @@ pub(super) struct ArrivalDesk<'a> {
     pub(super) pulses: &'a MirrorPulses<'a>,
     /// The directory for root blocks.
     pub(super) roots: Option<PathBuf>,
+    pub(super) bytes_to: BytesTo<'a>,
     pub(super) hub: Hub,
     /// What the keyring has checked; `None` without a keyring.
     pub(super) checked: Option<&'a CheckedPackages>,
@@ -127,9 +133,10 @@ pub(super) struct ArrivalDesk<'a> {
 }
 
 impl ArrivalDesk<'_> {
-    /// Fetches what is missing, in that order. Bytes that are not `kept` are dropped as soon as their root is known. Goes on
-    /// after a failure, so that the next run finds the rest here, and returns what failed; but not where no signature counts
-    /// (`a_keyring_that_has_signed_nothing_costs_no_more_than_a_few_packages`).
+    /// Fetches what is missing, in that order. Bytes that are not `kept` are dropped as soon as their root is known, others
+    /// as soon as the target has them. Goes on after a failure, so that the next run finds the rest here, and returns what
+    /// failed; but not where no signature counts
+    /// (`a_keyring_that_has_signed_nothing_costs_no_more_than_a_few_packages`), nor where the target takes no more.
     pub(super) async fn fetch<'p>(
         &self,
         arrivals: &'p [MirrorArrival<'p>],
@@ -151,7 +158,11 @@ impl ArrivalDesk<'_> {
                 }
                 Err(error) => {
                     is_vain &= matches!(error, FollowError::Signature { .. });
+                    let takes_no_more = error.is_of_target();
                     failed.push((arrival, error));
+                    if takes_no_more {
+                        break;
+                    }
                 }
             }
             if is_vain && failed.len() >= IN_VAIN {
@@ -178,11 +189,13 @@ impl ArrivalDesk<'_> {
                 let is_here = || std::fs::metadata(self.place.package(sha256)).is_ok_and(|found| found.len() == size);
                 let kept = std::fs::metadata(self.place.signature(sha256)).ok().map(|found| found.len());
                 let needs_signature = kept.is_none() || (self.is_new && self.is_signed_anew(package, sha256));
-                let may_be_signed = self.is_whole && kept == Some(0) && !needs_signature;
+                // What an interrupted run has left here need not stay.
+                let is_left = is_here() && self.bytes_to.is_at_once();
+                let may_be_signed = self.is_whole && kept == Some(0) && !needs_signature && !is_left;
                 let is_unchecked = self.checked.is_some_and(|checked| needs_signature || !checked.has(sha256));
                 let is_delivered = has(sha256);
                 let needs_bytes = (is_unchecked || !is_delivered) && !is_here();
-                let is_missing = needs_bytes || is_unchecked || needs_signature || may_be_signed;
+                let is_missing = needs_bytes || is_left || is_unchecked || needs_signature || may_be_signed;
                 if seen.insert(sha256) && is_missing {
                     let known = Known { size, sha256, root: None };
                     let repo = (listed.repo.as_str(), &*listed.arch);
@@ -239,34 +252,41 @@ impl ArrivalDesk<'_> {
         }
         if let Some(checked) = self.checked.filter(|_| arrival.is_unchecked) {
             checked.add(sha256, &key)?;
-            if arrival.is_delivered {
-                let path = self.place.package(sha256);
-                std::fs::remove_file(&path).map_err(FollowError::local(&path))?;
-            }
         }
-        if !kept.has(sha256) && self.place.package(sha256).exists() {
-            self.reduce(sha256).await?;
+        if arrival.is_delivered && (arrival.is_unchecked || self.bytes_to.is_at_once()) {
+            self.place.drop_package(sha256)?;
+        }
+        let is_kept = kept.has(sha256);
+        if (!is_kept || self.bytes_to.is_at_once()) && self.place.package(sha256).exists() {
+            self.reduce(sha256, is_kept).await?;
         }
         Ok(if arrival.needs_bytes { arrival.known.size } else { 0 })
     }
 
-    /// Replaces a package by its root: no more of the bytes is ever on this disk than what is on its way.
-    async fn reduce(&self, sha256: Sha256) -> Result<(), FollowError> {
+    /// Replaces a package by its root, and by the bytes at the target where they are kept: no more of them is ever on this
+    /// disk than what is on its way.
+    async fn reduce(&self, sha256: Sha256, is_kept: bool) -> Result<(), FollowError> {
         let (path, roots) = (self.place.package(sha256), self.roots.clone());
         let read = path.clone();
         let hashed = tokio::task::spawn_blocking(move || hash_file(&read, roots.as_deref())).await;
         let damaged = |why: String| FollowError::Damaged { path: path.clone(), why };
-        match hashed.map_err(|e| damaged(e.to_string()))? {
-            Ok(hashed) if hashed.sha256 == sha256 => self.place.hold_one(&hashed)?,
+        let hashed = match hashed.map_err(|e| damaged(e.to_string()))? {
+            Ok(hashed) if hashed.sha256 == sha256 => hashed,
             // It was proven when it came; the next run fetches it again.
             Ok(hashed) => {
-                std::fs::remove_file(&path).map_err(FollowError::local(&path))?;
+                self.place.drop_package(sha256)?;
                 return Err(damaged(format!("its sha256 is {}, the database says {sha256}", hashed.sha256)));
             }
             Err(PublishError::Io { path, error }) => return Err(FollowError::Local { path, error }),
             Err(error) => return Err(damaged(error.to_string())),
+        };
+        if let BytesTo::Kubo { arrived, .. } = self.bytes_to
+            && is_kept
+        {
+            arrived.take(&path, &hashed).await?;
         }
-        std::fs::remove_file(&path).map_err(FollowError::local(&path))
+        self.place.hold_one(&hashed)?;
+        self.place.drop_package(sha256)
     }
 
     async fn deliver(&self, arrival: &MirrorArrival<'_>) -> Result<(), FollowError> {

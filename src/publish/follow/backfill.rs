@@ -10,7 +10,7 @@ use super::arrivals::{ArrivalDesk, MirrorArrival, ask_again_for_some};
 use super::budget::{due, is_recent};
 use super::memory::FollowMemory;
 use super::snapshot::ReadSnapshot;
-use super::{FollowError, Holdings, Phase};
+use super::{BytesTo, FollowError, Holdings, Phase};
 use crate::base::digest::Sha256;
 
 /// Fetches what is missing of a snapshot: all that is new since `former`, and of the backlog what the budget allows;
@@ -62,12 +62,18 @@ pub(super) async fn bring(
         arrivals = new;
         arrivals.extend(backlog);
     }
+    if let BytesTo::Kubo { arrived, .. } = desk.bytes_to {
+        let need = arrivals.iter().map(|arrival| arrival.to_give(&kept)).sum();
+        if need > 0 {
+            progress(Phase::Cost, need, arrived.room(need).await?);
+        }
+    }
     let mut failed = None;
     let fetched = desk.fetch(&arrivals, &kept, progress).await;
     let came = desk.came.take().into_iter().filter(|(sha256, _)| within.contains(sha256)).map(|(_, bytes)| bytes);
     memory.backfill.settle(spent, came.sum());
     for (arrival, error) in fetched {
-        if within.contains(&arrival.sha256()) {
+        if within.contains(&arrival.sha256()) && !error.is_of_target() {
             memory.missed.insert(arrival.sha256(), now);
             // Bytes whose signature does not count would be listed.
             desk.place.drop_package(arrival.sha256())?;

@@ -13,10 +13,10 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::memory::{FollowPlace, add_line};
+use super::memory::FollowPlace;
 use super::{FollowError, keyring};
 use crate::base::digest::Sha256;
-use crate::base::fsx;
+use crate::base::fsx::{self, Lasting};
 
 /// Most bytes of a keyring.
 const KEYRING_MOST: u64 = 64 << 20;
@@ -72,7 +72,7 @@ impl CheckedPackages {
     /// Writes down that a package was checked, by the key with this fingerprint. This value does not change.
     pub(super) fn add(&self, package: Sha256, key: &str) -> Result<(), FollowError> {
         let key = if key.is_empty() { UNKNOWN } else { key };
-        add_line(&self.path, &line(package, key)).map_err(FollowError::local(&self.path))
+        fsx::add_line(&self.path, &line(package, key), Lasting::Cached).map_err(FollowError::local(&self.path))
     }
 }
 

@@ -9,11 +9,12 @@
 //! | `signatures/SHA256` | the signature of the package with that digest; empty where it has none |
 //! | `checked` | the keyring, and the packages whose signature it has checked |
 //! | `held` | sha256, size, CID and DAG size of packages whose bytes were let go |
+//! | `arrived` | packages that Kubo has, and no root holds yet (`arrived.rs`) |
 //! | `downloads/` | the store of the deliveries |
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -284,29 +285,28 @@ impl FollowPlace {
     /// Adds one.
     pub(super) fn hold_one(&self, hashed: &Hashed) -> Result<(), FollowError> {
         let path = self.0.join("held");
-        add_line(&path, &held_line(hashed)).map_err(FollowError::local(path))
+        fsx::add_line(&path, &held_line(hashed), Lasting::Cached).map_err(FollowError::local(path))
     }
 
     /// Removes what is neither of the snapshot that was published last nor of the one that is coming: however many runs
     /// are late, no more than that is kept (`runs_that_are_late_keep_no_more_than_two_snapshots`). Nothing is removed where
-    /// one of their databases cannot be read.
-    pub(super) fn keep_listed(&self, memory: &FollowMemory) {
+    /// one of their databases cannot be read. Returns the paths of what is listed.
+    pub(super) fn keep_listed(&self, memory: &FollowMemory) -> Option<HashSet<PathBuf>> {
         let mut kept = HashSet::new();
         let snapshots = memory.snapshot.iter().chain(&memory.coming);
         for database in snapshots.flat_map(|snapshot| snapshot.databases.values()) {
             kept.extend(database.digests().map(|sha256| self.database(sha256)));
-            let Ok(file) = fsx::open_read(&self.database(database.sha256)) else { return };
+            let file = fsx::open_read(&self.database(database.sha256)).ok()?;
             let read = syncdb::read::<DatabaseError>(&file, &Limits::default(), |package| {
                 kept.extend(
                     package.sha256.into_iter().flat_map(|sha256| [self.package(sha256), self.signature(sha256)]),
                 );
                 Ok(())
             });
-            if read.is_err() {
-                return;
-            }
+            read.ok()?;
         }
         self.sweep(&kept);
+        Some(kept)
     }
 
     /// Removes databases, packages and signatures whose path is not in `kept`.
@@ -325,19 +325,6 @@ impl FollowPlace {
 /// Returns the directory of a state directory in which a mirror is followed.
 pub(super) fn dir_in(state_dir: &Path) -> PathBuf {
     state_dir.join("follow")
-}
-
-/// Adds a line to a file. One before it that was cut short is ended first: it is dropped when it is read, and this one is
-/// not (`a_line_that_was_cut_short_takes_no_other_with_it`).
-pub(super) fn add_line(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = File::options().create(true).append(true).read(true).open(path)?;
-    let mut last = [b'\n'];
-    if file.metadata()?.len() > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-    }
-    let end = if last == [b'\n'] { "" } else { "\n" };
-    file.write_all(format!("{end}{line}").as_bytes())
 }
 
 fn held_line(Hashed { sha256, size, cid, dag_size, .. }: &Hashed) -> String {

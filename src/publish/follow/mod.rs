@@ -11,7 +11,7 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::ChainLink;
 use super::collect::{CollectedFile, CollectedRepo, Collection, Role};
-use super::hash::{Hashed, is_rooted};
+use super::hash::is_rooted;
 use super::kept::{Keepable, KeptContent};
 use super::record::Backlog;
 use super::tree::Tree;
@@ -38,12 +38,14 @@ use crate::machine::Machine;
 use crate::net::kubo::Kubo;
 
 mod arrivals;
+mod arrived;
 mod ask;
 mod backfill;
 mod beside;
 mod budget;
 mod checked;
 mod former;
+mod holdings;
 mod keyring;
 mod memory;
 mod pulse;
@@ -51,11 +53,14 @@ mod snapshot;
 mod voice;
 
 use arrivals::{ArrivalDesk, signature_name};
+pub(super) use arrived::{ArrivedPin, ArrivedPins};
 use backfill::bring;
 use checked::CheckedPackages;
 use former::FormerTables;
+pub(super) use holdings::BytesTo;
+use holdings::Holdings;
 use memory::{FollowMemory, FollowPlace, FollowedDatabase};
-use snapshot::{ListedRepo, ReadSnapshot, SnapshotReader, kept, kept_repos, key};
+use snapshot::{ReadSnapshot, SnapshotReader, kept, kept_repos, key};
 
 /// Seconds after which databases are compared whole, although `lastupdate` is the same.
 const COMPARE: u64 = 86_400;
@@ -123,9 +128,8 @@ pub(super) struct Followed {
     pub(super) late: Option<FollowError>,
 }
 
-/// Follows the mirrors, for a publication of what is `beside` them as well. `delivered` are the files that every target
-/// has, so that their bytes need not be here; `None` where no target holds bytes. `tables` are those that were published
-/// last.
+/// Follows the mirrors, for a publication of what is `beside` them as well, whose packages go where `bytes_to` says.
+/// `tables` are those that were published last.
 ///
 /// # Errors
 /// [`FollowError`]: there is no snapshot that could be published, or none may be.
@@ -133,7 +137,7 @@ pub(super) async fn follow(
     options: &FollowOptions,
     publish: &PublishOptions,
     beside: &Collection,
-    delivered: Option<&HashSet<BlockCid>>,
+    bytes_to: BytesTo<'_>,
     tables: impl Iterator<Item = &ChainLink>,
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<Followed, FollowError> {
@@ -146,14 +150,17 @@ pub(super) async fn follow(
         (None, Some(snapshot)) if options.backfill.is_some() => kept_repos(options, &place, snapshot),
         _ => Vec::new(),
     };
-    place.keep_listed(&memory);
+    if let (Some(listed), BytesTo::Kubo { arrived, .. }) = (place.keep_listed(&memory), bytes_to) {
+        // What fails is tried again by the next run.
+        let _ = arrived.release(|pin| !listed.contains(&place.package(pin.package))).await;
+    }
     let former_tables = FormerTables::of(&publish.state_dir, tables);
     let checked = match options.keyring.as_ref().zip(keyring) {
         Some((keyring, digest)) => Some(CheckedPackages::open(&place, keyring, digest).await?),
         None => None,
     };
     let mut warnings: Vec<String> = checked.iter().filter_map(|checked| checked.doubt.clone()).collect();
-    let holdings = Holdings { held: place.held(), publish, beside, delivered, former: former_tables, before, checked };
+    let holdings = Holdings { held: place.held(), publish, beside, bytes_to, former: former_tables, before, checked };
     let newer = newer(options, &place, &mut memory, former, &holdings, &mut warnings, progress).await;
     // What the mirrors said is remembered, whatever came of it. A run may have taken hours.
     memory.settle(publish.now.max(clock::now()));
@@ -203,39 +210,6 @@ pub(super) async fn recall_roots(
     Ok(())
 }
 
-/// What this publisher has of packages whose bytes are not here.
-struct Holdings<'a> {
-    held: HashMap<Sha256, Hashed>,
-    publish: &'a PublishOptions,
-    beside: &'a Collection,
-    delivered: Option<&'a HashSet<BlockCid>>,
-    /// What the last publication listed.
-    former: FormerTables,
-    /// The repositories of the last snapshot, where not all that are wanted now are in it.
-    before: Vec<ListedRepo>,
-    /// What the keyring has checked; `None` without a keyring.
-    checked: Option<CheckedPackages>,
-}
-
-impl Holdings<'_> {
-    /// Chooses the packages whose bytes are kept, once `repos` are published.
-    fn kept(&self, repos: &[ListedRepo]) -> KeptContent {
-        let listed = repos.iter().flat_map(|repo| &repo.packages).filter_map(Keepable::listed);
-        let packages = self.beside.files().filter_map(Keepable::collected).chain(listed);
-        KeptContent::of(self.publish.content, packages, self.publish.now)
-    }
-
-    /// True if nothing of a package is needed: its root is known, its root block is kept, and where its bytes are kept,
-    /// every target has them.
-    fn has(&self, sha256: Sha256, kept: &KeptContent) -> bool {
-        self.held.get(&sha256).is_some_and(|hashed| {
-            let is_rooted = self.publish.roots_dir().is_none_or(|roots| is_rooted(&roots, hashed));
-            let is_there = || self.delivered.is_none_or(|delivered| delivered.contains(&hashed.cid));
-            is_rooted && (!kept.has(sha256) || is_there())
-        })
-    }
-}
-
 /// The reason why there is nothing newer, and the former snapshot, if there is one.
 struct NotNewer {
     error: FollowError,
@@ -283,8 +257,9 @@ async fn newer(
     let roots = holdings.publish.roots_dir();
     let hub = Hub::new(TRANSFERS, CancellationToken::new());
     let checked = holdings.checked.as_ref();
-    let (is_new, came) = (false, Default::default());
-    let mut desk = ArrivalDesk { options, place, pulses: &pulses, roots, hub, checked, is_new, is_whole, came };
+    let (is_new, came, bytes_to) = (false, Default::default(), holdings.bytes_to);
+    let mut desk =
+        ArrivalDesk { options, place, pulses: &pulses, roots, bytes_to, hub, checked, is_new, is_whole, came };
     // What does not come of this is no reason to call a run late: it is not known that anything is missing.
     let looks_again = is_known && is_settling && !pulses.is_early;
     let read = if former.is_some() && (is_known || pulses.is_early) && !looks_again {
@@ -314,7 +289,7 @@ async fn newer(
             return match bring(&desk, &former, Some(&former), holdings, memory, warnings, progress).await {
                 Ok(()) => Ok(former),
                 // Not the fault of a mirror: none was to be asked.
-                Err(_) if pulses.is_early => {
+                Err(error) if pulses.is_early && !error.is_of_target() => {
                     let error = FollowError::Nowhere { what: "what is missing".to_owned(), tried: pulses.warnings };
                     Err(NotNewer { error, former: None })
                 }

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
+use super::super::follow::ArrivedPins;
 use super::super::last::{PublishedIndex, PublisherMemory};
 use super::super::seal::Sealed;
 use super::super::tree::{Tree, TreeFile};
-use super::super::{Phase, PublishError, PublishOptions};
+use super::super::{FollowError, Phase, PublishError, PublishOptions};
 use super::check;
 use super::upload::UploadState;
 use super::{Placement, PublishTarget, SignedRecord, TargetOffer, TargetView};
@@ -37,6 +38,10 @@ pub(in super::super) struct KuboTarget<'a> {
     name: Option<Name>,
     /// The last publication, if the daemon still has its blocks.
     before: Option<PublishedIndex>,
+    /// The packages that it was given as they came.
+    arrived: Option<&'a ArrivedPins<'a>>,
+    /// Those of them that it had not before.
+    taken: Vec<TreeFile>,
     /// Files that it has not got yet.
     new: Vec<TreeFile>,
     /// Bytes of the blocks that it will be sent.
@@ -44,8 +49,12 @@ pub(in super::super) struct KuboTarget<'a> {
 }
 
 impl<'a> KuboTarget<'a> {
-    pub(in super::super) fn new(options: &'a PublishOptions, kubo: &'a Kubo) -> Self {
-        Self { options, kubo, name: None, before: None, new: Vec::new(), cost: 0 }
+    pub(in super::super) fn new(
+        options: &'a PublishOptions,
+        kubo: &'a Kubo,
+        arrived: Option<&'a ArrivedPins<'a>>,
+    ) -> Self {
+        Self { options, kubo, name: None, before: None, arrived, taken: Vec::new(), new: Vec::new(), cost: 0 }
     }
 
     async fn key(&self) -> Result<Name, PublishError> {
@@ -90,6 +99,9 @@ impl<'a> KuboTarget<'a> {
         sealed: &Sealed<'_>,
         progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Result<(), PublishError> {
+        if let Some(arrived) = self.arrived {
+            arrived.look().await?;
+        }
         let had = self.before.as_ref().map(|index| &index.files);
         let mut seen = HashSet::new();
         // A root block that is there by itself may have come with all of its file.
@@ -99,7 +111,15 @@ impl<'a> KuboTarget<'a> {
         let is_had = |had: &HashSet<BlockCid>, cid: BlockCid| had.contains(&cid) || is_whole(had, cid);
         let is_new =
             |file: &&TreeFile| had.is_none_or(|had| !is_had(had, file.hashed.cid)) && seen.insert(file.hashed.cid);
-        self.new = sealed.tree.files.iter().filter(is_new).cloned().collect();
+        let new = sealed.tree.files.iter().filter(is_new).cloned();
+        let has_come = |file: &TreeFile| self.arrived.is_some_and(|arrived| arrived.has(file.hashed.cid));
+        (self.taken, self.new) = new.partition(has_come);
+        let is_lost = |file: &&TreeFile| self.arrived.is_some_and(|arrived| arrived.lost(file.hashed.cid));
+        if let Some(lost) = self.new.iter().filter(is_lost).find(|file| !file.source.exists()) {
+            let (path, why) =
+                (lost.source.clone(), "Kubo has let go of its bytes before they were published".to_owned());
+            return Err(FollowError::Damaged { path, why }.into());
+        }
         self.cost = self.new.iter().map(|file| file.hashed.dag_size).sum::<u64>()
             + sealed.blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         let size = self.kubo.repo_size().await?;
@@ -116,7 +136,8 @@ impl<'a> KuboTarget<'a> {
         memory.save(&self.options.state_dir)?;
         let mark = self.mark(memory);
         self.upload(sealed, &mark, progress).await?;
-        check::read_back(self.kubo, sealed, &self.new, progress).await?;
+        let files = [&self.taken[..], &self.new].concat();
+        check::read_back(self.kubo, sealed, &files, progress).await?;
         let (key, root, sequence) = (&*self.options.key, sealed.root, sealed.manifest.sequence);
         let what = Publication { key, root, sequence, lifetime: self.options.lifetime, ttl: self.options.ttl };
         self.kubo.publish(&what, ANNOUNCE).await?;
@@ -140,7 +161,8 @@ impl<'a> KuboTarget<'a> {
         }
         memory.save(&self.options.state_dir)?;
         let signed = Some(SignedRecord { bytes: record });
-        Ok(Placement { new_files: self.new.len(), sent: self.cost, signed, warnings })
+        let sent = self.cost + self.taken.iter().map(|file| file.hashed.dag_size).sum::<u64>();
+        Ok(Placement { new_files: files.len(), sent, signed, warnings })
     }
 
     /// Sends the blocks and pins the root, beside the former one.
