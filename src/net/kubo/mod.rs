@@ -25,6 +25,7 @@ mod door;
 mod error;
 mod mfs;
 mod pins;
+pub mod routing;
 mod swarm;
 pub(crate) mod upload;
 mod wire;
@@ -332,6 +333,11 @@ impl Kubo {
         deadline: Duration,
         most: usize,
     ) -> Result<Vec<u8>, KuboError> {
+        within(call, deadline, async { body(call, self.open(call, args, form).await?, most).await }).await
+    }
+
+    /// Sends one RPC and returns its answer unread, of any status. Not bounded in time.
+    async fn open(&self, call: &'static str, args: &[(&str, &str)], form: Option<Form>) -> Result<Response, KuboError> {
         let Some(api) = &self.api else {
             return Err(KuboError::new(call, KuboErrorKind::Unreachable, "no RPC address is configured (kubo.api)"));
         };
@@ -347,11 +353,7 @@ impl Kubo {
             Some(form) => request.multipart(form),
             None => request,
         };
-        within(call, deadline, async {
-            let answer = request.send().await.map_err(|e| KuboError::transport(call, &e))?;
-            body(call, answer, most).await
-        })
-        .await
+        request.send().await.map_err(|e| KuboError::transport(call, &e))
     }
 }
 

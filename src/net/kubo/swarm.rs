@@ -16,6 +16,17 @@ impl Kubo {
         Ok(wire.peers.unwrap_or_default())
     }
 
+    /// Returns the peer id of the daemon.
+    pub(crate) async fn peer_id(&self) -> Result<String, KuboError> {
+        #[derive(Deserialize)]
+        struct Wire {
+            #[serde(rename = "ID")]
+            id: String,
+        }
+        let wire: Wire = self.json("id", &[], QUICK).await?;
+        Ok(wire.id)
+    }
+
     /// Lists the multiaddresses at which it says that it can be reached, each with its peer id; those of loopback as well.
     pub(crate) async fn own_addresses(&self) -> Result<Vec<String>, KuboError> {
         #[derive(Deserialize)]
