@@ -36,6 +36,13 @@ impl Parts {
         program
     }
 
+    /// Returns the program that follows an ipfs-cluster, or panics like `demand`.
+    pub fn cluster_follow(&self) -> PathBuf {
+        let program = self.dir.join("bin/ipfs-cluster-follow");
+        self.assert_has(&program);
+        program
+    }
+
     fn assert_has(&self, program: &Path) {
         let skipped = std::fs::read_to_string(self.dir.join("skipped")).unwrap_or_default();
         assert!(program.exists(), "{} is missing: run `tests/parts`. It last said:\n{skipped}", program.display());
