@@ -108,6 +108,7 @@ impl Publisher {
             find: Default::default(),
             out: Some(self.tree.path().join("out")),
             holders: Vec::new(),
+            followers: None,
             now,
         }
     }

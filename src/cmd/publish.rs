@@ -12,7 +12,6 @@ use crate::base::runtime::block_on;
 use crate::cmd::cli::{PublishArgs, PublishCommand};
 use crate::config::publication::{self, PublicationFile, list_key};
 use crate::config::{ContentRule, ProgressMode, Settings, own_state_dir, value};
-use crate::index::minisign::SecretKey;
 use crate::net::http::Http;
 use crate::net::kubo::{Kubo, KuboErrorKind};
 use crate::publish::{self, Did, FollowError, PublishError, PublishOptions, PublishReport, RunOutcome, RunWord};
@@ -20,6 +19,7 @@ use crate::report::{self, counted};
 use progress::Shown;
 
 mod described;
+mod followers;
 mod holders;
 mod progress;
 mod status;
@@ -148,12 +148,13 @@ fn by_words(env: &Env, settings: &Settings, args: &PublishArgs) -> Result<Publis
         state_dir: state_dir(env, settings, &publisher)?,
         publisher,
         key: name(&args.key),
-        minisign: args.minisign_key.as_ref().map(|path| secret_key(env, path)).transpose()?,
+        minisign: args.minisign_key.as_ref().map(|path| described::key_in(env, path)).transpose()?,
         ttl: TTL,
         upstream: Default::default(),
         find: Default::default(),
         out: args.out.clone(),
         holders: Vec::new(),
+        followers: None,
         now: clock::now(),
     })
 }
@@ -176,6 +177,7 @@ fn by_file(
     publication: &PublicationFile,
     state_dir: PathBuf,
 ) -> Result<PublishOptions, Error> {
+    let followers = followers::told(env, settings, publication, &state_dir)?;
     Ok(PublishOptions {
         lifetime: publication.lifetime,
         content: publication.content,
@@ -193,6 +195,7 @@ fn by_file(
         find: described::find(publication),
         out: publication.out.clone(),
         holders: described::holders(env, settings, publication)?,
+        followers,
         now: clock::now(),
     })
 }
@@ -266,12 +269,6 @@ fn state_dir(env: &Env, settings: &Settings, publisher: &str) -> Result<PathBuf,
         }
         (Err(e), _) => Err(Error::local(dir.display(), e).hint("state.dir says where it is")),
     }
-}
-
-fn secret_key(env: &Env, path: &PathBuf) -> Result<SecretKey, Error> {
-    let wrong = |e: &dyn std::fmt::Display| Error::usage(path.display(), e).hint("minisign -G makes a key pair");
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    SecretKey::read(&text, env.var("PKGSWARM_MINISIGN_PASSWORD")).map_err(|e| wrong(&e))
 }
 
 fn explained(settings: &Settings, e: &PublishError) -> Error {

@@ -17,6 +17,7 @@
 //! layers
 //! content pin_place
 //! retention
+//! followers
 //! declared publication
 //! ```
 
@@ -40,6 +41,7 @@ use crate::config::written::Written;
 pub(crate) mod content;
 pub(crate) mod declared;
 pub(crate) mod endpoint;
+pub(crate) mod followers;
 pub(crate) mod haiku;
 pub(crate) mod key;
 pub(crate) mod keys;

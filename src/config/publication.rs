@@ -13,6 +13,7 @@ use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::name::RepoName;
 use crate::config::content::{ContentRule, ContentWords, bytes};
+use crate::config::followers::{FollowerWords, FollowersRule};
 use crate::config::haiku::HAIKU_KEY;
 use crate::config::key::nearest;
 use crate::config::layers;
@@ -28,7 +29,7 @@ use crate::config::value;
 mod mistaken;
 mod values;
 
-use values::{absolute, arch, each, gateway, number, peer, repo, text, yes_or_no};
+use values::{absolute, arch, each, gateway, number, peer, repo, text, writer, yes_or_no};
 
 /// A publication. Nothing in it was opened but the file itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,8 +59,17 @@ pub(crate) struct PublicationFile {
     pub(crate) peers: Vec<PeerAddress>,
     pub(crate) gateways: Vec<String>,
     pub(crate) pins: Vec<PinPlace>,
+    pub(crate) followers: Option<FollowersRule>,
     pub(crate) alarm: Option<String>,
     pub(crate) webhook: Option<Webhook>,
+}
+
+/// The keys that make one rule together.
+#[derive(Default)]
+struct RuleWords {
+    content: ContentWords,
+    retention: RetentionWords,
+    followers: FollowerWords,
 }
 
 /// Returns true for the name of a publication: 1 to 64 letters, digits, dots, `-` and `_`, no dot first.
@@ -102,16 +112,17 @@ impl PublicationFile {
         // In the order of the file, so that the first mistake is the one that is said.
         let mut found = keys_in(&table);
         found.sort_by_key(|(at, ..)| *at);
-        let mut rules = (ContentWords::default(), RetentionWords::default());
+        let mut rules = RuleWords::default();
         for (at, key, value) in &found {
             publication.set(key, value, &mut rules).map_err(|why| wrong(*at, why))?;
         }
         if let Some(DeValue::Table(places)) = table.get_ref().get("pins").map(Spanned::get_ref) {
             publication.pins = places_of(places).map_err(|(at, why)| wrong(at, why))?;
         }
-        let (content, retention) = rules;
-        publication.content = content.rule().map_err(|why| Error::usage(file.display(), why))?;
-        publication.retention = retention.rule().map_err(|why| Error::usage(file.display(), why))?;
+        let told = |why: String| Error::usage(file.display(), why);
+        publication.content = rules.content.rule().map_err(told)?;
+        publication.retention = rules.retention.rule().map_err(told)?;
+        publication.followers = rules.followers.rule(&publication.pins).map_err(told)?;
         if publication.kubo_key.is_empty() {
             publication.kubo_key.clone_from(&publication.publisher);
         }
@@ -144,6 +155,7 @@ impl PublicationFile {
             peers: Vec::new(),
             gateways: Vec::new(),
             pins: Vec::new(),
+            followers: None,
             alarm: None,
             webhook: None,
         }
@@ -153,7 +165,7 @@ impl PublicationFile {
         &mut self,
         key: &str,
         value: &Spanned<DeValue<'_>>,
-        (content, retention): &mut (ContentWords, RetentionWords),
+        RuleWords { content, retention, followers }: &mut RuleWords,
     ) -> Result<(), String> {
         let told = |why: String| format!("{key}: {why}");
         match key {
@@ -180,6 +192,12 @@ impl PublicationFile {
             "targets.out" => self.out = Some(absolute(&text(value).map_err(told)?).map_err(told)?),
             "find.peers" => self.peers = each(value, peer).map_err(told)?,
             "find.gateways" => self.gateways = each(value, gateway).map_err(told)?,
+            "followers.secret" => {
+                followers.secret = Some(Secret::parse(&text(value).map_err(told)?).map_err(told)?);
+            }
+            "followers.pins" => followers.pins = Some(text(value).map_err(told)?),
+            "followers.cluster_name" => followers.cluster_name = Some(text(value).map_err(told)?),
+            "followers.writers" => followers.writers = each(value, writer).map_err(told)?,
             "alarm.command" => self.alarm = Some(text(value).map_err(told)?),
             "alarm.webhook" => self.webhook = Some(Webhook::parse(&text(value).map_err(told)?).map_err(told)?),
             _ => return Err(unknown(key)),
@@ -372,6 +390,24 @@ mod tests {
             (
                 "[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\nout = \"/o\"\n[pins.c]\ncluster = \"http://h:9094\"\n",
                 "it takes its blocks from Kubo, and targets.kubo is false",
+            ),
+            (
+                "[sources]\ndirectories = [\"/a\"]\n[followers]\nsecret = \"s\"\n",
+                "followers.pins: expected the NAME of the [pins.NAME]",
+            ),
+            (
+                "[sources]\ndirectories = [\"/a\"]\n[followers]\npins = \"c\"\n",
+                "followers.secret is missing: without the cluster's secret no peer can follow",
+            ),
+            (
+                "[sources]\ndirectories = [\"/a\"]\n[followers]\nsecret = \"s\"\npins = \"d\"\n\
+                 [pins.c]\ncluster = \"http://10.0.0.1:9094\"\n",
+                "followers.pins: there is no [pins.d] with a cluster",
+            ),
+            (
+                "[sources]\ndirectories = [\"/a\"]\n[followers]\nsecret = \"s\"\n[pins.c]\n\
+                 cluster = \"http://10.0.0.1:9094\"\ncopies = 2\n",
+                "pins.c.copies gives each publication to a few peers",
             ),
             ("publisher = \"a b\"\n[sources]\ndirectories = [\"/a\"]\n", "1 to 64 letters"),
             ("[sources]\ndirectories = [\"/a\"]\n[targets]\nkubo = false\n", "there is no target"),

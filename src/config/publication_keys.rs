@@ -89,6 +89,24 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
     ),
     ("find.gateways", "https URLs of trustless gateways that have the index."),
     (
+        "followers.secret",
+        "The secret of an ipfs-cluster of [pins.NAME], from its service.json: a credential or a file, as for keys.minisign. \
+         With it, the tree gets a template for ipfs-cluster-follow and a page that says how to use it, and so this secret \
+         becomes public. Its holders can join the cluster and hold what it pins, and cannot write.",
+    ),
+    ("followers.pins", "The NAME of that [pins.NAME]. Default: the only one with a cluster."),
+    (
+        "followers.cluster_name",
+        "consensus.crdt.cluster_name of the same service.json: peers that have another one hear nothing of its pins. Default: \
+         \"ipfs-cluster\", as there.",
+    ),
+    (
+        "followers.writers",
+        "Addresses of the cluster's peers that followers connect to, and whose pins they accept, /ip4/…/tcp/9096/p2p/12D3…. \
+         Private ones are told to followers where they stand here. Default: the public addresses of the peer at that \
+         cluster's REST API, and that peer alone.",
+    ),
+    (
         "alarm.command",
         "A shell command to run when runs begin to fail, when they fail in another way, and once a day while they do: with \
          the reason on its standard input and the name of the publication in $PKGSWARM_PUBLICATION. A mistake in this file is \

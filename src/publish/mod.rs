@@ -21,13 +21,14 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! error holders tests
+//! error follower holders tests
 //! record
 //! chain hash
 //! archive collect
 //! kept
 //! tree
 //! follow page
+//! joining
 //! seal
 //! last
 //! targets
@@ -54,8 +55,10 @@ mod chain;
 mod collect;
 mod error;
 mod follow;
+mod follower;
 mod hash;
 mod holders;
+mod joining;
 mod kept;
 mod last;
 mod page;
@@ -70,6 +73,7 @@ pub use error::{FollowError, PublishError};
 pub use follow::FollowOptions;
 pub(crate) use follow::machine_in;
 use follow::{ArrivedPin, ArrivedPins, BytesTo};
+pub use follower::FollowerTemplate;
 pub use holders::Holder;
 pub(crate) use holders::{HolderApi, HolderReach, HolderRecord, HoldingWord};
 use last::PublisherMemory;
@@ -118,6 +122,8 @@ pub struct PublishOptions {
     pub out: Option<PathBuf>,
     /// What shall pin the publication besides the daemon.
     pub holders: Vec<Holder>,
+    /// What those are told who would hold it as followers of a cluster.
+    pub followers: Option<FollowerTemplate>,
     /// Unix seconds.
     pub now: u64,
 }

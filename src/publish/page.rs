@@ -30,6 +30,29 @@ pub(super) struct IndexPage<'a> {
     pub(super) signer: Option<&'a str>,
     /// True where the packages stand beside it.
     pub(super) has_files: bool,
+    /// The page for those who would hold a copy, where it stands beside this one.
+    pub(super) joining: Option<&'a str>,
+}
+
+/// Puts a page of the tree together. It may show text and refer to its neighbours, and nothing else.
+pub(super) fn document(title: &str, body: &Markup) -> String {
+    let style = BASE64.encode(&Sha256::of(STYLE.as_bytes()).0);
+    let policy = format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'");
+    let whole = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { (body) }
+        }
+    };
+    whole.into_string()
 }
 
 impl IndexPage<'_> {
@@ -37,37 +60,22 @@ impl IndexPage<'_> {
     pub(super) fn html(&self) -> String {
         let manifest = self.manifest;
         let title = format!("{}: an index of packages", shown(&manifest.publisher));
-        let style = BASE64.encode(&Sha256::of(STYLE.as_bytes()).0);
-        let policy = format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'");
-        let whole = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta http-equiv="Content-Security-Policy" content=(policy);
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    h1 { (title) }
-                    p {
-                        "A signed list of packages with their content ids. With it, pkgswarm has pacman take each of them \
-                         from neighbours, from IPFS or from any mirror, and proves every MiB of it."
-                    }
-                    (self.adding())
-                    (self.repos())
-                    (self.newest())
-                    (self.files())
-                    footer {
-                        "Sequence " (manifest.sequence) ", made " (moment(manifest.created)) ", valid until "
-                        (moment(manifest.expires)) ". What counts is the signature, not this page."
-                    }
-                }
+        let body = html! {
+            h1 { (title) }
+            p {
+                "A signed list of packages with their content ids. With it, pkgswarm has pacman take each of them from \
+                 neighbours, from IPFS or from any mirror, and proves every MiB of it."
+            }
+            (self.adding())
+            (self.repos())
+            (self.newest())
+            (self.files())
+            footer {
+                "Sequence " (manifest.sequence) ", made " (moment(manifest.created)) ", valid until "
+                (moment(manifest.expires)) ". What counts is the signature, not this page."
             }
         };
-        whole.into_string()
+        document(&title, &body)
     }
 
     fn adding(&self) -> Markup {
@@ -185,6 +193,9 @@ impl IndexPage<'_> {
                 }
                 "."
             }
+            @if let Some(joining) = self.joining {
+                p { a href=(joining) { "Hold a copy" } " of all of it, and serve it to others." }
+            }
             @if let Some(archived) = self.archived() { p { (archived) } }
             p {
                 @if self.has_files {
@@ -205,7 +216,7 @@ impl IndexPage<'_> {
 }
 
 /// Returns a name for the index on the user's machine: what `index add` accepts.
-fn local_name(publisher: &str) -> String {
+pub(super) fn local_name(publisher: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
     publisher.chars().map(plain).collect()
 }
@@ -254,6 +265,7 @@ mod tests {
             name: Some(&name),
             signer: None,
             has_files: true,
+            joining: None,
         };
         let html = page.html();
         assert!(html.contains("&lt;b&gt;&quot;me&quot; &amp; you&lt;/b&gt;: an index of packages"), "{html}");

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::chain::{Chain, ChainLink, table_key};
+use super::follower::TEMPLATE;
+use super::joining::{JOIN_PAGE, JoinPage};
 use super::page::{IndexPage, PAGE};
 use super::tree::{Tree, directory, entry};
 use super::{PublishError, PublishOptions};
@@ -75,10 +77,21 @@ pub(super) fn seal<'t>(
     let minisig = options.minisign.as_ref().map(|key| key.sign(&bytes, sequence, manifest.expires));
     let signature = minisig.as_ref().map(|text| ("pkgswarm.json.minisig", text.as_bytes()));
     let signer = options.minisign.as_ref().map(|key| key.public().to_string());
-    let page = |has_files| IndexPage { manifest: &manifest, tree, name, signer: signer.as_deref(), has_files }.html();
+    let followers = options.followers.as_ref().zip(name).map(|(template, name)| {
+        let size = top.iter().map(|entry| entry.dag_size).sum();
+        let page = JoinPage { publisher: &options.publisher, name, size, peers: &manifest.peers };
+        (template.json(), page.html())
+    });
+    let joining = followers.as_ref().map(|_| JOIN_PAGE);
+    let page = |has_files: bool| {
+        let joining = joining.filter(|_| has_files);
+        IndexPage { manifest: &manifest, tree, name, signer: signer.as_deref(), has_files, joining }.html()
+    };
     let (shown, page) = (page(true), page(false));
+    let template = followers.iter().flat_map(|(template, page)| [(TEMPLATE, template), (JOIN_PAGE, page)]);
+    let template = template.map(|(name, text)| Some((name, text.as_bytes())));
     let files = [Some(("pkgswarm.json", &bytes[..])), signature, Some((PAGE, shown.as_bytes()))];
-    for (name, bytes) in files.into_iter().flatten() {
+    for (name, bytes) in files.into_iter().chain(template).flatten() {
         let cid = Cid::raw(Sha256::of(bytes));
         top.push(DirEntry { name: name.to_owned(), cid, dag_size: bytes.len() as u64 });
         blocks.push(Block { cid, bytes: bytes.to_vec() });

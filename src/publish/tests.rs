@@ -93,6 +93,7 @@ impl RepoFixture {
             find: FindHints::default(),
             out: Some(self.root().join("out")),
             holders: Vec::new(),
+            followers: None,
             now,
         }
     }

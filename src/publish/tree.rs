@@ -10,7 +10,7 @@ use super::collect::{CollectedRepo, Collection, Role, prove};
 use super::hash::{HashMemory, Hashed, ROOTS, has_leaves};
 use super::kept::{Keepable, KeptContent};
 use super::record::Backlog;
-use super::{FindHints, Phase, PublishError, PublishOptions};
+use super::{FindHints, FollowerTemplate, Phase, PublishError, PublishOptions};
 use crate::base::cid::{BlockCid, Cid};
 use crate::base::digest::{Hasher, Sha256};
 use crate::base::fsx::FileKey;
@@ -323,6 +323,8 @@ impl Tree {
         for entry in &self.top {
             hasher.update(&entry.cid.to_bytes());
         }
+        let followers = options.followers.as_ref().map(FollowerTemplate::json);
+        hasher.update(followers.unwrap_or_default().as_bytes());
         let signer = options.minisign.as_ref().map(|key| key.public().to_string());
         hasher.update(signer.unwrap_or_default().as_bytes());
         hasher.finish()

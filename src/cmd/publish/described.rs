@@ -100,6 +100,16 @@ pub(super) fn signing_key(env: &Env, publication: &PublicationFile) -> Result<Op
     })
 }
 
+/// Reads the key that signs the manifest from a file that the words name.
+///
+/// # Errors
+/// A usage error where it is none.
+pub(super) fn key_in(env: &Env, path: &Path) -> Result<SecretKey, Error> {
+    let wrong = |e: &dyn std::fmt::Display| Error::usage(path.display(), e).hint("minisign -G makes a key pair");
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    SecretKey::read(&text, env.var("PKGSWARM_MINISIGN_PASSWORD")).map_err(|e| wrong(&e))
+}
+
 /// Returns the mirrors of a publication, with a store of its own beside its state.
 ///
 /// # Errors
@@ -141,7 +151,11 @@ pub(super) fn holders(env: &Env, settings: &Settings, publication: &PublicationF
     publication.pins.iter().map(|place| holder(env, settings, place)).collect()
 }
 
-fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Error> {
+/// Returns the client of such a place; nothing is asked yet.
+///
+/// # Errors
+/// As of [`holders`].
+pub(super) fn api(env: &Env, settings: &Settings, place: &PinPlace) -> Result<RemoteApi, Error> {
     let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &place.at;
     // One that is asked over plain http is in a private network: its secret is for no proxy.
     let http = Http::new(settings.connect);
@@ -154,6 +168,12 @@ fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Er
             ApiSecret::Basic(user.clone(), password.read(env)?.trim_end_matches('\n').to_owned())
         }
     };
+    Ok(RemoteApi::new(url.clone(), secret, client))
+}
+
+fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Error> {
+    let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &place.at;
+    let api = api(env, settings, place)?;
     let host = url.host_str().unwrap_or_default();
     let is_loopback = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let reach = match (&place.at, is_public_url(url.as_str()), is_loopback) {
@@ -161,7 +181,6 @@ fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Er
         (_, false, true) => HolderReach::Loopback,
         (_, false, false) => HolderReach::Private,
     };
-    let api = RemoteApi::new(url.clone(), secret, client);
     let api = match &place.at {
         PinPlaceAddress::Cluster(_) => {
             let copies = place.copies.map(|(least, most)| Copies { least, most });

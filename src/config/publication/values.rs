@@ -51,6 +51,11 @@ pub(super) fn peer(text: &str) -> Result<PeerAddress, String> {
     if address.is_public() { Ok(address) } else { Err(format!("expected a public address, found {text:?}")) }
 }
 
+/// Reads the address of a peer that those who are named to it may know.
+pub(super) fn writer(text: &str) -> Result<PeerAddress, String> {
+    text.parse::<PeerAddress>().map_err(|why| why.to_string())
+}
+
 /// Reads the URL of a gateway that all may know.
 pub(super) fn gateway(text: &str) -> Result<String, String> {
     let is_one = text.starts_with("https://") && is_public_url(text);

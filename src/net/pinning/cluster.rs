@@ -57,6 +57,22 @@ pub struct Copies {
     pub most: u32,
 }
 
+/// A peer of a cluster, as it tells of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ClusterSelf {
+    /// Its id in the cluster's network.
+    pub(crate) id: String,
+    /// Addresses at which it may be reached; private ones are among them.
+    pub(crate) addresses: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct WireSelf {
+    id: String,
+    #[serde(default)]
+    addresses: Option<Vec<String>>,
+}
+
 #[derive(Deserialize)]
 struct WireAllotted {
     cid: String,
@@ -124,6 +140,17 @@ impl ClusterApi {
             return Err(self.api.broken("its list of pins is none"));
         }
         Ok(found)
+    }
+
+    /// Asks the peer that answers for the cluster who it is.
+    ///
+    /// # Errors
+    /// As of [`pins_beginning`](Self::pins_beginning).
+    pub(crate) async fn own(&self) -> Result<ClusterSelf, RemoteError> {
+        let answer = self.api.call(Method::GET, self.api.at(&["id"], &[]), None).await?;
+        let own = serde_json::from_slice::<WireSelf>(&answer.body);
+        let WireSelf { id, addresses } = own.map_err(|_| self.api.broken("its answer is no peer"))?;
+        Ok(ClusterSelf { id, addresses: addresses.unwrap_or_default() })
     }
 
     /// Returns the name of a pin in the pinset; `None` when it is not in it.
