@@ -3,6 +3,8 @@
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "support/fake_pinning.rs"]
 mod fake_pinning;
+#[path = "real_fleet/followers.rs"]
+mod followers;
 #[path = "support/pins.rs"]
 mod pins;
 #[path = "support/real/mod.rs"]

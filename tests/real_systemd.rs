@@ -2,6 +2,8 @@
 
 #[path = "real_systemd/endpoint.rs"]
 mod endpoint;
+#[path = "real_systemd/follow.rs"]
+mod follow;
 #[path = "support/real/mod.rs"]
 mod real;
 

@@ -57,6 +57,8 @@ impl ClusterPeer {
             put(config, "/cluster/listen_multiaddress", json!([tcp(swarm)]));
             put(config, "/cluster/mdns_interval", json!("0s"));
             put(config, "/cluster/monitor_ping_interval", json!("2s"));
+            // A peer that starts learns from it what it has missed; a minute by default.
+            put(config, "/consensus/crdt/rebroadcast_interval", json!("2s"));
             put(config, "/api/restapi/http_listen_multiaddress", tcp(rest));
             put(config, "/api/restapi/basic_auth_credentials", json!({ CLUSTER_USER.0: CLUSTER_USER.1 }));
             put(config, "/api/pinsvcapi/http_listen_multiaddress", tcp(services));
@@ -84,7 +86,8 @@ impl ClusterPeer {
         fs::write(self.home.path().join("service.json"), config.to_string()).expect("a file of the peer");
     }
 
-    fn secret(&self) -> Value {
+    /// Returns the secret of its network.
+    pub fn secret(&self) -> Value {
         self.file("service.json")["cluster"]["secret"].clone()
     }
 
@@ -92,7 +95,8 @@ impl ClusterPeer {
         self.file("identity.json")["id"].as_str().expect("an id").to_owned()
     }
 
-    fn address(&self) -> String {
+    /// Returns the address at which other peers find it.
+    pub fn address(&self) -> String {
         format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", self.swarm, self.id())
     }
 
