@@ -1,5 +1,8 @@
-//! A real ipfs-cluster, by its REST API and its pinning port, as the place where publications are pinned.
+//! A real ipfs-cluster, by its REST API and its pinning port, as the place where publications are pinned; followers of
+//! one; and what keepers announce.
 
+#[path = "real_fleet/announced.rs"]
+mod announced;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "support/fake_pinning.rs"]
 mod fake_pinning;
