@@ -20,9 +20,11 @@ use crate::base::cid::Cid;
 
 /// Most files that [`look`] names: a DHT is asked some hundred questions a round, no more.
 pub const LOOK_MOST: usize = 600;
-/// The part of these that scarce files have, and held ones, one of so many each. A held file can only leave once the
-/// keeper knows of others.
+/// The part of these that scarce files have, and those held beside the rank, one of so many each. A held file can only
+/// leave once the keeper knows of others.
 const LOOK_PART: usize = 4;
+/// The part that held files have that stay by rank, one of so many: what is known of the index is known of these too.
+const LOOK_RANKED: usize = 12;
 /// Rounds for which a sighting counts as fresh: in these it decides that a file leaves.
 const FRESH: u32 = 4;
 /// Rounds after which a file that is new in the index is one like others.
@@ -34,7 +36,7 @@ const MOVED_FOR_SCARCE: u64 = 8;
 /// The part of the quota that moves in one round because other files rank first now, one of so many.
 const MOVED_FOR_RANK: u64 = 512;
 /// It does so in one round of so many.
-const RANK_TURN: u64 = 16;
+const RANK_TURN: u64 = 4;
 
 /// A random number of the keeper, made once: by it its share differs from those of others. No secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,9 @@ pub struct Sighting {
     pub(crate) others: Option<u32>,
     /// The round in which they were counted.
     round: u32,
+    /// The round in which the network was asked for them last, answered or not.
+    #[serde(default)]
+    asked: u32,
 }
 
 /// What a keeper remembers of the files of its index, kept from round to round.
@@ -72,14 +77,20 @@ impl Sightings {
         let listed: HashSet<Cid> = files.iter().map(|file| file.cid).collect();
         self.0.retain(|cid, _| listed.contains(cid));
         for cid in listed {
-            self.0.entry(cid).or_insert(Sighting { since, others: None, round: 0 });
+            self.0.entry(cid).or_insert(Sighting { since, ..Sighting::default() });
         }
+    }
+
+    /// Notes that the network is asked for these files. Those that it has no answer for, often the ones without a
+    /// holder, are asked for again after all others, and so keep none of them from its turn.
+    pub fn ask(&mut self, files: &[Cid], round: u32) {
+        files.iter().for_each(|cid| self.0.entry(*cid).or_default().asked = round);
     }
 
     /// Notes that `others` holders beside this keeper were counted. An answer that did not come is not to be noted.
     pub fn note(&mut self, cid: Cid, others: u32, round: u32) {
         let sighting = self.0.entry(cid).or_default();
-        (sighting.others, sighting.round) = (Some(others), round);
+        (sighting.others, sighting.round, sighting.asked) = (Some(others), round, round);
     }
 
     /// Returns the holders beside this keeper that were counted last.
@@ -116,23 +127,31 @@ pub struct ShareChoice {
     pub take: Vec<Cid>,
 }
 
-/// Lists the files whose other holders are to be counted next, at most [`LOOK_MOST`]: those known as scarce, those that
-/// it holds beside its rank, then the others in an order of its own, so that a few rounds see a small index whole.
+/// Lists the files whose other holders are to be counted next, at most [`LOOK_MOST`]: those that leave because the quota
+/// has shrunk, those known as scarce, those that it holds beside its rank, some that it holds by rank, then the others
+/// in an order of its own, so that a few rounds see a small index whole.
 pub fn look(view: &ShareView) -> Vec<Cid> {
     let ranks = Ranks::of(view);
-    let place = |file: &Placed| (file.seen.others.is_some(), file.seen.round, file.draw(view, 0));
+    let place = |file: &Placed| (file.seen.asked, file.draw(view, 0));
     let is_open = |file: &&Placed| file.others_now(view).is_none() && !file.is_new(view);
     let open = ranks.files.iter().filter(is_open);
-    let (mut held, absent): (Vec<&Placed>, Vec<&Placed>) = open.partition(|file| file.is_held);
+    let (held, absent): (Vec<&Placed>, Vec<&Placed>) = open.partition(|file| file.is_held);
     let is_scarce = |file: &&Placed| file.seen.others.is_some_and(|others| ranks.is_scarce(others));
     let (mut scarce, mut other): (Vec<&Placed>, Vec<&Placed>) = absent.into_iter().partition(is_scarce);
-    held.retain(|file| !file.is_ranked);
-    for list in [&mut scarce, &mut held, &mut other] {
+    let (mut ranked, mut beside): (Vec<&Placed>, Vec<&Placed>) = held.into_iter().partition(|file| file.is_ranked);
+    for list in [&mut scarce, &mut beside, &mut ranked, &mut other] {
         list.sort_by_cached_key(|file| place(file));
     }
     scarce.truncate(LOOK_MOST / LOOK_PART);
-    held.truncate(LOOK_MOST / LOOK_PART);
-    scarce.into_iter().chain(held).chain(other).take(LOOK_MOST).map(|file| file.cid).collect()
+    beside.truncate(LOOK_MOST / LOOK_PART);
+    ranked.truncate(LOOK_MOST / LOOK_RANKED);
+    let mut leaving = ranks.overflow(view.quota);
+    leaving.retain(|file| file.others_now(view).is_none());
+    leaving.truncate(LOOK_MOST / 2);
+    let lists = [leaving, scarce, beside, ranked, other];
+    let mut named = HashSet::new();
+    let files = lists.into_iter().flatten().map(|file| file.cid).filter(|cid| named.insert(*cid));
+    files.take(LOOK_MOST).collect()
 }
 
 /// Decides what the keeper lets go of and what it fetches.
@@ -143,15 +162,10 @@ pub fn choose(view: &ShareView) -> ShareChoice {
     let mut choice = ShareChoice { leave: ranks.gone(view), take: Vec::new() };
     let mut held = ranks.held;
     let mut leaving = HashSet::new();
-    if held > u128::from(view.quota) {
-        for file in ranks.least_needed() {
-            if held <= u128::from(view.quota) {
-                break;
-            }
-            held -= u128::from(file.size);
-            leaving.insert(file.cid);
-            choice.leave.push(file.cid);
-        }
+    for file in ranks.overflow(view.quota) {
+        held -= u128::from(file.size);
+        leaving.insert(file.cid);
+        choice.leave.push(file.cid);
     }
     Round::begin(&ranks, view, leaving, held).carry_out(&mut choice);
     choice
@@ -272,6 +286,20 @@ impl Ranks {
         held
     }
 
+    /// Lists the held files of the index that are too much for this quota, least needed first.
+    fn overflow(&self, quota: u64) -> Vec<&Placed> {
+        let mut held = self.held;
+        let is_over = |file: &&Placed| {
+            let is_over = held > u128::from(quota);
+            held -= u128::from(file.size);
+            is_over
+        };
+        match self.held > u128::from(quota) {
+            true => self.least_needed().into_iter().take_while(is_over).collect(),
+            false => Vec::new(),
+        }
+    }
+
     /// True for a file with so many holders that one more copy counts more than elsewhere.
     fn is_scarce(&self, others: u32) -> bool {
         others == 0 || f64::from(others) + 1.5 < self.others
@@ -329,7 +357,7 @@ impl<'a> Round<'a> {
         let absent = || ranks.files.iter().filter(|file| !file.is_held);
         let mut scarce: Vec<(u32, &Placed)> = absent()
             .filter(|file| !file.is_ranked && !file.is_new(self.view))
-            .filter_map(|file| Some((file.others_within(2, self.view)?, file)))
+            .filter_map(|file| Some((file.others_now(self.view)?, file)))
             .filter(|(others, file)| ranks.is_scarce(*others) && ranks.is_drawn(file, *others, self.view))
             .collect();
         scarce.sort_by_key(|(others, file)| (*others, file.score));

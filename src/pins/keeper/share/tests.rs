@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::digest::Sha256;
 
+mod year;
+
 /// A row of numbers that a seed decides.
 pub(super) struct Dice(u64);
 
@@ -71,20 +73,31 @@ impl Keeper {
         round: u32,
         mut others: impl FnMut(&Cid) -> Option<u32>,
     ) -> ShareChoice {
+        let sizes = files.iter().map(|file| (file.cid, file.size)).collect();
+        self.round_of(files, &sizes, round, |cid, _| others(cid))
+    }
+
+    /// Makes a round in which `others` is told as well if the keeper holds the file.
+    fn round_of(
+        &mut self,
+        files: &[ShareFile],
+        sizes: &HashMap<Cid, u64>,
+        round: u32,
+        mut others: impl FnMut(&Cid, bool) -> Option<u32>,
+    ) -> ShareChoice {
         self.seen.begin(files, round);
         for cid in look(&self.view(files, round)) {
-            if let Some(others) = others(&cid) {
+            if let Some(others) = others(&cid, self.held.contains(&cid)) {
                 self.seen.note(cid, others, round);
             }
         }
         let choice = choose(&self.view(files, round));
-        self.carry_out(files, &choice);
+        self.carry_out(sizes, &choice);
         choice
     }
 
     /// Carries out a choice step by step. No step may exceed the quota.
-    fn carry_out(&mut self, files: &[ShareFile], choice: &ShareChoice) {
-        let sizes: HashMap<Cid, u64> = files.iter().map(|file| (file.cid, file.size)).collect();
+    fn carry_out(&mut self, sizes: &HashMap<Cid, u64>, choice: &ShareChoice) {
         for cid in &choice.leave {
             assert!(self.held.remove(cid), "it lets go of what it does not hold");
         }
