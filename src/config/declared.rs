@@ -1,5 +1,5 @@
-//! The files that declare indexes and Haiku's repositories: the system's for root, else the user's own, and the errors about
-//! those of others.
+//! The files that declare indexes, Haiku's repositories and shares: the system's for root, else the user's own, and the
+//! errors about those of others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::fsx;
-use crate::config::{HaikuConfig, IndexConfig, layers, own_state_dir};
+use crate::config::{HaikuConfig, IndexConfig, KeepConfig, layers, own_state_dir};
 
 /// The first words of their file names, and the commands that write them.
 const INDEX: &str = "index";
 const HAIKU: &str = "haiku";
+const KEEP: &str = "keep";
 
 /// Writes the file that declares an index, and makes the directory of an ordinary user's own state; returns its path.
 ///
@@ -27,6 +28,14 @@ pub(crate) fn declare(env: &Env, index: &IndexConfig) -> Result<PathBuf, Error> 
 /// As of [`declare`].
 pub(crate) fn declare_haiku(env: &Env, repo: &HaikuConfig) -> Result<PathBuf, Error> {
     write(env, HAIKU, &repo.name, &repo.to_toml())
+}
+
+/// Writes the file that declares a share, as [`declare`] does for an index.
+///
+/// # Errors
+/// As of [`declare`].
+pub(crate) fn declare_keep(env: &Env, keep: &KeepConfig) -> Result<PathBuf, Error> {
+    write(env, KEEP, &keep.name, &keep.to_toml())
 }
 
 fn write(env: &Env, kind: &str, name: &str, text: &str) -> Result<PathBuf, Error> {
@@ -57,6 +66,14 @@ pub(crate) fn remove(env: &Env, name: &str) -> Result<PathBuf, Error> {
 /// As of [`remove`].
 pub(crate) fn remove_haiku(env: &Env, name: &str) -> Result<PathBuf, Error> {
     remove_of(env, HAIKU, name)
+}
+
+/// Removes the file that declares a share, as [`remove`] does for an index.
+///
+/// # Errors
+/// As of [`remove`].
+pub(crate) fn remove_keep(env: &Env, name: &str) -> Result<PathBuf, Error> {
+    remove_of(env, KEEP, name)
 }
 
 fn remove_of(env: &Env, kind: &str, name: &str) -> Result<PathBuf, Error> {
@@ -90,10 +107,10 @@ fn declared_elsewhere(env: &Env, kind: &str, name: &str) -> Error {
     let systems = layers::system_dir(env).join("config.d").join(format!("{kind}-{name}.toml"));
     if !env.is_root() && systems.exists() {
         return Error::local(name, format!("was added for the whole system, in {}", systems.display()))
-            .hint(format!("sudo pkgswarm {kind} rm {name}"));
+            .hint(format!("sudo pkgswarm {kind} {} {name}", if kind == KEEP { "stop" } else { "rm" }));
     }
-    Error::usage(name, format!("was not added by `pkgswarm {kind} add`"))
-        .hint("`pkgswarm config` shows the file that declares it")
+    let added = if kind == KEEP { "pkgswarm keep" } else { &format!("pkgswarm {kind} add") };
+    Error::usage(name, format!("was not added by `{added}`")).hint("`pkgswarm config` shows the file that declares it")
 }
 
 /// Writes the declaration of an index.

@@ -1,5 +1,4 @@
-//! The layers of the configuration: defaults, files, environment, flags. The later layer wins, and its origin is
-//! kept.
+//! The layers of the configuration: defaults, files, environment, flags. The later one wins; its origin is kept.
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
@@ -16,6 +15,7 @@ use crate::base::error::Error;
 use crate::base::fsx::FileKey;
 use crate::base::name::RepoName;
 use crate::config::haiku::HaikuConfig;
+use crate::config::keep::KeepConfig;
 use crate::config::key::{PREFIX, SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
 use crate::config::peer_address::PeerAddress;
@@ -105,6 +105,8 @@ pub struct Layers {
     pub(crate) indexes: BTreeMap<String, (IndexConfig, Origin)>,
     /// Haiku's repositories, in the order of their names.
     pub(crate) haiku: BTreeMap<String, (HaikuConfig, Origin)>,
+    /// Shares that are kept, in the order of their names.
+    pub(crate) keeps: BTreeMap<String, (KeepConfig, Origin)>,
 }
 
 /// Returns the directory of the system's configuration.
@@ -182,7 +184,7 @@ impl Layers {
             key.shape.read(key.default, &mut typed).expect("a test reads every default");
             values.insert(key.name, Chosen { text: Cow::Borrowed(key.default), origin: Origin::Default });
         }
-        Self { values, typed, indexes: BTreeMap::new(), haiku: BTreeMap::new() }
+        Self { values, typed, indexes: BTreeMap::new(), haiku: BTreeMap::new(), keeps: BTreeMap::new() }
     }
 
     /// Adds one `key=value` of the command line.
@@ -250,19 +252,18 @@ impl Layers {
                     let index = index_config(name.get_ref(), index);
                     index.map(|index| drop(self.indexes.insert(index.name.clone(), (index, origin))))
                 } else if let ("haiku", DeValue::Table(repo)) = (section.get_ref().as_ref(), value.get_ref()) {
-                    let field =
-                        |(field, value): (&Spanned<Cow<'_, str>>, _)| Ok((field.get_ref().to_string(), scalar(value)?));
-                    let fields: Result<Vec<_>, String> = repo.iter().map(field).collect();
-                    let repo = fields.and_then(|fields| HaikuConfig::of_fields(name.get_ref(), &fields));
+                    let repo = fields_of(repo).and_then(|fields| HaikuConfig::of_fields(name.get_ref(), &fields));
                     repo.map(|repo| drop(self.haiku.insert(repo.name.clone(), (repo, origin))))
+                } else if let ("keep", DeValue::Table(keep)) = (section.get_ref().as_ref(), value.get_ref()) {
+                    let keep = fields_of(keep).and_then(|fields| KeepConfig::of_fields(name.get_ref(), &fields));
+                    keep.map(|keep| drop(self.keeps.insert(keep.name.clone(), (keep, origin))))
                 } else {
                     Err(unknown(&full))
                 };
                 found.extend(added.err().map(|why| (at, why)));
             }
         }
-        // The table is in the order of its names.
-        found.sort();
+        found.sort(); // The table is in the order of its names.
         mistakes.extend(found.into_iter().map(|(at, why)| Error::usage(location(at), why)));
     }
 }
@@ -312,6 +313,11 @@ fn unknown(name: &str) -> String {
         Some(near) => format!("unknown setting {name:?}; did you mean {near:?}?"),
         None => format!("unknown setting {name:?}; `pkgswarm config` lists all of them"),
     }
+}
+
+/// Returns the fields of a table as texts.
+fn fields_of(table: &DeTable<'_>) -> Result<Vec<(String, String)>, String> {
+    table.iter().map(|(field, value)| Ok((field.get_ref().to_string(), scalar(value)?))).collect()
 }
 
 /// Converts one value to text; the items of a list are joined with commas.

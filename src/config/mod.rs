@@ -13,7 +13,7 @@
 //! endpoint template typed
 //! key
 //! keys value
-//! haiku
+//! haiku keep
 //! layers
 //! content pin_place
 //! retention
@@ -43,6 +43,7 @@ pub(crate) mod declared;
 pub(crate) mod endpoint;
 pub(crate) mod followers;
 pub(crate) mod haiku;
+pub(crate) mod keep;
 pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layers;
@@ -65,6 +66,7 @@ pub mod written;
 pub use content::ContentRule;
 pub(crate) use endpoint::EndpointSettings;
 pub(crate) use haiku::HaikuConfig;
+pub(crate) use keep::KeepConfig;
 #[cfg(feature = "testing")]
 pub use layers::Origin;
 pub use layers::{IndexConfig, Layers};
@@ -149,6 +151,8 @@ pub struct Settings {
     pub indexes: Vec<IndexConfig>,
     /// Haiku's repositories.
     pub(crate) haiku: Vec<HaikuConfig>,
+    /// Shares of indexes that are kept alive in Kubo.
+    pub(crate) keeps: Vec<KeepConfig>,
     /// Stores that this user may look into: the own one, and the system's unless `store.dir` is set.
     pub(crate) stores: Vec<PathBuf>,
     pub(crate) prefetch: Prefetch,
@@ -285,6 +289,7 @@ impl Settings {
             rate: None,
             mistakes: Vec::new(),
             haiku: layers.haiku.values().map(|(repo, _)| repo.clone()).collect(),
+            keeps: layers.keeps.values().map(|(keep, _)| keep.clone()).collect(),
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
             progress: match typed.output_progress {
                 "always" => ProgressMode::Bar,
