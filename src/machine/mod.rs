@@ -12,7 +12,7 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! lists
+//! conditions lists
 //! call
 //! ```
 
@@ -30,7 +30,9 @@ use crate::net::http::Http;
 use crate::net::http::shared::SharedConnections;
 use crate::net::kubo::Kubo;
 use crate::store::Store;
+
 pub mod call;
+pub(crate) mod conditions;
 pub mod lists;
 
 /// The means that all calls of one process share. Many calls may hold the same one.

@@ -29,7 +29,7 @@ use crate::base::fsx;
 use crate::base::fsx::FileKey;
 use crate::base::name::FileName;
 use crate::engine::deliver::Delivery;
-use crate::pacman::prefetch::conditions::Surroundings;
+use crate::machine::conditions::Surroundings;
 use crate::pacman::prefetch::pending;
 use crate::report::log;
 use crate::trust::plan::Expect;

@@ -31,13 +31,13 @@ use crate::engine::want::Want;
 use crate::lists::pacman::pacman_conf::{PacmanConf, SignatureCheck};
 use crate::machine::Machine;
 use crate::machine::call::Call;
+use crate::machine::conditions::Surroundings;
 use crate::machine::lists::Lists;
 use crate::pins::keep::Ledger;
 use crate::report::{self, ProgressBars, counted};
 use crate::trust::plan::Expect;
 
 pub(crate) mod choose;
-pub(crate) mod conditions;
 pub(crate) mod databases;
 pub(crate) mod fetch;
 pub(crate) mod kept;
@@ -47,7 +47,6 @@ pub(crate) mod reasons;
 pub mod state;
 
 use choose::{UpdateChoice, choose};
-use conditions::Surroundings;
 use databases::Databases;
 use fetch::PrefetchProgress;
 use kept::KeptSignatures;

@@ -1,5 +1,5 @@
-//! The conditions under which prefetch does nothing: a metered line, battery, a VPN, the wrong time of day. Each
-//! has a setting.
+//! The conditions under which work in the background waits (prefetch, shares): a metered line, battery, a VPN, the wrong
+//! time of day. Each has a setting.
 //!
 //! No condition may keep a machine without a desktop from being served: a missing source of facts (no
 //! NetworkManager, no battery, no `ip`) is no objection. Tests: `tests/cases/prefetch_conditions.rs`, and below.
