@@ -99,7 +99,7 @@ async fn with_or_without_store<T>(
     attempt: impl AsyncFn(&mut Call, &mut Receipt) -> Result<T, Error>,
 ) -> Result<T, Error> {
     match attempt(call, receipt).await {
-        Err(e) if e.kind == ErrorKind::Local && purpose != Purpose::Prefetch && !call.machine.store.is_passing() => {
+        Err(e) if e.kind == ErrorKind::Local && purpose.may_do_without_store() && !call.machine.store.is_passing() => {
             // What has arrived is kept, but not in the way of what is wanted now.
             if let (Expect::Exact { sha256, size }, true) = (order.plan.expect, call.machine.store.is_short(0)) {
                 call.machine.store.let_go(sha256);
@@ -196,7 +196,7 @@ async fn into_slot(
         let raced = race::race(call, order, purpose, &partial, receipt).await;
         let failed_here = raced.as_ref().is_err_and(|error| error.kind == ErrorKind::Local);
         // Others fill the disk meanwhile, and make room too.
-        let may_take = failed_here && purpose != Purpose::Refresh && tries.next().is_some();
+        let may_take = failed_here && !matches!(purpose, Purpose::Refresh | Purpose::Keep) && tries.next().is_some();
         if !may_take || !store.make_room(size.saturating_sub(have())) {
             break raced;
         }

@@ -37,6 +37,8 @@ pub enum Purpose {
     ReadAhead,
     /// A refresh reads it, and keeps in the state directory what it makes of it.
     Refresh,
+    /// It is put elsewhere, and is not kept here: a share in Kubo.
+    Keep,
     /// It must be in the store afterwards and stay there until pacman has it, whatever the source.
     Prefetch,
 }
@@ -49,11 +51,16 @@ impl Purpose {
     /// Returns where the file is to stay.
     pub(crate) fn stays(self) -> StayWish {
         match self {
-            Purpose::Refresh => StayWish::Nowhere,
+            Purpose::Refresh | Purpose::Keep => StayWish::Nowhere,
             Purpose::Caller | Purpose::Elsewhere { .. } => StayWish::AsUsual,
             Purpose::ReadAhead => StayWish::UntilTaken,
             Purpose::Prefetch => StayWish::Lasting,
         }
+    }
+
+    /// True where a broken or full store is no reason to wait for a better time.
+    pub(super) fn may_do_without_store(self) -> bool {
+        !matches!(self, Purpose::Prefetch | Purpose::Keep)
     }
 
     /// True for what pacman may have in a package cache.

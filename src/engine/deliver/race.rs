@@ -263,11 +263,11 @@ fn sources<'a>(
 fn pace(call: &Call, plan: &Plan, purpose: Purpose) -> Pace {
     let settings = &call.machine.settings;
     // pacman waits for its files; a file that is fetched in advance can be left for the next time.
-    let in_advance = matches!(purpose, Purpose::Prefetch | Purpose::Refresh);
+    let in_advance = matches!(purpose, Purpose::Prefetch | Purpose::Refresh | Purpose::Keep);
     let usual = if in_advance || call.lists.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
     let patience = match purpose {
         Purpose::Elsewhere { patience } => patience.unwrap_or(usual),
-        Purpose::Caller | Purpose::ReadAhead | Purpose::Refresh | Purpose::Prefetch => usual,
+        Purpose::Caller | Purpose::ReadAhead | Purpose::Refresh | Purpose::Keep | Purpose::Prefetch => usual,
     };
     Pace {
         head_start: settings.head_start,
