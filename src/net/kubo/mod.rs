@@ -23,6 +23,7 @@ use crate::net::http::block::{BLOCK_TYPE, BlockError, block_url, read_block, rea
 mod config;
 mod door;
 mod error;
+mod local;
 mod mfs;
 mod pins;
 pub mod routing;

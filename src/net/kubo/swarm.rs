@@ -27,6 +27,17 @@ impl Kubo {
         Ok(wire.id)
     }
 
+    /// Returns the bytes of blocks that its Bitswap has sent since it started.
+    pub(crate) async fn bytes_sent(&self) -> Result<u64, KuboError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            data_sent: u64,
+        }
+        let wire: Wire = self.json("bitswap/stat", &[], QUICK).await?;
+        Ok(wire.data_sent)
+    }
+
     /// Lists the multiaddresses at which it says that it can be reached, each with its peer id; those of loopback as well.
     pub(crate) async fn own_addresses(&self) -> Result<Vec<String>, KuboError> {
         #[derive(Deserialize)]
