@@ -127,11 +127,12 @@
 //! base
 //! config dag lists
 //! index net trust
-//! pins store
+//! store
 //! machine report
 //! engine
-//! haiku node pacman refresh
-//! daemon publish
+//! haiku node pins refresh
+//! pacman publish
+//! daemon
 //! host
 //! cmd
 //! ```

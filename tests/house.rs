@@ -267,7 +267,7 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
     ("streaming a CAR", "car::header(", &["src/net/kubo/upload.rs"]),
     ("pacman's version", "HTTP_USER_AGENT\")?", &["src/lists/pacman/version.rs"]),
     // The race, the search for one block and a refresh wait for several sources of which each counts; a gathering
-    // waits for several files in any order.
+    // waits for several files in any order, and so does a round of a keeper, which begins one where there is room.
     (
         "hedging, and fetching in an order",
         "FuturesUnordered::new()",
@@ -278,6 +278,7 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
             "src/engine/content/block_sources.rs",
             "src/pacman/gather.rs",
             "src/pacman/gather/light.rs",
+            "src/pins/keeper/take.rs",
         ],
     ),
 ];

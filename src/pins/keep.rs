@@ -38,7 +38,7 @@ const FILES_MOST: usize = 1000;
 /// Most blocks of one file: 128 GiB.
 const BLOCKS_MOST: usize = 1 << 17;
 /// CIDs in one `block/rm`: they are in the URL.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// The list of files that Kubo cached because of us.
 #[derive(Clone, Debug)]
@@ -287,7 +287,7 @@ async fn remove(kubo: &Kubo, mfs: &mut Mfs, blocks: &[Cid]) -> Result<bool, Kubo
 }
 
 /// Lists the blocks of a file that are on the daemon's disk, parents before children.
-async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, KuboError> {
+pub(super) async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, KuboError> {
     let mut blocks = vec![root];
     let mut at = 0;
     while at < blocks.len() && blocks.len() < BLOCKS_MOST {

@@ -9,15 +9,16 @@
 //!
 //! - In: what is wanted ([`WantedPin`]), a target ([`PinTarget`]), the mark of our pins ([`PinMark`])
 //! - Out: what was done, and what was not ([`Reconciled`])
-//! - May use: base, config, dag, net
+//! - May use: base, config, dag, engine, index, machine, net, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! keeper mark mfs patient removing
+//! mark mfs patient removing
 //! reconcile
 //! keep
 //! cluster kubo service
+//! keeper
 //! tests
 //! ```
 

@@ -1,9 +1,199 @@
-//! A keeper: holds a share of an index within a quota, so that volunteers together hold all of it.
+//! A keeper: holds a share of an index in the local Kubo, within a quota, so that volunteers together hold all of it.
 //!
-//! [`share`] is the rule by which it chooses, and knows neither network nor disk; [`holders`] counts the other holders
-//! that the rule asks for.
+//! One round: the pinned root and the state are made to agree, room is made, the rule says what leaves and what is
+//! taken, what leaves goes first, the rest comes file by file. A timer makes the rounds; each goes on where the last one
+//! ended, however that was.
+//!
+//! | file | what |
+//! |---|---|
+//! | `share` | the rule of choice, pure |
+//! | `listed` | the files of the index |
+//! | `state`, `root` | what is kept: on this machine, and as the one pinned directory |
+//! | `disk` | quota, Kubo's limit, free room |
+//! | `holders`, `sample` | who else holds files |
+//! | `bring`, `take` | one file into Kubo; all of a round |
+//! | `letgo`, `release` | files that leave; the end of a share |
+//! | `work` | what the steps have in common |
 
-#![cfg_attr(not(feature = "testing"), allow(unreachable_pub, dead_code))]
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
+use std::rc::Rc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::base::clock;
+use crate::base::error::{Error, ErrorKind};
+use crate::config::KeepConfig;
+use crate::machine::Machine;
+use crate::machine::conditions::Surroundings;
+
+mod bring;
+mod disk;
 pub mod holders;
+mod letgo;
+mod listed;
+mod release;
+pub(crate) mod root;
+mod sample;
 pub mod share;
+pub(crate) mod state;
+mod take;
+mod work;
+
+use disk::KuboDisk;
+use listed::ShareIndex;
+pub(crate) use release::{Released, release};
+use state::{KeeperPlace, LastRound};
+use take::Harvest;
+pub(crate) use take::{AT_ONCE, KeeperProgress};
+use work::KeeperAtWork;
+pub(crate) use work::bytes_of;
+
+/// The result of a round.
+#[derive(Default, Debug)]
+pub(crate) struct RoundReport {
+    /// The reason why nothing was done, if so.
+    pub(crate) postponed: Option<String>,
+    /// Files that are kept.
+    pub(crate) files: usize,
+    /// Bytes that they take.
+    pub(crate) bytes: u64,
+    /// Files that are new among them.
+    pub(crate) taken: usize,
+    /// Bytes that sources sent.
+    pub(crate) came: u64,
+    /// Files that were let go.
+    pub(crate) let_go: usize,
+    /// Files that no source had.
+    pub(crate) missed: usize,
+    /// What the user is told, one line each.
+    pub(crate) notes: Vec<String>,
+}
+
+impl RoundReport {
+    fn postponed(why: impl Into<String>) -> Self {
+        Self { postponed: Some(why.into()), ..Self::default() }
+    }
+}
+
+/// Makes a round of one share. `told` receives the progress repeatedly. With `now`, no condition keeps it waiting.
+///
+/// # Errors
+/// `Interrupted`; `NoSource` when Kubo does not answer or takes no more; `Local` when the state cannot be written or the
+/// copy of the index not read. What came is kept in any case, and the next round goes on.
+pub(crate) async fn round(
+    machine: &Rc<Machine>,
+    config: &KeepConfig,
+    now: bool,
+    cancel: &CancellationToken,
+    told: &mut dyn FnMut(KeeperProgress),
+) -> Result<RoundReport, Error> {
+    if let (false, Some(why)) = (now, Surroundings::now().objection(&machine.settings)) {
+        return Ok(RoundReport::postponed(why));
+    }
+    let place = KeeperPlace::of(&machine.settings.state_dir, &config.name);
+    let Some(_alone) = place.enter()? else {
+        return Ok(RoundReport::postponed("another round of this share is at work"));
+    };
+    let made = attempt(machine, config, &place, cancel, told).await;
+    if let Err(error) = &made
+        && error.kind != ErrorKind::Interrupted
+        && let Some(mut state) = place.read()
+    {
+        state.last.failed = Some(error.to_string());
+        state.last.failures += 1;
+        // The failure itself is what the user has to hear of.
+        let _ = place.write(&state);
+    }
+    made
+}
+
+async fn attempt(
+    machine: &Rc<Machine>,
+    config: &KeepConfig,
+    place: &KeeperPlace,
+    cancel: &CancellationToken,
+    told: &mut dyn FnMut(KeeperProgress),
+) -> Result<RoundReport, Error> {
+    let (mut state, is_new) = place.open()?;
+    if is_new {
+        // A failure has a place to be written to.
+        place.write(&state)?;
+    }
+    if !machine.asks_kubo() {
+        let why = "kubo.enabled is false, or a proxy is set: a share is kept in Kubo";
+        return Err(Error::usage(&config.name, why).hint("pkgswarm config kubo.enabled"));
+    }
+    let (kubo, index) = (machine.kubo(), ShareIndex::read(&machine.settings, config)?);
+    let failed = |fault| bring::failure(&kubo, &fault);
+    let disk = KuboDisk::find(&kubo, config.min_free).await.map_err(failed)?;
+    state.round = state.round.saturating_add(1);
+    let (place, notes) = (place.clone(), Vec::new());
+    let mut keeper = KeeperAtWork { machine, config, kubo: kubo.clone(), place, state, index, disk, notes };
+    if !keeper.disk.is_here() {
+        keeper.notes.push("Kubo's disk is not on this machine: min_free is not looked at, StorageMax is".to_owned());
+    }
+    keeper.recover(is_new).await?;
+    let before = keeper.state.files.len();
+    keeper.make_room().await?;
+    let harvest = match keeper.index.not_in_force.clone() {
+        Some(why) => {
+            keeper.notes.push(format!("nothing new is taken from index {}: {why}", config.name));
+            Harvest::default()
+        }
+        None => {
+            keeper.state.seen.begin(&keeper.index.shares(|_| false), keeper.state.round);
+            keeper.look().await;
+            let sight = keeper.sight();
+            let choice = share::choose(&keeper.view(&sight));
+            let leave = keeper.spare_last_copies(&choice.leave).await;
+            keeper.let_go(&leave).await?;
+            keeper.take(&choice.take, cancel, told).await?
+        }
+    };
+    Ok(end(keeper, &harvest, before)?)
+}
+
+/// Writes down how a round ended.
+fn end(mut keeper: KeeperAtWork<'_>, harvest: &Harvest, before: usize) -> Result<RoundReport, Error> {
+    let missed = harvest.missed.len();
+    if missed > 0 {
+        let mirrors = match keeper.config.mirrors {
+            false => "; --mirrors would have such files fetched from mirrors",
+            true => "",
+        };
+        keeper.notes.push(format!("no source had {missed} of the files{mirrors}"));
+        keeper.notes.extend(harvest.why.as_ref().map(|why| format!("one of them: {why}")));
+    }
+    if harvest.without_room > 0 {
+        keeper.notes.push(format!("{} files found no room on Kubo's disk", harvest.without_room));
+    }
+    if harvest.left > 0 {
+        keeper.notes.push(format!("{} files are left to the next round", harvest.left));
+    }
+    let KeeperAtWork { place, mut state, index, notes, .. } = keeper;
+    let (index_files, index_bytes) = match index.not_in_force {
+        None => (index.files.len() as u64, index.files.values().map(|entry| entry.known.size).sum()),
+        Some(_) => (state.last.index_files, state.last.index_bytes),
+    };
+    state.missing.retain(|cid, _| index.files.contains_key(cid));
+    let mut coverage = [0; 4];
+    for others in index.files.keys().filter_map(|cid| state.seen.others(cid)) {
+        coverage[(others as usize).min(3)] += 1;
+    }
+    state.last = LastRound {
+        at: clock::now(),
+        failed: None,
+        notes: notes.clone(),
+        index_files,
+        index_bytes,
+        failures: 0,
+        came: state.last.came.saturating_add(harvest.came),
+        coverage,
+    };
+    place.write(&state)?;
+    let files = state.files.len();
+    let let_go = (before + harvest.files).saturating_sub(files);
+    let bytes = bytes_of(&state.files);
+    Ok(RoundReport { postponed: None, files, bytes, taken: harvest.files, came: harvest.came, let_go, missed, notes })
+}
