@@ -43,6 +43,9 @@ _pkgswarm() {
             pkgswarm,index)
                 cmd="pkgswarm__subcmd__index"
                 ;;
+            pkgswarm,keep)
+                cmd="pkgswarm__subcmd__keep"
+                ;;
             pkgswarm,lan)
                 cmd="pkgswarm__subcmd__lan"
                 ;;
@@ -139,6 +142,9 @@ _pkgswarm() {
             pkgswarm__subcmd__help,index)
                 cmd="pkgswarm__subcmd__help__subcmd__index"
                 ;;
+            pkgswarm__subcmd__help,keep)
+                cmd="pkgswarm__subcmd__help__subcmd__keep"
+                ;;
             pkgswarm__subcmd__help,lan)
                 cmd="pkgswarm__subcmd__help__subcmd__lan"
                 ;;
@@ -202,6 +208,18 @@ _pkgswarm() {
             pkgswarm__subcmd__help__subcmd__index,show)
                 cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__show"
                 ;;
+            pkgswarm__subcmd__help__subcmd__keep,ls)
+                cmd="pkgswarm__subcmd__help__subcmd__keep__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__help__subcmd__keep,run)
+                cmd="pkgswarm__subcmd__help__subcmd__keep__subcmd__run"
+                ;;
+            pkgswarm__subcmd__help__subcmd__keep,status)
+                cmd="pkgswarm__subcmd__help__subcmd__keep__subcmd__status"
+                ;;
+            pkgswarm__subcmd__help__subcmd__keep,stop)
+                cmd="pkgswarm__subcmd__help__subcmd__keep__subcmd__stop"
+                ;;
             pkgswarm__subcmd__help__subcmd__lan,forget)
                 cmd="pkgswarm__subcmd__help__subcmd__lan__subcmd__forget"
                 ;;
@@ -264,6 +282,39 @@ _pkgswarm() {
                 ;;
             pkgswarm__subcmd__index__subcmd__help,show)
                 cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__show"
+                ;;
+            pkgswarm__subcmd__keep,help)
+                cmd="pkgswarm__subcmd__keep__subcmd__help"
+                ;;
+            pkgswarm__subcmd__keep,list)
+                cmd="pkgswarm__subcmd__keep__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__keep,ls)
+                cmd="pkgswarm__subcmd__keep__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__keep,run)
+                cmd="pkgswarm__subcmd__keep__subcmd__run"
+                ;;
+            pkgswarm__subcmd__keep,status)
+                cmd="pkgswarm__subcmd__keep__subcmd__status"
+                ;;
+            pkgswarm__subcmd__keep,stop)
+                cmd="pkgswarm__subcmd__keep__subcmd__stop"
+                ;;
+            pkgswarm__subcmd__keep__subcmd__help,help)
+                cmd="pkgswarm__subcmd__keep__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__keep__subcmd__help,ls)
+                cmd="pkgswarm__subcmd__keep__subcmd__help__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__keep__subcmd__help,run)
+                cmd="pkgswarm__subcmd__keep__subcmd__help__subcmd__run"
+                ;;
+            pkgswarm__subcmd__keep__subcmd__help,status)
+                cmd="pkgswarm__subcmd__keep__subcmd__help__subcmd__status"
+                ;;
+            pkgswarm__subcmd__keep__subcmd__help,stop)
+                cmd="pkgswarm__subcmd__keep__subcmd__help__subcmd__stop"
                 ;;
             pkgswarm__subcmd__lan,forget)
                 cmd="pkgswarm__subcmd__lan__subcmd__forget"
@@ -332,7 +383,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index haiku publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
+            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index haiku keep publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -700,7 +751,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__help)
-            opts="xfer fetch cid index haiku publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
+            opts="xfer fetch cid index haiku keep publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -980,6 +1031,76 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__help__subcmd__index__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__keep)
+            opts="run ls status stop"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__keep__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__keep__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__keep__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__keep__subcmd__stop)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1459,6 +1580,196 @@ _pkgswarm() {
             ;;
         pkgswarm__subcmd__index__subcmd__show)
             opts="-q -v -h --entries --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep)
+            opts="-q -v -h --quota --repos --min-free --mirrors --json --set --quiet --verbose --help run ls list status stop help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --quota)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repos)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-free)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirrors)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__help)
+            opts="run ls status stop help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__help__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__ls)
+            opts="-q -v -h --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__run)
+            opts="-q -v -h --now --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__status)
+            opts="-q -v -h --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__keep__subcmd__stop)
+            opts="-q -v -h --leave --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

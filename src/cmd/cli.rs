@@ -10,6 +10,7 @@ pub(crate) mod examples;
 mod groups;
 mod haiku;
 mod index;
+mod keep;
 mod sharing;
 mod upkeep;
 
@@ -18,6 +19,7 @@ pub(crate) use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, StatusAr
 pub(crate) use groups::{GLOBAL, GROUPS, grammar};
 pub(crate) use haiku::{HaikuAddArgs, HaikuCommand, HaikuRefreshArgs, HaikuStepsArgs};
 pub(crate) use index::{AuditArgs, IndexAddArgs, IndexCommand, RefreshArgs, ShowArgs};
+pub(crate) use keep::{KeepArgs, KeepCommand, KeepRunArgs, KeepStatusArgs, KeepStopArgs};
 pub(crate) use sharing::{LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
 pub(crate) use upkeep::{CleanArgs, StoreCommand};
 
@@ -91,6 +93,12 @@ pub(crate) enum Command {
     /// pkgman checks no signature: its server, and every machine between, can have it install anything. Through the endpoint it gets one snapshot of a repository that was proven by the repository's key (minisign), and packages with the sums of that, from this machine, neighbours, Kubo and mirrors. The manual page pkgswarm-haiku(7) says how.
     #[command(subcommand)]
     Haiku(HaikuCommand),
+    /// Keep a share of an index alive in Kubo, within a quota
+    ///
+    /// Volunteers who keep shares of the same index hold all of it together, without talking to each other: most of a share follows from a random number of this machine, the rest from what few others hold. The files come from neighbours, Kubo, gateways and, where --mirrors says so, mirrors; each is proven, goes into Kubo, and is announced and served by it. One pin, pkgswarm-keep:NAME, holds all of them.
+    ///
+    /// It never takes more than the quota, leaves --min-free of Kubo's disk free whatever else fills it, and touches neither your own pins nor MFS nor files that were in Kubo before. Called again, it changes the settings. The first round is made at once; pkgswarm-keep.timer makes the others.
+    Keep(KeepArgs),
     /// Build, sign and publish an index from repo-add directories
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.

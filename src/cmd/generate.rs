@@ -10,6 +10,7 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 use crate::base::error::Error;
 use crate::cmd::cli::{Cli, GenerateArgs};
 use crate::config::haiku::HAIKU_FIELDS;
+use crate::config::keep::KEEP_FIELDS;
 use crate::config::key::{SettingKey, Shape};
 use crate::config::keys::{INDEX_FIELDS, KEYS};
 
@@ -163,6 +164,17 @@ fn settings_page() -> Roff {
     for (field, text) in HAIKU_FIELDS {
         item(&mut page, field, text);
     }
+    page.control("SH", ["SHARES"]);
+    paragraphs(
+        &mut page,
+        &[
+            "A table [keep.NAME] keeps a share of the index NAME alive in Kubo; see \\fBpkgswarm\\-keep\\fR(1). `pkgswarm keep NAME` \
+           writes one into config.d, and `pkgswarm keep stop NAME` removes it.",
+        ],
+    );
+    for (field, text) in KEEP_FIELDS {
+        item(&mut page, field, text);
+    }
     page.control("SH", ["EXAMPLES"]);
     page.control("nf", []);
     for line in [
@@ -237,6 +249,18 @@ fn example() -> String {
             out += &format!("# {line}\n");
         }
         out += &format!("#{field} = {}\n", if *field == "urls" { "[]" } else { "\"\"" });
+    }
+    out += "\n# A share of an index in use, as `pkgswarm keep` writes it into config.d/.\n#[keep.NAME]\n";
+    for (field, text) in KEEP_FIELDS {
+        for line in wrapped(text, 98) {
+            out += &format!("# {line}\n");
+        }
+        let value = match *field {
+            "repos" => "[]",
+            "mirrors" => "false",
+            _ => "\"\"",
+        };
+        out += &format!("#{field} = {value}\n");
     }
     out
 }

@@ -4,6 +4,7 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
+mod keep;
 mod publish;
 
 /// The output of one command.
@@ -104,6 +105,10 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("architecture", "The architecture of its packages."),
         ],
     },
+    keep::RUN,
+    keep::LS,
+    keep::STATUS,
+    keep::STOP,
     JsonOutput {
         page: "pkgswarm-index-refresh",
         form: "One object an index.",

@@ -10,11 +10,11 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! cli endpoint json notify screen
+//! bar cli endpoint json notify screen
 //! daemon hpkg small
 //! ahead audit cid config doctor generate haiku publish setup sharing stats status store why xfer
 //! upkeep
-//! fetch index prefetch
+//! fetch index keep prefetch
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
@@ -34,6 +34,7 @@ use crate::report;
 
 mod ahead;
 mod audit;
+mod bar;
 mod cid;
 pub mod cli;
 mod config;
@@ -46,6 +47,7 @@ mod haiku;
 mod hpkg;
 mod index;
 pub mod json;
+mod keep;
 mod notify;
 mod prefetch;
 mod publish;
@@ -160,6 +162,7 @@ fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Fetch(args) => fetch::run(env, &settings()?, args),
         Command::Index(command) => index::run(env, &settings()?, command),
         Command::Haiku(command) => haiku::run(env, &settings()?, &cli.set, command),
+        Command::Keep(args) => keep::run(env, &settings()?, &cli.set, args),
         Command::Publish(args) => publish::run(env, &settings()?, args),
         Command::Prefetch(args) => prefetch::run(env, &settings()?, args),
         Command::Status(args) => status::run(env, &settings()?, args),

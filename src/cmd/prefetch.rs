@@ -2,10 +2,9 @@
 
 use std::io::{self, Write as _};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use crate::base::env::{Env, VERBOSE};
 use crate::base::error::{self, ErrorKind};
+use crate::cmd::bar::FilesBar;
 use crate::cmd::cli::PrefetchArgs;
 use crate::cmd::screen::{Column, Grid, Screen};
 use crate::cmd::status::versions;
@@ -13,11 +12,10 @@ use crate::config::value::show_size;
 use crate::config::{ProgressMode, Settings};
 use crate::pacman::handover::{self, Giver, HandoverTarget};
 use crate::pacman::prefetch::choose::LeftOut;
-use crate::pacman::prefetch::fetch::PrefetchProgress;
 use crate::pacman::prefetch::state::{PendingUpdate, UpdateStanding};
 use crate::pacman::prefetch::{self, PrefetchOptions, PrefetchReport};
 use crate::report::cell::Cell;
-use crate::report::columns::{self, Tone};
+use crate::report::columns::Tone;
 use crate::report::{self, counted};
 
 /// Exit status: there are updates.
@@ -48,8 +46,10 @@ fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resu
         ));
     }
     let options = PrefetchOptions { only: args.only.clone(), dry_run: args.dry_run, now: args.now };
-    let bar = Bar::new(settings.progress == ProgressMode::Bar);
-    let done = prefetch::run(env, settings, &options, &mut |progress| bar.at(progress));
+    let bar = FilesBar::new(settings.progress == ProgressMode::Bar, "updates");
+    let done = prefetch::run(env, settings, &options, &mut |at| {
+        bar.at((at.files, at.of_files), (at.bytes, at.of_bytes));
+    });
     bar.clear();
     match done {
         Ok(report) => tell(env, &report, args, settings.stores.len() == 1),
@@ -191,34 +191,4 @@ fn summary(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool, form: F
         }
     }
     lines
-}
-
-/// One bar over all files.
-struct Bar {
-    bar: ProgressBar,
-}
-
-impl Bar {
-    fn new(wanted: bool) -> Self {
-        let target = if wanted { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        let template = match columns::columns(io::stderr()) {
-            Some(..80) => "{prefix} {bytes}/{total_bytes} [{wide_bar}] {percent}%",
-            _ => "{prefix} {bytes}/{total_bytes} {bytes_per_sec} {eta} [{wide_bar}] {percent}%",
-        };
-        bar.set_style(
-            ProgressStyle::with_template(template).expect("the template is fixed and valid").progress_chars("#>-"),
-        );
-        Self { bar }
-    }
-
-    fn at(&self, progress: PrefetchProgress) {
-        self.bar.set_length(progress.of_bytes);
-        self.bar.set_prefix(format!("updates {}/{}", progress.files, progress.of_files));
-        self.bar.set_position(progress.bytes);
-    }
-
-    fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
 }

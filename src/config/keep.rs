@@ -11,7 +11,7 @@ use crate::config::value::{self, show_size};
 use crate::config::written::Written;
 
 /// The words that follow `pkgswarm keep` with a meaning of their own.
-pub(crate) const KEEP_VERBS: &[&str] = &["run", "ls", "list", "status", "stop", "release", "help"];
+pub(crate) const KEEP_VERBS: &[&str] = &["run", "ls", "list", "status", "stop", "help"];
 
 /// The fields, each with its meaning.
 pub(crate) const KEEP_FIELDS: &[(&str, &str)] = &[

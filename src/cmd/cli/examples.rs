@@ -187,6 +187,23 @@ pub(crate) const EXAMPLES: &[Examples] = &[
     ),
     ("pkgswarm-haiku-rm", &[("sudo pkgswarm haiku rm HaikuPorts", "Stop serving it.")]),
     (
+        "pkgswarm-keep",
+        &[
+            ("sudo pkgswarm keep arch --quota 40G", "Keep 40 GiB of the index arch alive."),
+            ("sudo pkgswarm keep arch --quota 60G --mirrors", "More, from mirrors too."),
+        ],
+    ),
+    ("pkgswarm-keep-run", &[("sudo pkgswarm keep run --now arch", "Make a round at once.")]),
+    ("pkgswarm-keep-ls", &[("pkgswarm keep ls", "Their sizes, and how the last round went.")]),
+    ("pkgswarm-keep-status", &[("pkgswarm keep status arch", "What is kept, and how well the index is covered.")]),
+    (
+        "pkgswarm-keep-stop",
+        &[
+            ("sudo pkgswarm keep stop arch", "Give the room back."),
+            ("sudo pkgswarm keep stop --leave arch", "Keep the files, as your own."),
+        ],
+    ),
+    (
         "pkgswarm-publish",
         &[
             ("pkgswarm publish core extra", "Under the Kubo key pkgswarm; made when there is none."),

@@ -1,0 +1,79 @@
+//! What the commands about shares print.
+
+use super::JsonOutput;
+
+/// `keep run`.
+pub(super) const RUN: JsonOutput = JsonOutput {
+    page: "pkgswarm-keep-run",
+    form: "One object a share.",
+    fields: &[
+        ("name", "The index."),
+        ("postponed", "The reason why no round was made; null where one was."),
+        ("quota", "The quota."),
+        ("files", "Files that are kept."),
+        ("bytes", "Bytes that they take on Kubo's disk at most."),
+        ("taken", "Files that are new among them."),
+        ("came", "Bytes that sources sent for these."),
+        ("let_go", "Files that were let go."),
+        ("missed", "Files that no source had."),
+        ("notes", "What else there is to say, in words."),
+    ],
+};
+
+/// `keep ls`.
+pub(super) const LS: JsonOutput = JsonOutput {
+    page: "pkgswarm-keep-ls",
+    form: "One object a share.",
+    fields: &[
+        ("name", "The index."),
+        ("quota", "The quota."),
+        ("files", "Files that are kept."),
+        ("bytes", "Bytes that they take on Kubo's disk at most."),
+        ("last", "Time at which the last round ended that did not fail."),
+        ("failed", "The reason why a later one failed, in words; null where none did."),
+    ],
+};
+
+/// `keep status`.
+pub(super) const STATUS: JsonOutput = JsonOutput {
+    page: "pkgswarm-keep-status",
+    form: "One object a share.",
+    fields: &[
+        ("name", "The index."),
+        ("quota", "The quota."),
+        ("repos", "The repositories that are kept; empty for all."),
+        ("min_free", "Room that stays free on Kubo's disk, as it is configured."),
+        ("mirrors", "True where mirrors may be asked."),
+        ("files", "Files that are kept."),
+        ("bytes", "Bytes that they take on Kubo's disk at most."),
+        ("root", "The pinned root; null where nothing is kept."),
+        ("round", "The number of the last round; null before the first."),
+        ("last", "Time at which the last round ended that did not fail."),
+        ("failed", "The reason why a later one failed, in words; null where none did."),
+        ("failures", "Rounds that failed since then."),
+        ("notes", "What the last round had to say, in words."),
+        ("index_files", "Files of the index that may be kept."),
+        ("index_bytes", "Their bytes."),
+        ("missing", "Files that no source had lately."),
+        ("came", "Bytes that sources sent in all rounds."),
+        ("kubo_sent", "Bytes that Kubo has sent since it started, of all that it has; null where it does not answer."),
+        ("coverage.looked", "Files whose other holders were counted."),
+        ("coverage.none", "Those of them with no other holder."),
+        ("coverage.one", "Those with one."),
+        ("coverage.two", "Those with two."),
+        ("coverage.more", "Those with three or more."),
+    ],
+};
+
+/// `keep stop`.
+pub(super) const STOP: JsonOutput = JsonOutput {
+    page: "pkgswarm-keep-stop",
+    form: "One object.",
+    fields: &[
+        ("name", "The index."),
+        ("files", "Files that were kept."),
+        ("bytes", "Bytes that they took on Kubo's disk at most."),
+        ("removed", "Those that came because of the share, and went from Kubo's disk."),
+        ("left", "True where they stay under a pin of the user's own."),
+    ],
+};

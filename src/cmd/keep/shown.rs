@@ -1,0 +1,191 @@
+//! `pkgswarm keep ls` and `pkgswarm keep status`.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::base::clock;
+use crate::base::env::Env;
+use crate::base::runtime::block_on;
+use crate::cmd::cli::KeepStatusArgs;
+use crate::cmd::screen::{Column, Grid, Screen};
+use crate::config::value::show_size;
+use crate::config::{KeepConfig, Settings};
+use crate::index::time;
+use crate::net::http::Http;
+use crate::net::kubo::Kubo;
+use crate::pins::keeper::bytes_of;
+use crate::pins::keeper::state::{KeeperPlace, KeeperState};
+use crate::report::cell::Cell;
+use crate::report::columns::Tone;
+use crate::report::{self, counted};
+
+/// Longest wait for what Kubo says of itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A share and its state.
+struct ShownShare<'s> {
+    keep: &'s KeepConfig,
+    state: Option<KeeperState>,
+}
+
+impl<'s> ShownShare<'s> {
+    fn of(settings: &Settings, keep: &'s KeepConfig) -> Self {
+        Self { keep, state: KeeperPlace::of(&settings.state_dir, &keep.name).read() }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| bytes_of(&state.files))
+    }
+
+    fn files(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.files.len())
+    }
+
+    /// Counts the files of which no other holder was seen, one, two, and more.
+    fn coverage(&self) -> [u64; 4] {
+        self.state.as_ref().map(|state| state.last.coverage).unwrap_or_default()
+    }
+
+    /// Tells when the last round ended, and how.
+    fn last(&self) -> Cell {
+        let Some(state) = self.state.as_ref().filter(|state| state.round > 0 || state.last.failed.is_some()) else {
+            return Cell::of("no round yet", Tone::Poor);
+        };
+        let ago = match state.last.at {
+            0 => "never".to_owned(),
+            at => format!("{} ago", time::span(clock::now().saturating_sub(at))),
+        };
+        match &state.last.failed {
+            Some(why) => Cell::of(format!("failed: {why}"), Tone::Bad).then(format!("; the last good one: {ago}")),
+            None => ago.into(),
+        }
+    }
+
+    fn as_json(&self, sent: Option<u64>) -> Value {
+        let state = self.state.as_ref();
+        let [none, one, two, more] = self.coverage();
+        let looked = none + one + two + more;
+        let last = state.map(|state| &state.last);
+        let at = last.map(|last| last.at).filter(|at| *at > 0);
+        json!({
+            "name": self.keep.name, "quota": self.keep.quota, "repos": self.keep.repos,
+            "min_free": self.keep.min_free.to_string(), "mirrors": self.keep.mirrors,
+            "files": self.files(), "bytes": self.bytes(), "root": state.and_then(|state| state.root),
+            "round": state.map(|state| state.round), "last": at,
+            "failed": last.and_then(|last| last.failed.clone()), "failures": last.map(|last| last.failures),
+            "notes": last.map(|last| last.notes.clone()).unwrap_or_default(),
+            "index_files": at.and(last).map(|last| last.index_files),
+            "index_bytes": at.and(last).map(|last| last.index_bytes),
+            "missing": state.map(|state| state.missing.len()), "came": last.map(|last| last.came), "kubo_sent": sent,
+            "coverage": { "looked": looked, "none": none, "one": one, "two": two, "more": more },
+        })
+    }
+}
+
+/// Lists the shares.
+pub(super) fn ls(env: &Env, settings: &Settings, as_json: bool) -> anyhow::Result<u8> {
+    let shares: Vec<ShownShare<'_>> = settings.keeps.iter().map(|keep| ShownShare::of(settings, keep)).collect();
+    if as_json {
+        for share in &shares {
+            let last = share.state.as_ref().map(|state| &state.last);
+            let line = json!({
+                "name": share.keep.name, "quota": share.keep.quota, "files": share.files(), "bytes": share.bytes(),
+                "last": last.map(|last| last.at).filter(|at| *at > 0), "failed": last.and_then(|last| last.failed.clone()),
+            });
+            writeln!(report::out(), "{line}")?;
+        }
+        return Ok(0);
+    }
+    if shares.is_empty() {
+        report::say("no share is kept; pkgswarm keep NAME --quota 40G begins");
+        return Ok(0);
+    }
+    let columns = [
+        Column::name("NAME"),
+        Column::figure("FILES"),
+        Column::figure("KEPT"),
+        Column::figure("QUOTA"),
+        Column::text("LAST ROUND"),
+    ];
+    let mut grid = Grid::of(&columns).bare_on_pipes();
+    for share in &shares {
+        grid.row([
+            Cell::of(&share.keep.name, Tone::Plain),
+            share.files().to_string().into(),
+            show_size(share.bytes()).into(),
+            show_size(share.keep.quota).into(),
+            share.last(),
+        ]);
+    }
+    let mut screen = Screen::new(env);
+    screen.grid(&grid);
+    screen.show()?;
+    Ok(0)
+}
+
+/// Shows one share, or all.
+pub(super) fn status(env: &Env, settings: &Settings, args: &KeepStatusArgs) -> anyhow::Result<u8> {
+    let wanted = |keep: &&KeepConfig| args.name.as_ref().is_none_or(|name| *name == keep.name);
+    let shares: Vec<_> = settings.keeps.iter().filter(wanted).map(|keep| ShownShare::of(settings, keep)).collect();
+    if shares.is_empty() && !args.json {
+        report::say("no share is kept; pkgswarm keep NAME --quota 40G begins");
+        return Ok(0);
+    }
+    let kubo = Kubo::configured(settings, &Http::new(settings.connect));
+    let sent = block_on(in_time(kubo.bytes_sent())).flatten();
+    if args.json {
+        for share in &shares {
+            writeln!(report::out(), "{}", share.as_json(sent))?;
+        }
+        return Ok(0);
+    }
+    let mut screen = Screen::new(env);
+    for (at, share) in shares.iter().enumerate() {
+        if at > 0 {
+            screen.gap();
+        }
+        page(&mut screen, share, sent);
+    }
+    screen.show()?;
+    Ok(0)
+}
+
+async fn in_time<E>(work: impl Future<Output = Result<u64, E>>) -> Option<u64> {
+    tokio::time::timeout(PATIENCE, work).await.ok()?.ok()
+}
+
+fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
+    let keep = share.keep;
+    let (files, bytes) = (counted(share.files(), "file"), show_size(share.bytes()));
+    screen.line(Cell::strong(format!("{}: {files}, {bytes} of {}", keep.name, show_size(keep.quota))));
+    let mut grid = Grid::of(&[Column::of(""), Column::text("")]).indented(2);
+    grid.row(["last round".into(), share.last()]);
+    if let Some(state) = &share.state {
+        if state.last.index_files > 0 {
+            let part = share.files() as u64 * 100 / state.last.index_files;
+            let (files, bytes) = (counted(state.last.index_files, "file"), show_size(state.last.index_bytes));
+            grid.row(["index".into(), format!("{files}, {bytes}; {part} % of the files are here").into()]);
+        }
+        let [none, one, two, more] = share.coverage();
+        let looked = none + one + two + more;
+        let says = match looked {
+            0 => "not known yet".to_owned(),
+            _ => format!(
+                "other holders of {}: none {none}, one {one}, two {two}, three and more {more}",
+                counted(looked, "file")
+            ),
+        };
+        grid.row(["coverage".into(), says.into()]);
+        grid.row(["came".into(), format!("{} in all rounds", show_size(state.last.came)).into()]);
+        let given = sent.map_or("not known: Kubo does not answer".to_owned(), |sent| {
+            format!("{} by Kubo since it started, of all that it has", show_size(sent))
+        });
+        grid.row(["given".into(), given.into()]);
+        for note in &state.last.notes {
+            grid.row(["note".into(), note.as_str().into()]);
+        }
+    }
+    screen.grid(&grid);
+}
