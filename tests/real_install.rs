@@ -22,6 +22,8 @@ const FILES: &[&str] = &[
     "usr/lib/systemd/system/pkgswarm-endpoint.socket",
     "usr/lib/systemd/system/pkgswarm-index.service",
     "usr/lib/systemd/system/pkgswarm-index.timer",
+    "usr/lib/systemd/system/pkgswarm-keep.service",
+    "usr/lib/systemd/system/pkgswarm-keep.timer",
     "usr/lib/systemd/system/pkgswarm-prefetch.service",
     "usr/lib/systemd/system/pkgswarm-prefetch.timer",
     "usr/lib/systemd/system/pkgswarm-publish@.service",

@@ -64,6 +64,7 @@ fn what_is_installed_is_counted_runs_as_a_user_that_exists_and_is_removed_again(
     assert_eq!((code, &*said), (0, &*format!("installed {} files below {}\n", files(&root).len(), root.display())));
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     assert!(read("usr/lib/systemd/system/pkgswarm-prefetch.service").contains("\nUser=keeper\n"));
+    assert!(read("usr/lib/systemd/system/pkgswarm-keep.service").contains("\nUser=keeper\n"));
     assert!(read("usr/lib/systemd/system/pkgswarm-index.service").contains("\nUser=keeper\n"));
     assert!(read("usr/lib/systemd/system/pkgswarm-daemon.service").contains("\nUser=pkgswarm\n"));
     let store = read("usr/lib/tmpfiles.d/pkgswarm.conf");

@@ -43,6 +43,7 @@ mod index_stale;
 mod installed;
 mod interrupted;
 mod json;
+mod keep;
 mod kubo_door;
 mod lists;
 mod lookup;

@@ -190,6 +190,11 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
         (vec!["haiku", "refresh"], &[1], "no server sends a list that is proven; there is none to serve".into()),
         (vec!["haiku", "steps", "Demo"], &[2], "was never fetched".into()),
         (vec!["haiku", "rm", "Demo"], &[0], "removed".into()),
+        (vec!["keep", "ls"], &[0], "no share is kept".into()),
+        (vec!["keep", "run"], &[0], "no share is kept".into()),
+        (vec!["keep", "systems", "--quota", "1G"], &[2], "kubo.enabled is false".into()),
+        (vec!["keep", "status"], &[0], "failed: systems: kubo.enabled is false".into()),
+        (vec!["keep", "stop", "systems"], &[1], "removed".into()),
         (vec!["publish", "status"], &[0, 1, 2], String::new()),
         (vec!["publish", ".", "--offline", "--out", "out"], &[2], "make one with repo-add".into()),
         (vec!["prefetch", "--now"], &[0, 1], "pacman cannot use".into()),
@@ -206,7 +211,9 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
     let told: BTreeSet<String> = table
         .iter()
         .map(|(words, ..)| {
-            let is_pair = ["lan", "index", "store", "haiku"].contains(&words[0]) || words[..] == ["publish", "status"];
+            let is_pair = ["lan", "index", "store", "haiku"].contains(&words[0])
+                || words[..] == ["publish", "status"]
+                || words[0] == "keep" && words[1] != "systems";
             if is_pair { words[..2].join(" ") } else { words[0].to_owned() }
         })
         .collect();

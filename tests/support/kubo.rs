@@ -14,6 +14,7 @@ use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::dag::dir::{self, DirectoryEntry};
 
 use super::json_tree::put;
+use super::kubo_share;
 use super::mirror::file_reply;
 use super::peering::FakePeering;
 use super::script::{Misbehaves, Script, Scripts};
@@ -50,6 +51,12 @@ struct State {
     config: serde_json::Value,
     version: Option<&'static str>,
     used: Option<u64>,
+    /// Its StorageMax, where that is not ten gigabytes.
+    most: Option<u64>,
+    /// The other peers of the network that have a file; without an entry no peer answers.
+    providers: HashMap<String, usize>,
+    /// Calls of its RPC until one hangs.
+    until_hung: Option<usize>,
     peers: usize,
     peering: FakePeering,
     /// True if searches for names never end, as with an unreachable DHT.
@@ -192,6 +199,62 @@ impl FakeKubo {
         self
     }
 
+    /// Makes its repo no larger than this.
+    pub fn holding_at_most(&self, bytes: u64) {
+        self.state.lock().unwrap().most = Some(bytes);
+    }
+
+    /// Has the network say that so many other peers have a file.
+    pub fn provided_by(&self, cid: &str, others: usize) {
+        self.state.lock().unwrap().providers.insert(cid.to_owned(), others);
+    }
+
+    /// Answers so many calls of its RPC, and hangs from then on.
+    pub fn hang_after(&self, calls: Option<usize>) {
+        self.state.lock().unwrap().until_hung = calls;
+    }
+
+    /// Lists the blocks that no pin reaches.
+    pub fn loose_blocks(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let pinned = kubo_share::pinned(&state.blocks, &state.pinned);
+        state.blocks.keys().filter(|cid| !pinned.contains(*cid)).cloned().collect()
+    }
+
+    /// Lists what the pin of this name reaches, and whether there is one such pin and all of it is there.
+    pub fn pinned_under(&self, name: &str) -> Option<HashSet<String>> {
+        let state = self.state.lock().unwrap();
+        let mut roots = state.pinned.iter().filter(|(_, found)| *found == name);
+        let (root, _) = roots.next()?;
+        assert!(roots.next().is_none(), "two pins are called {name}");
+        Some(kubo_share::below(&state.blocks, root).expect("all of a pinned root is there"))
+    }
+
+    /// Loses a block, as after a damage of its disk.
+    pub fn lose(&self, cid: &str) {
+        self.state.lock().unwrap().blocks.remove(cid);
+    }
+
+    /// Loses all that no pin reaches, as by `ipfs repo gc`.
+    pub fn collect_garbage(&self) {
+        let loose = self.loose_blocks();
+        let mut state = self.state.lock().unwrap();
+        for cid in loose {
+            state.blocks.remove(&cid);
+            state.files.remove(&cid);
+        }
+    }
+
+    /// Unpins a root, as the user does.
+    pub fn unpin(&self, cid: &str) {
+        self.state.lock().unwrap().pinned.remove(cid);
+    }
+
+    /// Counts bytes of all its blocks.
+    pub fn block_bytes(&self) -> u64 {
+        self.state.lock().unwrap().blocks.values().map(|block| block.len() as u64).sum()
+    }
+
     /// Removes all its peers.
     pub fn alone(self) -> Self {
         self.state.lock().unwrap().peers = 0;
@@ -327,7 +390,12 @@ impl State {
                 403,
                 "Kubo RPC Access Denied: Please provide a valid authorization token as defined in the API.Authorizations configuration.\n",
             )
+        } else if self.until_hung == Some(0) {
+            let mut silent = Reply::new(504, "");
+            silent.ending = Ending::Silence;
+            silent
         } else {
+            self.until_hung = self.until_hung.map(|left| left - 1);
             self.call(call, request)
         }
     }
@@ -368,9 +436,29 @@ impl State {
                     late
                 }
             },
+            "block/stat" => match self.blocks.get(&arg) {
+                Some(block) => json(&format!(r#"{{"Key":"{arg}","Size":{}}}"#, block.len())),
+                None => failure(&format!("block was not found locally (offline): ipld: could not find {arg}")),
+            },
+            "id" => json(r#"{"ID":"own","Addresses":[]}"#),
+            "routing/findprovs" => {
+                let Some(others) = self.providers.get(&arg) else { return json("") };
+                let found = (0..*others)
+                    .map(|n| format!(r#"{{"ID":"","Type":4,"Responses":[{{"ID":"peer{n}","Addrs":[]}}]}}"#));
+                let heard = r#"{"ID":"far","Type":1,"Responses":null}"#.to_owned();
+                json(&found.chain([heard]).collect::<Vec<_>>().join("\n"))
+            }
+            "bitswap/stat" => json(r#"{"Peers":[],"DataSent":7,"DataReceived":0}"#),
+            "dag/import" => {
+                let Some(blocks) = kubo_share::blocks_of(request) else { return failure("unexpected EOF") };
+                let count = blocks.len();
+                self.blocks.extend(blocks);
+                json(&format!(r#"{{"Stats":{{"BlockCount":{count},"BlockBytesCount":1}}}}"#))
+            }
             "block/rm" => {
+                let pinned = kubo_share::pinned(&self.blocks, &self.pinned);
                 let line = |arg: &String| {
-                    if self.pinned.contains_key(arg) {
+                    if pinned.contains(arg) {
                         return format!(r#"{{"Hash":"{arg}","Error":"pinned: recursive"}}"#);
                     }
                     self.blocks.remove(arg);
@@ -394,7 +482,7 @@ impl State {
                 json(&format!(r#"{{"Keys":{{"{arg}":{{"Type":"recursive","Name":"{name}"}}}}}}"#))
             }
             "pin/ls" => failure(&format!("path '{arg}' is not pinned")),
-            "pin/add" if self.blocks.contains_key(&arg) => {
+            "pin/add" if kubo_share::below(&self.blocks, &arg).is_some() => {
                 self.pinned.insert(arg.clone(), request.query("name").unwrap_or_default());
                 json(&format!(r#"{{"Pins":["{arg}"]}}"#))
             }
@@ -420,9 +508,9 @@ impl State {
             },
             "repo/stat" => {
                 let used = self.used.unwrap_or_else(|| self.blocks.values().map(|block| block.len() as u64).sum());
+                let (most, blocks) = (self.most.unwrap_or(10_000_000_000), self.blocks.len());
                 json(&format!(
-                    r#"{{"RepoSize":{used},"StorageMax":10000000000,"NumObjects":{},"RepoPath":"/","Version":"fs-repo@18"}}"#,
-                    self.blocks.len()
+                    r#"{{"RepoSize":{used},"StorageMax":{most},"NumObjects":{blocks},"RepoPath":"/","Version":"fs-repo@18"}}"#
                 ))
             }
             _ => Reply::new(404, "404 page not found\n"),

@@ -32,6 +32,7 @@ pub struct Request {
     /// The target in the request line: a path, or a whole URL in a request to a proxy.
     pub target: String,
     headers: HashMap<String, String>,
+    pub body: Arc<Vec<u8>>,
 }
 
 impl Request {
@@ -416,8 +417,29 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
     let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    io::copy(&mut reader.take(length), &mut io::sink())?;
-    Ok(Some(Request { method, target, headers }))
+    let mut body = Vec::new();
+    if headers.get("transfer-encoding").is_some_and(|text| text == "chunked") {
+        read_chunks(reader, &mut body)?;
+    } else {
+        reader.take(length).read_to_end(&mut body)?;
+    }
+    Ok(Some(Request { method, target, headers, body: Arc::new(body) }))
+}
+
+/// Reads a chunked body, or as much of it as comes.
+fn read_chunks(reader: &mut BufReader<TcpStream>, body: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Ok(length) = u64::from_str_radix(line.trim(), 16) else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        reader.take(length).read_to_end(body)?;
+        reader.read_line(&mut String::new())?;
+        if length == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Returns an address of 127.0.0.1 without a listener: the port stays taken while the tests run.
