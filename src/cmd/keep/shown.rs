@@ -163,8 +163,7 @@ fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
     let mut grid = Grid::of(&[Column::of(""), Column::text("")]).indented(2);
     grid.row(["last round".into(), share.last()]);
     if let Some(state) = &share.state {
-        if state.last.index_files > 0 {
-            let part = share.files() as u64 * 100 / state.last.index_files;
+        if let Some(part) = (share.files() as u64 * 100).checked_div(state.last.index_files) {
             let (files, bytes) = (counted(state.last.index_files, "file"), show_size(state.last.index_bytes));
             grid.row(["index".into(), format!("{files}, {bytes}; {part} % of the files are here").into()]);
         }
