@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::size::CHUNK;
+use crate::base::size::{CHUNK, WIDTH};
 use crate::config::keep::MinFree;
-use crate::dag::build::dag_size;
 use crate::net::kubo::{Kubo, KuboError, RepoSize};
 
 /// The unit in which file systems give room.
 const PAGE: u64 = 4096;
+/// Bytes of a link in a node, rounded up.
+const LINK: u64 = 64;
 /// Bytes of a file's entries in the old and the new root together, rounded up as they are on a disk.
 const ENTRY: u64 = 512;
 
@@ -17,7 +18,8 @@ const ENTRY: u64 = 512;
 /// its places in the keeper's roots.
 pub(super) fn cost(size: u64) -> u64 {
     let pages = |bytes: u64| bytes.div_ceil(PAGE).max(1).saturating_mul(PAGE);
-    let nodes = if size > CHUNK as u64 { pages(dag_size(size) - size).saturating_add(PAGE) } else { 0 };
+    let leaves = size.div_ceil(CHUNK as u64);
+    let nodes = if leaves > 1 { pages(leaves * LINK).saturating_add(PAGE * (leaves / WIDTH as u64 + 1)) } else { 0 };
     pages(size).saturating_add(nodes).saturating_add(ENTRY)
 }
 

@@ -151,7 +151,7 @@ async fn attempt(
             keeper.take(&choice.take, cancel, told).await?
         }
     };
-    Ok(end(keeper, &harvest, before)?)
+    end(keeper, &harvest, before)
 }
 
 /// Writes down how a round ended.

@@ -99,9 +99,12 @@ impl KeeperAtWork<'_> {
             {
                 let takes = cost(entry.known.size);
                 let reserved: u64 = pending.running.values().sum();
-                let fits = self.used() + reserved + takes <= self.config.quota;
+                // The quota may have no room for what the rule chose, where files stay that it let go of.
+                if self.used() + reserved + takes > self.config.quota {
+                    continue;
+                }
                 // Twice: on its way it is in the store as well, maybe on the same disk.
-                if !fits || self.disk.room() < reserved.saturating_add(takes).saturating_mul(2) {
+                if self.disk.room() < reserved.saturating_add(takes).saturating_mul(2) {
                     harvest.without_room += 1;
                     continue;
                 }
