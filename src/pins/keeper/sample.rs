@@ -26,6 +26,7 @@ impl KeeperAtWork<'_> {
 
     async fn count(&mut self, files: &[Cid], limits: HolderLimits) {
         let (round, mut counts) = (self.state.round, Vec::new());
+        self.state.seen.ask(files, round);
         let counted = count_holders(&self.kubo, files, limits, |cid, others| counts.push((cid, others))).await;
         for (cid, others) in counts {
             self.state.seen.note(cid, others, round);
