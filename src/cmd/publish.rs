@@ -21,6 +21,7 @@ use progress::Shown;
 mod described;
 mod followers;
 mod holders;
+mod places;
 mod progress;
 mod status;
 mod voice;
@@ -98,10 +99,11 @@ fn by_description(
         Err(Unpublished { word: None, error }) => return Err(error.clone().into()),
         Err(Unpublished { word: Some(word), error }) => (*word, Some(error.clone()), None),
         Ok((_, report)) => {
-            let word = match (report.failed.is_empty() && holders::failure(report).is_none(), &report.late) {
-                (false, _) => RunWord::Partly,
-                (true, Some(_)) => RunWord::Late,
-                (true, None) => RunWord::from(report.did),
+            let word = match (report.failed.is_empty(), &report.late, holders::failure(report)) {
+                (false, ..) => RunWord::Partly,
+                (true, Some(_), _) => RunWord::Late,
+                (true, None, Some(_)) => RunWord::Unheld,
+                (true, None, None) => RunWord::from(report.did),
             };
             (word, unfinished(settings, report), Some(report))
         }
@@ -109,6 +111,7 @@ fn by_description(
     let took = begun.elapsed();
     if let Ok((options, report)) = &done {
         warn(report);
+        places::settle(env, settings, publication, options, report);
         report::say(&voice::line(&publication.name, report, options.now, took));
         if args.json {
             print_json(report)?;

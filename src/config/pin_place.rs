@@ -47,6 +47,27 @@ pub(crate) struct PinPlace {
     pub(crate) copies: Option<(u32, u32)>,
 }
 
+impl PinPlace {
+    /// Writes it as the file of a publication has it, so that [`places_of`](crate::config::publication::places_of) reads the
+    /// same.
+    pub(crate) fn text(&self) -> String {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let (kind, url) = match &self.at {
+            PinPlaceAddress::Cluster(url) => ("cluster", url),
+            PinPlaceAddress::Service(url) => ("service", url),
+        };
+        let login = match &self.login {
+            PinLogin::None => String::new(),
+            PinLogin::Token(token) => format!("token = {}\n", quoted(&token.place())),
+            PinLogin::Password(user, password) => {
+                format!("user = {}\npassword = {}\n", quoted(user), quoted(&password.place()))
+            }
+        };
+        let copies = self.copies.map(|(least, most)| format!("copies = \"{least}-{most}\"\n")).unwrap_or_default();
+        format!("[pins.{}]\n{kind} = {}\n{login}{copies}", quoted(&self.name), quoted(url.as_str()))
+    }
+}
+
 /// The address of such a place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum PinPlaceAddress {

@@ -256,7 +256,7 @@ fn keys_in<'t, 'v>(table: &'t Spanned<DeTable<'v>>) -> Vec<(usize, String, &'t S
 }
 
 /// Reads `[pins.NAME]`, in the order of the file; an error has its place there.
-fn places_of(places: &DeTable<'_>) -> Result<Vec<PinPlace>, (usize, String)> {
+pub(crate) fn places_of(places: &DeTable<'_>) -> Result<Vec<PinPlace>, (usize, String)> {
     let mut read = Vec::new();
     for (name, keys) in places {
         let (at, name) = (name.span().start, name.get_ref());

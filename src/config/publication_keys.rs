@@ -117,6 +117,6 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
         "alarm.webhook",
         "An http or https URL that gets the same as a POST with a JSON body, and once more when all is well again; or the \
          credential or file, as for keys.minisign, that holds the URL. The body has publication, publisher, result (late, \
-         partly, failed or alarm; else the word of a run that went well), why, hint, since and run, in Unix seconds.",
+         partly, unheld, failed or alarm; else the word of a run that went well), why, hint, since and run, in Unix seconds.",
     ),
 ];

@@ -49,6 +49,14 @@ impl Secret {
         }
     }
 
+    /// Returns its place, as [`parse`](Self::parse) reads it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Credential(name) => name.clone(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
     /// Reads the secret.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -130,16 +130,47 @@ pub(super) async fn hold(
     // Without them the holder searches for the blocks.
     let known = kubo.own_addresses().await.unwrap_or_default();
     let known: Vec<PeerAddress> = known.iter().filter_map(|text| text.parse().ok()).collect();
-    // A service and a cluster may be shared by publishers of one name, which the name's key tells apart.
-    let mark = PinMark::exactly(match name {
-        Some(name) => format!("pkgswarm:{publisher} {name}"),
-        None => format!("pkgswarm:{publisher}"),
-    });
+    let mark = mark(publisher, name);
     let work = holders.iter().map(async |holder| {
         let done = settled(holder, &known, (state_dir, kubo), root, &mark).await;
         record(&holder.name, root, done)
     });
     join_all(work).await
+}
+
+/// Has a holder let go of all roots of a publisher; `true` when none is left there.
+///
+/// # Errors
+/// [`PinError`]; trying again later may help.
+pub(crate) async fn release(
+    holder: &Holder,
+    (publisher, name, state_dir): (&str, Option<&Name>, &Path),
+) -> Result<bool, PinError> {
+    let target: Box<dyn PinTarget> = match &holder.api {
+        HolderApi::Cluster(api, copies) => {
+            Box::new(ClusterPins { api: api.clone(), copies: *copies, origins: Vec::new(), patience: PATIENCE })
+        }
+        HolderApi::Service(api) => Box::new(ServicePins::open(api.clone(), book(state_dir, holder))?),
+    };
+    let done = pins::reconcile(&[], &*target, &mark(publisher, name), &LIMITS).await?;
+    match done.failed.into_iter().next() {
+        Some(failure) => Err(failure.error),
+        None => Ok(done.left == 0),
+    }
+}
+
+/// Returns the name of a publisher's pins. A service and a cluster may be shared by publishers of one name, which the name's
+/// key tells apart.
+fn mark(publisher: &str, name: Option<&Name>) -> PinMark {
+    PinMark::exactly(match name {
+        Some(name) => format!("pkgswarm:{publisher} {name}"),
+        None => format!("pkgswarm:{publisher}"),
+    })
+}
+
+/// Returns where the requests of a pinning service are kept.
+fn book(state_dir: &Path, holder: &Holder) -> PathBuf {
+    state_dir.join(format!("requests-{}.json", holder.name))
 }
 
 async fn settled(
@@ -155,7 +186,7 @@ async fn settled(
             Box::new(ClusterPins { api: api.clone(), copies: *copies, origins, patience: PATIENCE })
         }
         HolderApi::Service(api) => {
-            let pins = ServicePins::open(api.clone(), state_dir.join(format!("requests-{}.json", holder.name)))?;
+            let pins = ServicePins::open(api.clone(), book(state_dir, holder))?;
             Box::new(pins.beside(kubo.clone(), origins, PATIENCE))
         }
     };

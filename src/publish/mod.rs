@@ -75,7 +75,7 @@ pub(crate) use follow::machine_in;
 use follow::{ArrivedPin, ArrivedPins, BytesTo};
 pub use follower::FollowerTemplate;
 pub use holders::Holder;
-pub(crate) use holders::{HolderApi, HolderReach, HolderRecord, HoldingWord};
+pub(crate) use holders::{HolderApi, HolderReach, HolderRecord, HoldingWord, release};
 use last::PublisherMemory;
 pub(crate) use record::{ArchiveRecord, Backlog, PublicationRecord, RepoRecord, RunOutcome, RunRecord, RunWord};
 use targets::PublishTarget;

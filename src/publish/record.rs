@@ -33,6 +33,8 @@ pub(crate) enum RunWord {
     Late,
     /// Some of the targets did not get it.
     Partly,
+    /// It was published at every target, and a cluster or pinning service that shall hold it does not.
+    Unheld,
     /// Nothing was published.
     Failed,
     /// Nothing was published, because a mirror may be lying.
@@ -53,6 +55,7 @@ impl RunWord {
             Self::Unchanged => "unchanged",
             Self::Late => "late",
             Self::Partly => "partly",
+            Self::Unheld => "unheld",
             Self::Failed => "failed",
             Self::Alarm => "alarm",
         }

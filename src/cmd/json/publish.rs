@@ -36,8 +36,8 @@ pub(super) const STATUS: JsonOutput = JsonOutput {
         ("took_ms", "Milliseconds that it took."),
         (
             "result",
-            "published, renewed or unchanged; late: no mirror delivered anything newer; partly: a target lacks it; failed; \
-             alarm: a mirror may be lying.",
+            "published, renewed or unchanged; late: no mirror delivered anything newer; partly: a target lacks it; unheld: all \
+             targets have it, and a cluster or service does not hold it; failed; alarm: a mirror may be lying.",
         ),
         ("why", "The reason, unless it went well."),
         ("last_well", "Time of the last run that went well."),

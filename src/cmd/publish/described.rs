@@ -171,7 +171,11 @@ pub(super) fn api(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Re
     Ok(RemoteApi::new(url.clone(), secret, client))
 }
 
-fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Error> {
+/// Returns what asks such a place.
+///
+/// # Errors
+/// As of [`holders`].
+pub(super) fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Error> {
     let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &place.at;
     let api = api(env, settings, place)?;
     let host = url.host_str().unwrap_or_default();

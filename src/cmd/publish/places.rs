@@ -1,0 +1,140 @@
+//! Places that were taken out of a publication's file: what they still pin of it goes, as long as their address is
+//! remembered.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::base::env::Env;
+use crate::base::fsx;
+use crate::base::runtime::block_on;
+use crate::cmd::publish::described;
+use crate::config::Settings;
+use crate::config::pin_place::PinPlace;
+use crate::config::publication::{PublicationFile, places_of};
+use crate::publish::{self, PublishOptions, PublishReport};
+use crate::report;
+
+/// Where the places are remembered, in the publisher's state. It says where secrets are, and has none.
+const REMEMBERED: &str = "places.toml";
+/// Most bytes of it.
+const MOST: u64 = 1 << 20;
+/// Seconds for which a place that does not answer is asked again.
+const PATIENCE: u64 = 7 * 86_400;
+
+/// The places of the last run.
+#[derive(Default)]
+struct Remembered {
+    places: Vec<PinPlace>,
+    /// Unix seconds since which a place is in the file no more, by its name.
+    gone: BTreeMap<String, u64>,
+}
+
+/// Has the places that left the file let go of the publication, and remembers the others. What could not be done is a
+/// warning.
+pub(super) fn settle(
+    env: &Env,
+    settings: &Settings,
+    publication: &PublicationFile,
+    options: &PublishOptions,
+    report: &PublishReport,
+) {
+    let before = Remembered::read(env, &options.state_dir);
+    let is_there =
+        |gone: &PinPlace| publication.pins.iter().any(|place| place.at == gone.at || place.name == gone.name);
+    let mut next = Remembered { places: publication.pins.clone(), gone: BTreeMap::new() };
+    for place in before.places.into_iter().filter(|place| !is_there(place)) {
+        let since = before.gone.get(&place.name).copied().unwrap_or(options.now);
+        let why = match release(env, settings, &place, options, report) {
+            Ok(true) => continue,
+            Ok(false) => "some are left".to_owned(),
+            Err(why) => why,
+        };
+        let is_over = options.now.saturating_sub(since) > PATIENCE;
+        let then = if is_over { "end them there by hand" } else { "the next run tries again" };
+        report::say(&format!("warning: pins.{} has left the file and keeps its pins: {why}; {then}", place.name));
+        if !is_over {
+            next.gone.insert(place.name.clone(), since);
+            next.places.push(place);
+        }
+    }
+    if let Err(e) = next.write(&options.state_dir) {
+        report::say(&format!("warning: {}: {e}", options.state_dir.join(REMEMBERED).display()));
+    }
+}
+
+/// Asks one place to let go; false where something is left.
+fn release(
+    env: &Env,
+    settings: &Settings,
+    place: &PinPlace,
+    options: &PublishOptions,
+    report: &PublishReport,
+) -> Result<bool, String> {
+    let holder = described::holder(env, settings, place).map_err(|e| e.to_string())?;
+    let whose = (&*options.publisher, report.name.as_ref(), &*options.state_dir);
+    match block_on(publish::release(&holder, whose)) {
+        Some(done) => done.map_err(|e| e.to_string()),
+        None => Err("interrupted".to_owned()),
+    }
+}
+
+impl Remembered {
+    /// Reads what the last run wrote; what cannot be read is forgotten.
+    fn read(env: &Env, state_dir: &Path) -> Self {
+        let bytes = fsx::read_small(&state_dir.join(REMEMBERED), env.uid, MOST).unwrap_or_default();
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let Ok(table) = DeTable::parse(&text) else { return Self::default() };
+        let section = |name: &str| match table.get_ref().get(name).map(Spanned::get_ref) {
+            Some(DeValue::Table(section)) => Some(section.clone()),
+            _ => None,
+        };
+        let time = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        let gone = section("gone").into_iter().flatten();
+        Self {
+            places: section("pins").and_then(|places| places_of(&places).ok()).unwrap_or_default(),
+            gone: gone.filter_map(|(name, value)| Some((name.get_ref().to_string(), time(&value)?))).collect(),
+        }
+    }
+
+    fn write(&self, state_dir: &Path) -> std::io::Result<()> {
+        let path = state_dir.join(REMEMBERED);
+        if self.places.is_empty() && !path.exists() {
+            return Ok(());
+        }
+        let gone: String = self.gone.iter().map(|(name, since)| format!("\"{name}\" = {since}\n")).collect();
+        let places: String = self.places.iter().map(PinPlace::text).collect();
+        fsx::replace(&path, format!("[gone]\n{gone}{places}").as_bytes(), 0o644)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::pin_place::{PinLogin, PinPlaceAddress};
+    use crate::config::secret::Secret;
+
+    #[test]
+    fn places_are_remembered_as_they_were_with_the_time_at_which_they_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str, at, login, copies| PinPlace { name: name.to_owned(), at, login, copies };
+        let url = |text: &str| text.parse().unwrap();
+        let password = PinLogin::Password("a \"user\"".to_owned(), Secret::File("/etc/pw".into()));
+        let token = PinLogin::Token(Secret::Credential("far.token".to_owned()));
+        let places = vec![
+            place("home.1", PinPlaceAddress::Cluster(url("http://10.0.0.1:9094/")), password, Some((2, 3))),
+            place("far", PinPlaceAddress::Service(url("https://api.example.org/psa")), token, None),
+        ];
+        let gone = BTreeMap::from([("far".to_owned(), 1_790_000_000)]);
+        Remembered { places: places.clone(), gone: gone.clone() }.write(dir.path()).unwrap();
+        let read = Remembered::read(&Env::from_process(), dir.path());
+        assert_eq!((read.places, read.gone), (places, gone));
+        std::fs::write(dir.path().join(REMEMBERED), "[pins.far]\nservice = 7\n").unwrap();
+        assert!(Remembered::read(&Env::from_process(), dir.path()).places.is_empty(), "a damaged one is forgotten");
+    }
+}
