@@ -34,6 +34,9 @@ _pkgswarm() {
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
+            pkgswarm,group)
+                cmd="pkgswarm__subcmd__group"
+                ;;
             pkgswarm,haiku)
                 cmd="pkgswarm__subcmd__haiku"
                 ;;
@@ -75,6 +78,36 @@ _pkgswarm() {
                 ;;
             pkgswarm,xfer)
                 cmd="pkgswarm__subcmd__xfer"
+                ;;
+            pkgswarm__subcmd__group,help)
+                cmd="pkgswarm__subcmd__group__subcmd__help"
+                ;;
+            pkgswarm__subcmd__group,init)
+                cmd="pkgswarm__subcmd__group__subcmd__init"
+                ;;
+            pkgswarm__subcmd__group,join)
+                cmd="pkgswarm__subcmd__group__subcmd__join"
+                ;;
+            pkgswarm__subcmd__group,leave)
+                cmd="pkgswarm__subcmd__group__subcmd__leave"
+                ;;
+            pkgswarm__subcmd__group,status)
+                cmd="pkgswarm__subcmd__group__subcmd__status"
+                ;;
+            pkgswarm__subcmd__group__subcmd__help,help)
+                cmd="pkgswarm__subcmd__group__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__group__subcmd__help,init)
+                cmd="pkgswarm__subcmd__group__subcmd__help__subcmd__init"
+                ;;
+            pkgswarm__subcmd__group__subcmd__help,join)
+                cmd="pkgswarm__subcmd__group__subcmd__help__subcmd__join"
+                ;;
+            pkgswarm__subcmd__group__subcmd__help,leave)
+                cmd="pkgswarm__subcmd__group__subcmd__help__subcmd__leave"
+                ;;
+            pkgswarm__subcmd__group__subcmd__help,status)
+                cmd="pkgswarm__subcmd__group__subcmd__help__subcmd__status"
                 ;;
             pkgswarm__subcmd__haiku,add)
                 cmd="pkgswarm__subcmd__haiku__subcmd__add"
@@ -133,6 +166,9 @@ _pkgswarm() {
             pkgswarm__subcmd__help,fetch)
                 cmd="pkgswarm__subcmd__help__subcmd__fetch"
                 ;;
+            pkgswarm__subcmd__help,group)
+                cmd="pkgswarm__subcmd__help__subcmd__group"
+                ;;
             pkgswarm__subcmd__help,haiku)
                 cmd="pkgswarm__subcmd__help__subcmd__haiku"
                 ;;
@@ -174,6 +210,18 @@ _pkgswarm() {
                 ;;
             pkgswarm__subcmd__help,xfer)
                 cmd="pkgswarm__subcmd__help__subcmd__xfer"
+                ;;
+            pkgswarm__subcmd__help__subcmd__group,init)
+                cmd="pkgswarm__subcmd__help__subcmd__group__subcmd__init"
+                ;;
+            pkgswarm__subcmd__help__subcmd__group,join)
+                cmd="pkgswarm__subcmd__help__subcmd__group__subcmd__join"
+                ;;
+            pkgswarm__subcmd__help__subcmd__group,leave)
+                cmd="pkgswarm__subcmd__help__subcmd__group__subcmd__leave"
+                ;;
+            pkgswarm__subcmd__help__subcmd__group,status)
+                cmd="pkgswarm__subcmd__help__subcmd__group__subcmd__status"
                 ;;
             pkgswarm__subcmd__help__subcmd__haiku,add)
                 cmd="pkgswarm__subcmd__help__subcmd__haiku__subcmd__add"
@@ -383,7 +431,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index haiku keep publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
+            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -525,6 +573,200 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group)
+            opts="-q -v -h --set --quiet --verbose --help init join status leave help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__help)
+            opts="init join status leave help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__help__subcmd__join)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__help__subcmd__leave)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__init)
+            opts="-y -q -v -h --name --at --port --out --only-writer --yes --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__join)
+            opts="-y -q -v -h --port --yes --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__leave)
+            opts="-y -q -v -h --yes --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__group__subcmd__status)
+            opts="-q -v -h --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -751,7 +993,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__help)
-            opts="xfer fetch cid index haiku keep publish prefetch setup doctor daemon endpoint shared lan status why stats config store help"
+            opts="xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -837,6 +1079,76 @@ _pkgswarm() {
         pkgswarm__subcmd__help__subcmd__fetch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__group)
+            opts="init join status leave"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__group__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__group__subcmd__join)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__group__subcmd__leave)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__group__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) mod examples;
+mod group;
 mod groups;
 mod haiku;
 mod index;
@@ -16,6 +17,7 @@ mod upkeep;
 
 pub(crate) use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, StatusArgs, WhyArgs};
 
+pub(crate) use group::{GroupCommand, GroupInitArgs, GroupJoinArgs, GroupLeaveArgs, GroupStatusArgs};
 pub(crate) use groups::{GLOBAL, GROUPS, grammar};
 pub(crate) use haiku::{HaikuAddArgs, HaikuCommand, HaikuRefreshArgs, HaikuStepsArgs};
 pub(crate) use index::{AuditArgs, IndexAddArgs, IndexCommand, RefreshArgs, ShowArgs};
@@ -105,6 +107,13 @@ pub(crate) enum Command {
     ///
     /// Standard output gets the IPNS name to give to users; with --offline, the CID of the tree.
     Publish(PublishArgs),
+    /// Hold the same pins on the machines of a closed group
+    ///
+    /// A group is a private network of Kubo nodes and an ipfs-cluster in it, made of keys that its members alone have: what one of them pins, all of them hold, and what is unpinned all of them let go of. Each machine has a Kubo and a cluster peer for it, beside whatever else runs there, and nothing of the group is announced anywhere.
+    ///
+    /// doc/groups.md tells of it as a whole.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Fetch pending updates in advance
     ///
     /// Looks for updates as `checkupdates` does, in databases of its own, so that those of the system stay as they are. Packages and signatures go into the store, where a later `pacman -Su` finds them without a network; with Kubo running they are pinned there, so that neighbours can have them. Superseded versions are removed. Packages in `IgnorePkg` are not fetched.

@@ -52,6 +52,8 @@ const FILES: &[(&str, &str)] = &[
     ("/usr/lib/pkgswarm/pkgswarm-daemon", "The daemon, which `pkgswarm daemon` becomes."),
     ("/etc/pkgswarm/publish.d/*.toml", "Publications, see pkgswarm-publish(1)."),
     ("/var/lib/pkgswarm-publish", "The record of publish's runs, one directory a publisher."),
+    ("/var/lib/pkgswarm-group", "Closed groups, one directory a group: its Kubo, its cluster peer, its keys."),
+    ("/var/lib/pkgswarm-follow", "What pkgswarm-follow@NAME.service keeps of the clusters that it follows."),
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
 ];
 

@@ -88,6 +88,21 @@ pub const OUTPUTS: &[JsonOutput] = &[
         ],
     },
     JsonOutput {
+        page: "pkgswarm-group-status",
+        form: "One object a group.",
+        fields: &[
+            ("group", "Its name."),
+            ("runs", "Whether its cluster peer runs on this machine."),
+            ("why", "The reason why it does not answer; null where it does, as all below are where it does not."),
+            ("members", "Members that answer, this one included."),
+            ("members_away", "Members that do not."),
+            ("pins", "Roots that the group pins."),
+            ("held", "Those that this machine holds."),
+            ("given_up", "Those that this machine could not get; they are tried again."),
+            ("root", "The sha256 of the list of roots, sorted, one a line."),
+        ],
+    },
+    JsonOutput {
         page: "pkgswarm-haiku-ls",
         form: "One object a repository.",
         fields: &[

@@ -12,7 +12,7 @@
 //! ```text
 //! bar cli endpoint json notify screen
 //! daemon hpkg small
-//! ahead audit cid config doctor generate haiku publish setup sharing stats status store why xfer
+//! ahead audit cid config doctor generate group haiku publish setup sharing stats status store why xfer
 //! upkeep
 //! fetch index keep prefetch
 //! ```
@@ -43,6 +43,7 @@ mod doctor;
 mod endpoint;
 mod fetch;
 mod generate;
+mod group;
 mod haiku;
 mod hpkg;
 mod index;
@@ -161,6 +162,7 @@ fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Upkeep(args) => upkeep::run(env, &Settings::read(env, &cli.set)?, args),
         Command::Fetch(args) => fetch::run(env, &settings()?, args),
         Command::Index(command) => index::run(env, &settings()?, command),
+        Command::Group(command) => group::run(env, &settings()?, command),
         Command::Haiku(command) => haiku::run(env, &settings()?, &cli.set, command),
         Command::Keep(args) => keep::run(env, &settings()?, &cli.set, args),
         Command::Publish(args) => publish::run(env, &settings()?, args),

@@ -19,6 +19,7 @@
 //! retention
 //! followers
 //! declared publication
+//! group_file
 //! ```
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
@@ -42,6 +43,7 @@ pub(crate) mod content;
 pub(crate) mod declared;
 pub(crate) mod endpoint;
 pub(crate) mod followers;
+pub mod group_file;
 pub(crate) mod haiku;
 pub(crate) mod keep;
 pub(crate) mod key;

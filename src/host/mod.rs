@@ -10,13 +10,14 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
-//! inspect networks
+//! group inspect networks
 //! doctor
 //! overview
 //! setup
 //! ```
 
 pub(crate) mod doctor;
+pub(crate) mod group;
 pub(crate) mod inspect;
 pub(crate) mod networks;
 pub(crate) mod overview;

@@ -181,6 +181,10 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
             "pacman's downloader does not read it".into(),
         ),
         (vec!["index", "rm", "mine"], &[0], "removed".into()),
+        (vec!["group", "status"], &[0], "no group on this machine".into()),
+        (vec!["group", "init", "--at", "127.0.0.1"], &[2], "needs confirmation".into()),
+        (vec!["group", "join", "no-such-file"], &[2], "the group's file cannot be read".into()),
+        (vec!["group", "leave", "group"], &[2], "is no group of this machine".into()),
         (vec!["haiku", "ls"], &[0], "no repository of Haiku's is served".into()),
         (
             vec!["haiku", "add", "Demo", "http://127.0.0.1:9/demo", "--yes"],
@@ -211,7 +215,7 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
     let told: BTreeSet<String> = table
         .iter()
         .map(|(words, ..)| {
-            let is_pair = ["lan", "index", "store", "haiku"].contains(&words[0])
+            let is_pair = ["lan", "index", "store", "haiku", "group"].contains(&words[0])
                 || words[..] == ["publish", "status"]
                 || words[0] == "keep" && words[1] != "systems";
             if is_pair { words[..2].join(" ") } else { words[0].to_owned() }

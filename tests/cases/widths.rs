@@ -68,6 +68,8 @@ fn no_line_is_wider_than_the_terminal() {
         vec!["shared", "maybe"],
         vec!["lan", "ls"],
         vec!["lan", "trust", "8.8.8.0/24"],
+        vec!["group", "status"],
+        vec!["group", "leave", LONG],
         vec!["store", "ls"],
         vec!["store", "clean", "-n"],
         vec!["setup", "-n"],

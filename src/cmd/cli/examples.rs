@@ -163,6 +163,24 @@ pub(crate) const EXAMPLES: &[Examples] = &[
     ),
     ("pkgswarm-index-rm", &[("sudo pkgswarm index rm arch", "Stop using it.")]),
     (
+        "pkgswarm-group",
+        &[
+            ("sudo pkgswarm group init --name lab", "Begin a group here; it writes lab.group."),
+            ("sudo pkgswarm group join lab.group", "On another machine, with that file."),
+            ("sudo pkgswarm group status", "Members, pins, and whether all know of the same ones."),
+        ],
+    ),
+    (
+        "pkgswarm-group-init",
+        &[
+            ("sudo pkgswarm group init --name lab", "At this machine's own addresses."),
+            ("sudo pkgswarm group init --name lab --at lab.example.org", "Where a router forwards its ports."),
+        ],
+    ),
+    ("pkgswarm-group-join", &[("sudo pkgswarm group join lab.group", "By the file that init has written.")]),
+    ("pkgswarm-group-status", &[("sudo pkgswarm group status", "All groups of this machine.")]),
+    ("pkgswarm-group-leave", &[("sudo pkgswarm group leave lab", "Remove it, with all that its Kubo holds.")]),
+    (
         "pkgswarm-haiku",
         &[
             ("sudo pkgswarm haiku add HaikuPorts https://…/current", "Serve a repository, proven by Haiku's key."),

@@ -8,7 +8,7 @@ use crate::report::columns;
 /// The commands by purpose, in the order of the help and of the manual.
 pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
     ("Everyday", &["setup", "status", "doctor", "why", "stats", "fetch", "prefetch", "store", "config"]),
-    ("Sharing", &["lan", "shared", "daemon", "endpoint", "keep", "haiku"]),
+    ("Sharing", &["lan", "shared", "daemon", "endpoint", "keep", "group", "haiku"]),
     ("Indexes and publishing", &["index", "publish", "cid"]),
     ("For pacman", &["xfer"]),
 ];

@@ -25,6 +25,24 @@ const WORDS: &[(&str, &str)] = &[
     ("neighbour", "Another machine of a trusted network that runs `pkgswarm daemon` or Kubo."),
 ];
 
+/// The options of ipfsSync (vocdoni/ipfssync, main.go, 2022), a program for the same purpose, and what became of each.
+const IPFSSYNC: &[(&str, &str)] = &[
+    ("--key", "The group's file, with two random keys; a word has no place in it, because it could be guessed."),
+    ("--private", "Always: each group is a private network, by the key in its file."),
+    ("--nodeKey", "Made by `init` and `join`, and kept below the group's directory: a member stays who it is."),
+    ("--dataDir", "/var/lib/pkgswarm-group, or state.dir of an ordinary user; one directory a group."),
+    ("--port", "--port of `init` and `join`: the first of six."),
+    ("--bootnode", "Every member is one."),
+    ("--bootnodes, --peers", "kubo and cluster in the group's file; --at of `init`."),
+    (
+        "--helloInterval, --updateInterval",
+        "ipfs-cluster's own: changes are told at once, and every ten seconds to those who have missed them.",
+    ),
+    ("--logLevel", "The journal of pkgswarm-group@NAME.service and pkgswarm-group-kubo@NAME.service."),
+    ("(the API on port 5001)", "The cluster's proxy, the last of the six ports, for `ipfs --api`."),
+    ("(no way to delete)", "`ipfs --api … pin rm CID` on any member, and all let go of it."),
+];
+
 /// Writes a page for the command, and one for each command below it.
 pub(super) fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
@@ -54,6 +72,9 @@ pub(super) fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<(
     }
     if name == "pkgswarm-publish" {
         publications(&mut end);
+    }
+    if name == "pkgswarm-group" {
+        list(&mut end, "FROM IPFSSYNC", IPFSSYNC);
     }
     list(&mut end, "EXAMPLES", examples::of(&name));
     statuses(&mut end, &name);

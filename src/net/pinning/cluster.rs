@@ -71,6 +71,9 @@ struct WireSelf {
     id: String,
     #[serde(default)]
     addresses: Option<Vec<String>>,
+    /// Why it does not answer, where another peer tells of it.
+    #[serde(default)]
+    error: String,
 }
 
 #[derive(Deserialize)]
@@ -104,7 +107,7 @@ impl ClusterApi {
     /// [`RemoteError`]; trying again later may help unless the secret is refused.
     pub async fn pins_beginning(&self, start: &str) -> Result<Vec<ClusterPin>, RemoteError> {
         let mut found = Vec::new();
-        let mut take = |line: &[u8]| {
+        self.each_of(&["allocations"], &[], &mut |line| {
             let Ok(pin) = serde_json::from_slice::<WireAllotted>(line) else { return false };
             if pin.name.starts_with(start)
                 && let Ok(cid) = pin.cid.parse()
@@ -112,8 +115,52 @@ impl ClusterApi {
                 found.push(ClusterPin { cid, name: pin.name });
             }
             true
-        };
-        let mut answer = self.api.send(Method::GET, self.api.at(&["allocations"], &[]), None, LIST).await?;
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Counts the peers that answer, the one that is asked included, and those that do not.
+    ///
+    /// # Errors
+    /// As of [`pins_beginning`](Self::pins_beginning).
+    pub async fn peers(&self) -> Result<(usize, usize), RemoteError> {
+        let (mut here, mut away) = (0, 0);
+        self.each_of(&["peers"], &[], &mut |line| {
+            let Ok(peer) = serde_json::from_slice::<WireSelf>(line) else { return false };
+            *(if peer.error.is_empty() { &mut here } else { &mut away }) += 1;
+            true
+        })
+        .await?;
+        Ok((here, away))
+    }
+
+    /// Counts the pins that the peer which is asked holds, and those that it gave up on.
+    ///
+    /// # Errors
+    /// As of [`pins_beginning`](Self::pins_beginning).
+    pub async fn held_here(&self) -> Result<(usize, usize), RemoteError> {
+        let (mut held, mut failed) = (0, 0);
+        self.each_of(&["pins"], &[("local", "true".to_owned())], &mut |line| {
+            let Ok(pin) = serde_json::from_slice::<WireProgress>(line) else { return false };
+            for peer in pin.peer_map.unwrap_or_default().values() {
+                held += usize::from(peer.status == "pinned");
+                failed += usize::from(matches!(&*peer.status, "pin_error" | "unexpectedly_unpinned"));
+            }
+            true
+        })
+        .await?;
+        Ok((held, failed))
+    }
+
+    /// Passes each line of a list to `take`, which returns false for one that does not belong there.
+    async fn each_of(
+        &self,
+        parts: &[&str],
+        query: &[(&str, String)],
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), RemoteError> {
+        let mut answer = self.api.send(Method::GET, self.api.at(parts, query), None, LIST).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let (mut line, mut all) = (Vec::new(), 0);
         loop {
@@ -123,11 +170,11 @@ impl ClusterApi {
             for part in piece.split_inclusive(|byte| *byte == b'\n') {
                 line.extend_from_slice(part);
                 if line.len() > LINE_MOST || all > LIST_MOST {
-                    return Err(self.api.broken("its list of pins has no end"));
+                    return Err(self.api.broken("its list has no end"));
                 }
                 if status.is_success() && line.ends_with(b"\n") {
                     if !line.trim_ascii().is_empty() && !take(&line) {
-                        return Err(self.api.broken("its list of pins is none"));
+                        return Err(self.api.broken("its list is none"));
                     }
                     line.clear();
                 }
@@ -137,9 +184,9 @@ impl ClusterApi {
             return Err(self.api.refusal(status, &headers, &line));
         }
         if !line.trim_ascii().is_empty() && !take(&line) {
-            return Err(self.api.broken("its list of pins is none"));
+            return Err(self.api.broken("its list is none"));
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Asks the peer that answers for the cluster who it is.
@@ -149,7 +196,7 @@ impl ClusterApi {
     pub(crate) async fn own(&self) -> Result<ClusterSelf, RemoteError> {
         let answer = self.api.call(Method::GET, self.api.at(&["id"], &[]), None).await?;
         let own = serde_json::from_slice::<WireSelf>(&answer.body);
-        let WireSelf { id, addresses } = own.map_err(|_| self.api.broken("its answer is no peer"))?;
+        let WireSelf { id, addresses, .. } = own.map_err(|_| self.api.broken("its answer is no peer"))?;
         Ok(ClusterSelf { id, addresses: addresses.unwrap_or_default() })
     }
 

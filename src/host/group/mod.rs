@@ -1,0 +1,320 @@
+//! A closed group on this machine: a Kubo of its own in a private network, and a peer of an ipfs-cluster whose pins all members
+//! hold. It stands beside whatever else runs here, in one directory, and leaves as a whole: nothing else on the machine is
+//! changed, a Kubo that speaks with the public network least of all.
+//!
+//! What the group's file says is written into the configurations that `ipfs init` and `ipfs-cluster-service init` have made;
+//! no file of the machine is seen before all of it is there (`a_group_that_cannot_be_made_leaves_nothing`).
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::base::{fsx, own_address, program, users};
+use crate::config::group_file::{GROUP_FILE_MOST, GroupFile};
+use crate::config::publication::is_publication_name;
+use crate::config::{Settings, own_state_dir};
+
+mod settings;
+mod status;
+
+pub(crate) use status::{GroupStatus, status};
+
+/// The user whose files the system's groups are, and who runs their two programs.
+const USER: &str = "pkgswarm-group";
+/// The first port that is tried, and how many ports a group has.
+const FIRST_PORT: u16 = 4160;
+const PORTS: u16 = 6;
+/// Longest time for a program that makes a configuration, and most that it prints.
+const MAKING: Duration = Duration::from_secs(120);
+const SAID_MOST: u64 = 1 << 20;
+/// Most addresses of this machine that other members are told.
+const HOSTS_MOST: usize = 8;
+
+/// The ports of a group on this machine, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct GroupPorts {
+    pub(crate) base: u16,
+}
+
+/// Where a group is on this machine; it may not be there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct GroupPlace {
+    dir: PathBuf,
+}
+
+/// The ids that a new member has.
+pub(crate) struct MemberIds {
+    pub(crate) kubo: String,
+    pub(crate) cluster: String,
+}
+
+impl GroupPorts {
+    pub(crate) fn kubo(self) -> u16 {
+        self.base
+    }
+    pub(crate) fn cluster(self) -> u16 {
+        self.base + 1
+    }
+    pub(crate) fn kubo_api(self) -> u16 {
+        self.base + 2
+    }
+    pub(crate) fn gateway(self) -> u16 {
+        self.base + 3
+    }
+    pub(crate) fn rest(self) -> u16 {
+        self.base + 4
+    }
+    pub(crate) fn proxy(self) -> u16 {
+        self.base + 5
+    }
+
+    fn are_free(self) -> bool {
+        (0..PORTS).all(|nth| TcpListener::bind((IpAddr::from([0, 0, 0, 0]), self.base + nth)).is_ok())
+    }
+
+    /// Chooses ports that no program listens at and no other group of this machine has.
+    ///
+    /// # Errors
+    /// A usage error where `wanted`, or every choice, is taken.
+    pub(crate) fn choose(wanted: Option<u16>, others: &[GroupPlace]) -> Result<Self, Error> {
+        let has = |ports: Self| {
+            let taken = others.iter().filter_map(|place| Some(place.read().ok()??.1.base));
+            ports.are_free() && !taken.into_iter().any(|base| base.abs_diff(ports.base) < PORTS)
+        };
+        let choices: Vec<u16> = match wanted {
+            Some(port) => vec![port],
+            None => (0..100).map(|nth| FIRST_PORT + nth * PORTS).collect(),
+        };
+        let found =
+            choices.into_iter().filter(|base| (1024..=u16::MAX - PORTS).contains(base)).map(|base| Self { base });
+        found.into_iter().find(|ports| has(*ports)).ok_or_else(|| {
+            Error::usage("--port", format!("expected the first of {PORTS} free ports, 1024 or above, in a row"))
+                .hint("`ss -ltn` shows which are taken")
+        })
+    }
+}
+
+impl GroupPlace {
+    /// Lists the groups of this machine, or this user, by name.
+    pub(crate) fn all(env: &Env, settings: &Settings) -> Vec<Self> {
+        let entries = fs::read_dir(parent(env, settings)).into_iter().flatten().flatten();
+        let named = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_publication_name);
+        let mut places: Vec<Self> = entries.map(|entry| entry.path()).filter(named).map(|dir| Self { dir }).collect();
+        places.retain(|place| place.file().exists());
+        places.sort_by(|a, b| a.dir.cmp(&b.dir));
+        places
+    }
+
+    /// Returns the place of the group `name`, which may not be there.
+    pub(crate) fn of(env: &Env, settings: &Settings, name: &str) -> Self {
+        Self { dir: parent(env, settings).join(name) }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// The repository of its Kubo.
+    pub(crate) fn ipfs(&self) -> PathBuf {
+        self.dir.join("ipfs")
+    }
+
+    /// The directory of its cluster peer.
+    pub(crate) fn cluster(&self) -> PathBuf {
+        self.dir.join("cluster")
+    }
+
+    /// Its copy of the group's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.join("group.toml")
+    }
+
+    /// Reads the group that is there; `None` where none is.
+    ///
+    /// # Errors
+    /// `Local` where it cannot be read; a usage error where it is damaged.
+    pub(crate) fn read(&self) -> Result<Option<(GroupFile, GroupPorts)>, Error> {
+        if !self.file().try_exists().map_err(|e| Error::local(self.file().display(), e))? {
+            return Ok(None);
+        }
+        let group = read_file(&self.file())?;
+        let config = json_of(&self.ipfs().join("config"))?;
+        let api = config["Addresses"]["API"].as_str().and_then(|text| text.rsplit('/').next()?.parse::<u16>().ok());
+        let base = api.and_then(|port| port.checked_sub(2)).ok_or_else(|| {
+            Error::usage(self.ipfs().join("config").display(), "Addresses.API is not the one that was written there")
+                .hint("`pkgswarm group leave` and `join` make it anew")
+        })?;
+        Ok(Some((group, GroupPorts { base })))
+    }
+
+    /// Makes the group here: runs the two programs that make configurations, has `compose` write the group's file for the new
+    /// member, and changes the configurations to what the file says.
+    ///
+    /// # Errors
+    /// `Local` where a program is missing or fails, or the disk; then nothing is left.
+    pub(crate) fn make(
+        &self,
+        ports: GroupPorts,
+        compose: impl FnOnce(&MemberIds) -> Result<GroupFile, Error>,
+    ) -> Result<GroupFile, Error> {
+        let failed = |e: io::Error| Error::local(self.dir.display(), e);
+        let above = self.dir.parent().unwrap_or(Path::new("/"));
+        let mut private = fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(above).map_err(failed)?;
+        let draft = tempfile::Builder::new().prefix(fsx::TEMPORARY).tempdir_in(above).map_err(failed)?;
+        let new = Self { dir: draft.path().to_owned() };
+        for dir in [new.ipfs(), new.cluster()] {
+            private.create(dir).map_err(failed)?;
+        }
+        initialise("ipfs", &["init"], ("IPFS_PATH", &new.ipfs()))?;
+        let words = ["init", "--consensus", "crdt"];
+        initialise("ipfs-cluster-service", &words, ("IPFS_CLUSTER_PATH", &new.cluster()))?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let ids = MemberIds {
+            kubo: text(&json_of(&new.ipfs().join("config"))?["Identity"]["PeerID"]),
+            cluster: text(&json_of(&new.cluster().join("identity.json"))?["id"]),
+        };
+        let group = compose(&ids)?;
+        new.write(&group, ports)?;
+        // The directory of the system's groups is that user's once the unit has run; until then it is root's.
+        if rustix::process::getuid().is_root()
+            && let Some(user) = users::named(USER)
+        {
+            give(above, user, false).and_then(|()| give(&new.dir, user, true)).map_err(failed)?;
+        }
+        fs::rename(draft.keep(), &self.dir).map_err(failed)?;
+        Ok(group)
+    }
+
+    /// Changes the group that is here to what its file says now.
+    ///
+    /// # Errors
+    /// `Local` where a file cannot be read or written; each of them is as it was, or as it shall be.
+    pub(crate) fn update(&self, group: &GroupFile, ports: GroupPorts) -> Result<(), Error> {
+        self.write(group, ports)
+    }
+
+    /// Writes what a group's file says into the configurations, and the file beside them.
+    fn write(&self, group: &GroupFile, ports: GroupPorts) -> Result<(), Error> {
+        let own = json_of(&self.cluster().join("identity.json"))?["id"].as_str().unwrap_or_default().to_owned();
+        let (config, service) = (self.ipfs().join("config"), self.cluster().join("service.json"));
+        change(&config, |config| settings::kubo(config, group, ports))?;
+        change(&service, |config| settings::cluster(config, &own, group, ports))?;
+        put(&self.ipfs().join("swarm.key"), settings::swarm_key(group).as_bytes(), &self.ipfs())?;
+        put(&self.file(), group.text().as_bytes(), &self.ipfs())
+    }
+
+    /// Returns true while one of its two programs listens.
+    pub(crate) fn runs(&self, ports: GroupPorts) -> bool {
+        [ports.kubo_api(), ports.rest()]
+            .iter()
+            .any(|port| TcpListener::bind((IpAddr::from([127, 0, 0, 1]), *port)).is_err())
+    }
+
+    /// Removes the group from this machine, with all that its Kubo holds.
+    ///
+    /// # Errors
+    /// Those of the file system; a second attempt removes the rest.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        // What is there is no group from this moment on.
+        fs::remove_file(self.file())?;
+        fs::remove_dir_all(&self.dir)
+    }
+}
+
+/// Reads a group's file.
+///
+/// # Errors
+/// Usage errors: it cannot be read, others than its owner may open it, or it is none. No secret is repeated.
+pub(crate) fn read_file(path: &Path) -> Result<GroupFile, Error> {
+    let failed = |e: io::Error| Error::usage(path.display(), format!("the group's file cannot be read: {e}"));
+    let file = fs::File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Error::usage(path.display(), format!("others than its owner may open it (mode {mode:04o})"))
+            .hint(format!("chmod 600 {}", path.display())));
+    }
+    let bytes = fsx::read_up_to(file, GROUP_FILE_MOST).map_err(failed)?;
+    let bytes = bytes.ok_or_else(|| Error::usage(path.display(), "is no group's file: it is larger than 64 KiB"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::usage(path.display(), "is no group's file: it is no text"))?;
+    GroupFile::parse(&text).map_err(|e| Error::usage(path.display(), format!("is no group's file: {e}")))
+}
+
+/// Returns this machine's addresses at which other members may reach it.
+pub(crate) fn own_hosts() -> Vec<IpAddr> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten().filter_map(|it| own_address::of(&it));
+    let is_told = |ip: &IpAddr| match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
+    };
+    let mut hosts: Vec<IpAddr> = all.filter(is_told).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts.truncate(HOSTS_MOST);
+    hosts
+}
+
+/// Returns the directory of the groups: beside the state of downloads, which belongs to another user.
+fn parent(env: &Env, settings: &Settings) -> PathBuf {
+    let state = own_state_dir(env).filter(|_| env.var("PKGSWARM_STATE_DIR").is_none());
+    let mut dir = state.unwrap_or_else(|| settings.state_dir.clone()).into_os_string();
+    dir.push("-group");
+    PathBuf::from(dir)
+}
+
+fn initialise(name: &str, words: &[&str], (variable, dir): (&str, &Path)) -> Result<(), Error> {
+    let mut command = Command::new(name);
+    command.args(words).env(variable, dir);
+    let hint = match name {
+        "ipfs" => "install Kubo (package kubo); nothing was changed",
+        _ => "install ipfs-cluster-service of ipfs-cluster 1.1; nothing was changed",
+    };
+    program::hear(command, b"", MAKING, SAID_MOST).map(drop).map_err(|e| Error::local(name, e).hint(hint))
+}
+
+fn json_of(path: &Path) -> Result<Value, Error> {
+    let file = fs::File::open(path).map_err(|e| Error::local(path.display(), e))?;
+    let bytes = fsx::read_up_to(file, SAID_MOST).map_err(|e| Error::local(path.display(), e))?.unwrap_or_default();
+    serde_json::from_slice(&bytes).map_err(|e| Error::usage(path.display(), format!("is no JSON: {e}")))
+}
+
+fn change(path: &Path, with: impl FnOnce(&mut Value)) -> Result<(), Error> {
+    let mut config = json_of(path)?;
+    with(&mut config);
+    let text = serde_json::to_string_pretty(&config).map_err(|e| Error::local(path.display(), e))?;
+    put(path, text.as_bytes(), path)
+}
+
+/// Writes a file of mode 0600 in one step, for the owner of `like`.
+fn put(path: &Path, bytes: &[u8], like: &Path) -> Result<(), Error> {
+    let failed = |e: io::Error| Error::local(path.display(), e);
+    let found = fs::symlink_metadata(like).map_err(failed)?;
+    let owner = rustix::process::getuid().is_root().then(|| (found.uid(), found.gid()));
+    let options = fsx::ReplaceOptions { mode: 0o600, owner, lasting: fsx::Lasting::Synced };
+    let file = fsx::Replacement::prepare(path, &options, |to| io::Write::write_all(to, bytes));
+    file.and_then(fsx::Replacement::commit).map_err(failed)
+}
+
+/// Gives a directory to a user, with all that is in it if `is_whole`. Links are not followed.
+fn give(path: &Path, user: users::User, is_whole: bool) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid))?;
+    if is_whole && fs::symlink_metadata(path)?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), user, true)?;
+        }
+    }
+    Ok(())
+}
