@@ -8,10 +8,14 @@ mod announced;
 mod fake_pinning;
 #[path = "real_fleet/followers.rs"]
 mod followers;
+#[path = "real_fleet/groups.rs"]
+mod groups;
 #[path = "support/pins.rs"]
 mod pins;
 #[path = "support/real/mod.rs"]
 mod real;
+#[path = "real_fleet/rolls.rs"]
+mod rolls;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +28,9 @@ use pkgswarm::base::digest::Sha256;
 use pkgswarm::net::http::Http;
 use pkgswarm::net::pinning::{ApiSecret, ClusterApi, RemoteApi, ServiceApi};
 use pkgswarm::pins::{ClusterPins, PinMark, ReconcileLimits, ServicePins, reconcile};
-use real::{CLUSTER_USER, ClusterPeer, Kubo, Parts, Pkgbuild, Ran, Repo, command, noise_file, run, scratch, until};
+use real::{
+    CLUSTER_USER, ClusterPeer, Host, Kubo, Parts, Pkgbuild, Ran, Repo, command, noise_file, run, scratch, until,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -108,6 +114,7 @@ struct Publication {
     own: TempDir,
     kubo: Kubo,
     repo: Repo,
+    host: Vec<String>,
 }
 
 impl Publication {
@@ -116,7 +123,12 @@ impl Publication {
         let repo = Repo::new(parts, own.path(), "core");
         repo.add(&[Pkgbuild::new("first", "1-1").size(300_000)]);
         fs::create_dir(own.path().join("publish.d")).expect("a directory of ours");
-        Self { own, kubo, repo }
+        Self { own, kubo, repo, host: Vec::new() }
+    }
+
+    /// Runs it on a host.
+    fn on(self, host: &Host) -> Self {
+        Self { host: host.prefix().map(str::to_owned).to_vec(), ..self }
     }
 
     /// Writes its file; `pins` are the places where it is pinned.
@@ -133,10 +145,12 @@ impl Publication {
     }
 
     fn run(&self, words: &[&str]) -> Ran {
-        let mut program = command(env!("CARGO_BIN_EXE_pkgswarm"));
+        let own = [env!("CARGO_BIN_EXE_pkgswarm"), "publish"];
+        let line: Vec<&str> = self.host.iter().map(|word| &**word).chain(own).chain(words.iter().copied()).collect();
+        let mut program = command(line[0]);
         program.env("PKGSWARM_CONFIG_DIR", self.own.path()).env("PKGSWARM_STATE_DIR", self.own.path().join("state"));
         program.env("PKGSWARM_KUBO_API", self.kubo.api()).env("PKGSWARM_KUBO_GATEWAY", self.kubo.gateway());
-        run(program.args(["publish"]).args(words))
+        run(program.args(&line[1..]))
     }
 
     /// Runs it until `peer` holds what it has published alone, and returns the root.
@@ -152,7 +166,7 @@ impl Publication {
 
     /// Runs it, and returns the root that it has published.
     fn root(&self) -> String {
-        let ran = self.run(&["arch", "--json"]).ok();
+        let ran = self.run(&["arch", "--json"]);
         serde_json::from_str::<Value>(&ran.stdout).expect("JSON")["root"].as_str().expect("a root").to_owned()
     }
 }
@@ -194,6 +208,8 @@ fn a_publication_is_pinned_in_a_cluster_and_at_a_service_and_one_that_is_down_ho
     assert!(!ran.status.success() && ran.stderr.contains("pins.gone: 127.0.0.1"), "{ran}");
     assert!(ran.stderr.contains("pins.far: at work; the next run looks"), "{ran}");
     assert!(ran.stderr.contains("the publication itself is in place; the next run asks again"), "{ran}");
+    let said: Value = serde_json::from_str(&publication.run(&["status", "arch", "--json"]).stdout).expect("JSON");
+    assert_eq!(said["result"], "unheld", "all targets have it: {said}");
     publication.held(&peer);
     let [(second, _)] = &peer.pins()[..] else { panic!("{:?}", peer.pins()) };
     assert_ne!(*second, first);
@@ -209,4 +225,10 @@ fn a_publication_is_pinned_in_a_cluster_and_at_a_service_and_one_that_is_down_ho
     service.finish();
     assert_eq!(publication.root(), *second, "nothing else was published");
     assert_eq!(service.pins(), [(second.clone(), name.clone(), "pinned")]);
+
+    // A place that leaves the file lets go; the other one keeps what it has.
+    publication.describe(places.split("[pins.far]").next().expect("a part"));
+    let ran = publication.run(&["arch"]).ok();
+    assert!(!ran.stderr.contains("pins.far"), "{ran}");
+    assert_eq!((service.pins().len(), publication.held(&peer)), (0, second.clone()));
 }

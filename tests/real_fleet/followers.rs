@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::Publication;
-use super::real::{CLUSTER_USER, ClusterPeer, Kubo, Parts, Pkgbuild, Process, command, run, scratch, until};
+use super::real::{CLUSTER_USER, ClusterPeer, Host, Kubo, Parts, Pkgbuild, Process, command, run, scratch, until};
 
 /// A machine that follows a publication: a Kubo, and the lines of `pkgswarm-follow@NAME.service`.
 pub struct Volunteer {
@@ -16,13 +16,19 @@ pub struct Volunteer {
     home: TempDir,
     program: String,
     name: String,
+    host: Vec<String>,
     process: Option<Process>,
 }
 
 impl Volunteer {
     pub fn new(parts: &Parts, kubo: Kubo, name: &str) -> Self {
         let program = parts.cluster_follow().display().to_string();
-        Self { kubo, home: scratch("follower"), program, name: name.to_owned(), process: None }
+        Self { kubo, home: scratch("follower"), program, name: name.to_owned(), host: Vec::new(), process: None }
+    }
+
+    /// Is on a host.
+    pub fn on(self, host: &Host) -> Self {
+        Self { host: host.prefix().map(str::to_owned).to_vec(), ..self }
     }
 
     /// Makes the command of one line of the unit, for this machine's places.
@@ -36,7 +42,7 @@ impl Volunteer {
             .replace("/usr/bin/ipfs-cluster-follow", &self.program);
         let line = line.replace("/var/lib/pkgswarm-follow", &self.home.path().display().to_string());
         let line = line.replace("http://127.0.0.1:8080", &self.kubo.gateway());
-        let mut words = line.split(' ');
+        let mut words = self.host.iter().map(|word| &**word).chain(line.split(' '));
         let mut program = command(words.next().expect("a program"));
         let port = self.kubo.api().rsplit(':').next().expect("a port").to_owned();
         program.args(words).env("IPFS_CLUSTER_PATH", self.home.path());

@@ -1,7 +1,7 @@
-//! One peer of an ipfs-cluster, beside a Kubo node, on loopback ports of its own.
+//! Peers of an ipfs-cluster, each beside a Kubo node: on loopback ports of their own, or on hosts.
 
 use super::json_tree::put;
-use super::{Kubo, Parts, Process, command, free_port, run, scratch, until};
+use super::{Host, Kubo, Parts, Process, command, free_port, run, scratch, until};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
@@ -11,9 +11,20 @@ use tempfile::TempDir;
 /// The user of its REST API, and the password.
 pub const CLUSTER_USER: (&str, &str) = ("publisher", "pa:ss word");
 
+/// How often peers tell of themselves and of their lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClusterPace {
+    /// Each two seconds.
+    Hasty,
+    /// As ipfs-cluster does it where nothing is set: each 15 seconds, and once a minute.
+    Usual,
+}
+
 /// One peer.
 pub struct ClusterPeer {
-    program: std::path::PathBuf,
+    parts: Parts,
+    prefix: Vec<String>,
+    ip: String,
     home: TempDir,
     daemon: Option<Process>,
     rest: u16,
@@ -24,16 +35,38 @@ pub struct ClusterPeer {
 impl ClusterPeer {
     /// Starts a peer that trusts itself alone.
     pub fn start(parts: &Parts, kubo: &Kubo) -> Self {
-        let mut peer = Self::init(parts, kubo);
+        Self::init(parts, kubo, None, ClusterPace::Hasty).writing()
+    }
+
+    /// Starts such a peer on a host, whose REST API is for that host alone.
+    pub fn start_on(parts: &Parts, kubo: &Kubo, host: &Host, pace: ClusterPace) -> Self {
+        Self::init(parts, kubo, Some(host), pace).writing()
+    }
+
+    fn writing(mut self) -> Self {
+        let peer = &mut self;
         let own = json!([peer.id()]);
         peer.configure(|config| put(config, "/consensus/crdt/trusted_peers", own));
+        peer.start_again();
+        self
+    }
+
+    /// Starts a peer of another cluster that tries to join the one of `id` and `service`, without the secret.
+    pub fn without_secret_of(parts: &Parts, kubo: &Kubo, id: &str, service: &Value) -> Self {
+        let mut peer = Self::init(parts, kubo, None, ClusterPace::Hasty);
+        let listens = service["cluster"]["listen_multiaddress"][0].as_str().expect("an address");
+        let address = format!("{}/p2p/{id}", listens.replace("0.0.0.0", "127.0.0.1"));
+        peer.configure(|config| {
+            put(config, "/cluster/peer_addresses", json!([address]));
+            put(config, "/consensus/crdt/cluster_name", service["consensus"]["crdt"]["cluster_name"].clone());
+        });
         peer.start_again();
         peer
     }
 
-    /// Starts a peer that follows `writer`, and writes nothing itself.
-    pub fn following(writer: &Self, parts: &Parts, kubo: &Kubo) -> Self {
-        let mut peer = Self::init(parts, kubo);
+    /// Starts a peer on a host that follows `writer`, and writes nothing itself.
+    pub fn following(writer: &Self, kubo: &Kubo, host: &Host, pace: ClusterPace) -> Self {
+        let mut peer = Self::init(&writer.parts, kubo, Some(host), pace);
         let (secret, trusted, address) = (writer.secret(), json!([writer.id()]), json!([writer.address()]));
         peer.configure(|config| {
             put(config, "/cluster/secret", secret);
@@ -45,20 +78,32 @@ impl ClusterPeer {
         peer
     }
 
-    fn init(parts: &Parts, kubo: &Kubo) -> Self {
+    fn init(parts: &Parts, kubo: &Kubo, host: Option<&Host>, pace: ClusterPace) -> Self {
+        let prefix = host.map(|host| host.prefix().map(str::to_owned).to_vec()).unwrap_or_default();
+        let ip = host.map_or("127.0.0.1", Host::address).to_owned();
         let (rest, services, swarm) = (free_port(), free_port(), free_port());
-        let program = parts.cluster();
-        let peer = Self { program, home: scratch("cluster"), daemon: None, rest, services, swarm };
+        let peer = Self {
+            parts: parts.clone(),
+            prefix,
+            ip: ip.clone(),
+            home: scratch("cluster"),
+            daemon: None,
+            rest,
+            services,
+            swarm,
+        };
         run(peer.call().args(["init", "--consensus", "crdt"])).ok();
         let tcp = |port: u16| json!(format!("/ip4/127.0.0.1/tcp/{port}"));
         let api = kubo.api();
         let node = tcp(api.rsplit(':').next().expect("a port").parse().expect("a port"));
         peer.configure(|config| {
-            put(config, "/cluster/listen_multiaddress", json!([tcp(swarm)]));
+            put(config, "/cluster/listen_multiaddress", json!([format!("/ip4/{ip}/tcp/{swarm}")]));
             put(config, "/cluster/mdns_interval", json!("0s"));
-            put(config, "/cluster/monitor_ping_interval", json!("2s"));
-            // A peer that starts learns from it what it has missed; a minute by default.
-            put(config, "/consensus/crdt/rebroadcast_interval", json!("2s"));
+            if pace == ClusterPace::Hasty {
+                put(config, "/cluster/monitor_ping_interval", json!("2s"));
+                // A peer that starts learns from it what it has missed.
+                put(config, "/consensus/crdt/rebroadcast_interval", json!("2s"));
+            }
             put(config, "/api/restapi/http_listen_multiaddress", tcp(rest));
             put(config, "/api/restapi/basic_auth_credentials", json!({ CLUSTER_USER.0: CLUSTER_USER.1 }));
             put(config, "/api/pinsvcapi/http_listen_multiaddress", tcp(services));
@@ -71,9 +116,17 @@ impl ClusterPeer {
     }
 
     fn call(&self) -> Command {
-        let mut program = command(&self.program);
+        let mut program = self.on_its_host(self.parts.cluster());
         program.env("IPFS_CLUSTER_PATH", self.home.path());
         program
+    }
+
+    /// Builds a command on the host of this peer.
+    fn on_its_host(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let Some((first, rest)) = self.prefix.split_first() else { return command(program) };
+        let mut on_host = command(first);
+        on_host.args(rest).arg(program);
+        on_host
     }
 
     fn file(&self, name: &str) -> Value {
@@ -97,17 +150,18 @@ impl ClusterPeer {
 
     /// Returns the address at which other peers find it.
     pub fn address(&self) -> String {
-        format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", self.swarm, self.id())
+        format!("/ip4/{}/tcp/{}/p2p/{}", self.ip, self.swarm, self.id())
     }
 
     /// Starts it after a stop, and waits until it answers.
     pub fn start_again(&mut self) {
-        let daemon = self.daemon.insert(Process::start(self.call().arg("daemon")));
-        let url = format!("http://127.0.0.1:{}/health", self.rest);
+        self.daemon = Some(Process::start(self.call().arg("daemon")));
+        let url = format!("{}/health", self.rest());
         until("the cluster's peer answers", Duration::from_secs(60), || {
+            let daemon = self.daemon.as_mut().expect("it was started");
             assert!(daemon.runs(), "the cluster's peer has ended: {}", daemon.said());
-            let answer =
-                run(command("curl").args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", &url]));
+            let code = ["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", &url];
+            let answer = run(self.on_its_host("curl").args(code));
             (answer.stdout == "204").then_some(())
         });
     }
@@ -130,7 +184,7 @@ impl ClusterPeer {
     /// Calls its REST API, and returns the answer's lines.
     pub fn ask(&self, method: &str, path: &str) -> Vec<Value> {
         let (url, user) = (format!("{}{path}", self.rest()), format!("{}:{}", CLUSTER_USER.0, CLUSTER_USER.1));
-        let answer = run(command("curl").args(["--silent", "--user", &user, "--request", method, &url])).ok();
+        let answer = run(self.on_its_host("curl").args(["--silent", "--user", &user, "--request", method, &url])).ok();
         answer.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 

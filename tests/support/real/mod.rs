@@ -39,7 +39,7 @@ mod systemd;
 mod trusted;
 
 pub use archive::{Archive, Replica, Whole, lines as digest_of_lines};
-pub use cluster::{CLUSTER_USER, ClusterPeer};
+pub use cluster::{CLUSTER_USER, ClusterPace, ClusterPeer};
 pub use compression::Compression;
 pub use daemon::DaemonProcess;
 pub use desktop::{Desktop, NetworkManager};
