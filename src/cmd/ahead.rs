@@ -15,7 +15,7 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::R
     // Root fetches nothing ahead: it would ask pacman, and mirrors, as root. It holds its standard input until the
     // end of pacman (`handover/once.rs`).
     if env.is_root() {
-        ahead::outlive(&args.run);
+        ahead::outlive(&args.run, None);
         return Ok(0);
     }
     let mut call = Call::open(env, settings, Path::new("/var/tmp"))?;

@@ -160,6 +160,10 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
 }
 
 fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {
+    if args.due && settings.kubo_shares_installed {
+        // By the same timer, for installations without a `-Sy` of the XferCommand's.
+        super::upkeep::share_installed(&Machine::open(env, settings, Path::new("/var/tmp"))?);
+    }
     if settings.indexes.is_empty() && args.due {
         // The timer may be enabled before an index is added: nothing is due.
         return Ok(0);

@@ -1,9 +1,10 @@
 //! `pkgswarm upkeep` (hidden): the work that downloads leave for later, bounded in time; started by them and by
 //! timers.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::base::env::Env;
+use crate::base::env::{self, Env};
 use crate::base::error::{Error, ErrorKind};
 use crate::base::name::FileName;
 use crate::base::runtime::block_on;
@@ -13,15 +14,19 @@ use crate::index::in_use;
 use crate::index::state::StateError;
 use crate::machine::Machine;
 use crate::machine::lists::Lists;
-use crate::pacman::background;
 use crate::pacman::handover::{self, HandoverTarget};
+use crate::pacman::{ahead, background, installed};
 use crate::pins::keep::Ledger;
 use crate::refresh::all::refresh_all;
 use crate::refresh::peering;
+use crate::report;
 use crate::store::health::Health;
 
 /// Longest time for removing blocks from Kubo; the rest follows next time.
 const TRIM: Duration = Duration::from_secs(60);
+
+/// Longest wait for the end of the pacman that has started it.
+const TRANSACTION: Duration = Duration::from_secs(3600);
 
 /// Runs the command. Never fails for work that can be done next time as well.
 pub(crate) fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<u8> {
@@ -57,7 +62,7 @@ pub(super) fn forget(env: &Env, settings: &Settings, copy: &FileName) -> Result<
 
 fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     let machine = Machine::open(env, settings, std::path::Path::new("/var/tmp"))?;
-    let Some(_alone) = alone(&machine) else { return Ok(0) };
+    let Some(alone) = alone(&machine) else { return Ok(0) };
     let lists = Lists::of(&machine);
     machine.store.sweep(lists.cache_dirs())?;
     super::say_warnings(&lists);
@@ -71,7 +76,32 @@ fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     let refreshed = block_on(refresh_all(&machine, &[], true, |_, _| {}));
     refreshed.ok_or_else(|| Error::new(ErrorKind::Interrupted, "index", "interrupted"))??;
     debug_assert!(started.elapsed() < settings.index_deadline * 100, "each refresh is bounded by index.deadline");
+    if settings.kubo_shares_installed {
+        drop(alone);
+        // What this run of pacman installs goes as well, and nothing while it is at work.
+        if lists.pacman_run().is_of_pacman() {
+            ahead::outlive(&lists.pacman_run().name, Some(TRANSACTION));
+        }
+        drop((lists, machine));
+        share_installed(&Machine::open(env, settings, std::path::Path::new("/var/tmp"))?);
+    }
     Ok(0)
+}
+
+/// Puts installed packages into Kubo (`kubo.share`), and keeps `kubo.keep`. What fails is done next time.
+pub(super) fn share_installed(machine: &Rc<Machine>) {
+    let Some(shared) = block_on(installed::share(machine, &Lists::of(machine))) else { return };
+    if let Err(error) = &shared
+        && env::is_heard()
+    {
+        report::say(&format!("warning: not all that is installed went into Kubo: {error}"));
+    }
+    let ledger = Ledger::at(machine.store.dir());
+    if shared.is_ok_and(|shared| shared.files > 0)
+        && ledger.total().is_ok_and(|total| total > machine.settings.kubo_keep)
+    {
+        block_on(ledger.trim(&machine.kubo(), machine.settings.kubo_keep, TRIM));
+    }
 }
 
 /// Takes the lock of the housekeeping; if another process holds it, leave the work to that one.

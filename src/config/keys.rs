@@ -2,6 +2,10 @@
 
 use super::key::{SettingKey, Shape};
 
+mod index_fields;
+
+pub(crate) use index_fields::INDEX_FIELDS;
+
 /// The table, in the order of the manual.
 pub(crate) const KEYS: &[SettingKey] = &[
     SettingKey {
@@ -156,6 +160,16 @@ pub(crate) const KEYS: &[SettingKey] = &[
         default: "2 GiB",
         doc: "Size limit of the files that Kubo cached for pkgswarm; the oldest are removed first, except those \
               that a pin or MFS (ipfs files) keeps. Files that were in Kubo before are never removed.",
+    },
+    SettingKey {
+        name: "kubo.share",
+        shape: Shape::Choice(&["no", "installed"], |it| &mut it.kubo_share),
+        default: "no",
+        doc: "With `installed`, what pacman has installed from the repositories that share.repos allows goes into Kubo \
+              where it runs, so that others can have it from this machine: from pacman's cache, in the background \
+              once pacman has ended, each file once, the newest as far as kubo.keep allows, which also trims them. \
+              Kubo keeps a copy of its own, tells the network which of these files it has, and is filled to nine tenths \
+              of Datastore.StorageMax at most.",
     },
     SettingKey {
         name: "kubo.peering",
@@ -421,23 +435,6 @@ pub(crate) const KEYS: &[SettingKey] = &[
         doc: "Whether a progress bar is drawn on stderr. `auto` draws it on a terminal that can move its cursor; elsewhere \
               one line tells of each file that takes longer than two seconds. With `never` there is neither.",
     },
-];
-
-/// The fields of an `[index.NAME]` table and their meaning. All are texts; `repos` is a list of them.
-pub(crate) const INDEX_FIELDS: &[(&str, &str)] = &[
-    ("key", "IPNS name (k51…) under which the index is published. Its record must carry the signature of this key."),
-    (
-        "minisign",
-        "minisign public key. When it is given, every version of the index must carry its signature as well. One of \
-         key and minisign is required; each one given is required of the index.",
-    ),
-    (
-        "url",
-        "http or https URL of a plain copy of the index, or a list of them: all are asked. It is proven like one that comes \
-         over IPFS.",
-    ),
-    ("peers", "Addresses of peers that have it, /ip4/…/tcp/4001/p2p/12D3…, to which Kubo keeps connections."),
-    ("repos", "Repositories that the index may speak for. Its entries about others are ignored."),
 ];
 
 /// Returns the key named `name`.

@@ -130,6 +130,8 @@ pub struct Settings {
     pub head_start: Duration,
     pub(crate) kubo_search: SearchPolicy,
     pub(crate) kubo_keep: u64,
+    /// True when installed packages go into Kubo.
+    pub(crate) kubo_shares_installed: bool,
     pub(crate) kubo_peering: bool,
     pub(crate) lan: AskPolicy,
     pub(crate) lan_networks: Vec<Written<Network>>,
@@ -245,6 +247,7 @@ impl Settings {
                 _ => SearchPolicy::Last,
             },
             kubo_keep: typed.kubo_keep,
+            kubo_shares_installed: typed.kubo_share == "installed",
             kubo_peering: typed.kubo_peering,
             lan: ask(typed.lan_enabled),
             lan_networks: typed.lan_networks,

@@ -38,6 +38,7 @@ pub(crate) struct SettingValues {
     pub(crate) kubo_head_start: Duration,
     pub(crate) kubo_search: &'static str,
     pub(crate) kubo_keep: u64,
+    pub(crate) kubo_share: &'static str,
     pub(crate) kubo_peering: bool,
     pub(crate) lan_enabled: &'static str,
     pub(crate) lan_networks: Vec<Written<Network>>,

@@ -21,16 +21,18 @@ use crate::store::journal::{By, Journal, JournalRecord};
 /// Starts the housekeeping after a delivery, when some is due.
 ///
 /// A database that was just fetched is the sign of a `-Sy`: once for each, the store is swept and due indexes are
-/// refreshed. Blocks that Kubo cached for us are trimmed when they exceed `kubo.keep`.
+/// refreshed, and what is installed afterwards goes into Kubo (`kubo.share`). Blocks that Kubo cached for us are trimmed when they exceed `kubo.keep`.
 pub(crate) fn after(call: &Call, receipt: &Receipt, is_refresh: bool) -> Option<Child> {
     if call.machine.settings.storeless {
         return None;
     }
     let now = SystemTime::now();
-    let due =
-        is_refresh && (index::in_use::is_any_due(&call.machine.settings, now) || call.machine.store.needs_sweep());
-    let is_over =
-        || Ledger::at(call.machine.store.dir()).total().is_ok_and(|total| total > call.machine.settings.kubo_keep);
+    let settings = &call.machine.settings;
+    let due = is_refresh
+        && (index::in_use::is_any_due(settings, now)
+            || call.machine.store.needs_sweep()
+            || settings.kubo_shares_installed);
+    let is_over = || Ledger::at(call.machine.store.dir()).total().is_ok_and(|total| total > settings.kubo_keep);
     if due || (!receipt.cached_by_kubo.is_empty() && is_over()) {
         return start(call, &["upkeep", "--detached"]);
     }

@@ -12,7 +12,7 @@
 //! background database handover
 //! gather
 //! prefetch
-//! ahead
+//! ahead installed
 //! hit
 //! ```
 
@@ -24,4 +24,5 @@ pub(crate) mod database;
 pub mod gather;
 pub mod handover;
 pub mod hit;
+pub(crate) mod installed;
 pub mod prefetch;

@@ -45,6 +45,7 @@ mod interrupted;
 mod json;
 mod keep;
 mod kubo_door;
+mod kubo_share;
 mod lists;
 mod lookup;
 mod makepkg;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use crate::base::error::{Error, ErrorKind};
@@ -76,14 +76,15 @@ pub(crate) fn run(call: &mut Call, pacman_run: &str) {
     }
 }
 
-/// Waits for the end of the run of pacman that is called `pacman_run`.
-pub(crate) fn outlive(pacman_run: &str) {
+/// Waits for the end of the run of pacman that is called `pacman_run`; not longer than `most`, where that is given.
+pub(crate) fn outlive(pacman_run: &str, most: Option<Duration>) {
     let Some(pacman) = process_of(pacman_run) else { return };
     let pidfd = Pid::from_raw(pacman.pid).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
     // Opened before the look at the start time, so that a later process of this id is not waited for.
     if let Some(pidfd) = pidfd.filter(|_| pacman.is_alive()) {
         // An interrupted wait ends it before its time, which does no harm.
-        let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None);
+        let most = most.and_then(|most| Timespec::try_from(most).ok());
+        let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], most.as_ref());
     }
 }
 
