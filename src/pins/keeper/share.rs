@@ -24,7 +24,7 @@ pub const LOOK_MOST: usize = 600;
 /// leave once the keeper knows of others.
 const LOOK_PART: usize = 4;
 /// The part that held files have that stay by rank, one of so many: what is known of the index is known of these too.
-const LOOK_RANKED: usize = 12;
+const LOOK_RANKED: usize = 24;
 /// Rounds for which a sighting counts as fresh: in these it decides that a file leaves.
 const FRESH: u32 = 4;
 /// Rounds after which a file that is new in the index is one like others.

@@ -198,26 +198,25 @@ fn what_has_settled_stays() {
 
 #[test]
 fn one_percent_changed_moves_hardly_more_of_each_share() {
-    for seed in [4, 5] {
-        let mut dice = Dice::of(seed);
-        let even = |file: ShareFile| ShareFile { size: 40_000, ..file };
-        let files = dice.files(3000).into_iter().map(even).collect();
-        let mut fleet = Fleet::over(files, dice, 3.0);
-        (0..8).for_each(|_| drop(fleet.turn()));
-        // Of each share: its files at each change, and those fetched in the three rounds after it.
-        let mut sums = [[0; 2]; 8];
-        for _ in 0..10 {
-            fleet.files.drain(..30);
-            let new = fleet.dice.files(30).into_iter().map(even);
-            fleet.files.extend(new);
-            fleet.keepers.iter().zip(&mut sums).for_each(|(keeper, sum)| sum[0] += keeper.held.len());
-            for (choice, share) in (0..3).flat_map(|_| fleet.turn()).zip((0..8).cycle()) {
-                sums[share][1] += choice.take.len();
-            }
+    let mut dice = Dice::of(4);
+    let even = |file: ShareFile| ShareFile { size: 40_000, ..file };
+    let files = dice.files(3000).into_iter().map(even).collect();
+    let mut fleet = Fleet::over(files, dice, 3.0);
+    (0..8).for_each(|_| drop(fleet.turn()));
+    // Of each share: its files at each change, and those fetched in the three rounds after it. Of one change alone a small
+    // share may have a few files more than its part, by chance.
+    let mut sums = [[0; 2]; 8];
+    for _ in 0..25 {
+        fleet.files.drain(..30);
+        let new = fleet.dice.files(30).into_iter().map(even);
+        fleet.files.extend(new);
+        fleet.keepers.iter().zip(&mut sums).for_each(|(keeper, sum)| sum[0] += keeper.held.len());
+        for (choice, share) in (0..3).flat_map(|_| fleet.turn()).zip((0..8).cycle()) {
+            sums[share][1] += choice.take.len();
         }
-        println!("files, fetched: {sums:?}");
-        assert!(sums.iter().all(|[files, fetched]| fetched * 1000 <= files * 13), "{sums:?}");
     }
+    println!("files, fetched: {sums:?}");
+    assert!(sums.iter().all(|[files, fetched]| fetched * 1000 <= files * 13), "{sums:?}");
 }
 
 #[test]
@@ -296,6 +295,43 @@ fn a_few_bounded_turns_see_a_small_index_whole() {
     }
     let unseen = files.iter().filter(|file| !asked.contains(&file.cid) && !keeper.held.contains(&file.cid)).count();
     assert_eq!(unseen, 0, "six rounds see an index of 3,000 files whole");
+}
+
+#[test]
+fn files_of_which_the_network_says_nothing_keep_no_other_from_its_turn() {
+    let mut dice = Dice::of(8);
+    let files = dice.files(3000);
+    let mut keeper = Keeper::new(dice.key(), bytes(&files) / 10);
+    keeper.round(&files, 1, |_| Some(3));
+    // A third is never answered.
+    let silent: HashSet<Cid> = files.iter().step_by(3).map(|file| file.cid).collect();
+    let mut asked = HashSet::new();
+    for round in 2..=9 {
+        let list = look(&keeper.view(&files, round));
+        keeper.seen.ask(&list, round);
+        list.iter().filter(|cid| !silent.contains(cid)).for_each(|cid| keeper.seen.note(*cid, 3, round));
+        asked.extend(list);
+    }
+    let unasked = files.iter().filter(|file| !asked.contains(&file.cid) && !keeper.held.contains(&file.cid)).count();
+    assert_eq!(unasked, 0, "each of 3,000 files is asked for within eight rounds");
+}
+
+#[test]
+fn what_a_smaller_quota_lets_go_of_is_counted_first() {
+    let mut dice = Dice::of(9);
+    let files = dice.files(600);
+    let mut keeper = Keeper::new(dice.key(), bytes(&files) / 2);
+    keeper.round(&files, 1, |_| Some(3));
+    keeper.quota /= 2;
+    let list = look(&keeper.view(&files, 2));
+    let choice = choose(&keeper.view(&files, 2));
+    assert!(!choice.leave.is_empty());
+    assert!(choice.leave.iter().take(LOOK_MOST / 2).all(|cid| list.contains(cid)));
+    // Those without another holder stay as long as others can go in their place.
+    let rare: HashSet<Cid> = choice.leave.iter().step_by(4).copied().collect();
+    list.iter().for_each(|cid| keeper.seen.note(*cid, if rare.contains(cid) { 0 } else { 3 }, 2));
+    let choice = choose(&keeper.view(&files, 2));
+    assert!(!choice.leave.is_empty() && choice.leave.iter().all(|cid| !rare.contains(cid)));
 }
 
 /// Makes anything that a keeper may be in: sizes, quota, what is held, what was seen.
