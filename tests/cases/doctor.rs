@@ -303,6 +303,11 @@ fn traps_in_kubos_configuration_are_found() {
     }
     let kubo = well_set_up().configured("/Provide", json!({"Strategy": "roots", "DHT": {"Interval": "0"}}));
     finds(&healthy().kubo(&kubo), "kubo-start-provide", "warning");
+    let keeping = || healthy().config("[keep.arch]\nquota = \"1 GB\"\n");
+    finds(&keeping().kubo(&well_set_up()), "kubo-keeps", "warning");
+    let kubo = well_set_up().configured("/Provide", json!({"Strategy": "roots"}));
+    finds(&keeping().kubo(&kubo), "kubo-keeps", "warning");
+    finds_none(&keeping().kubo(&well_set_up().configured("/Provide", json!({"Strategy": "pinned+entities"}))));
     let kubo =
         well_set_up().configured("/AutoConf", json!({})).configured("/Routing/DelegatedRouters", json!(["auto"]));
     finds(&healthy().kubo(&kubo), "kubo-phones-out", "note");

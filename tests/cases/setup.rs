@@ -5,6 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::run::{Run, Running};
 use crate::support::shapes::{INCLUDED, shapes};
 use crate::support::world::{binary, listing};
@@ -417,6 +419,23 @@ fn kubo_gets_the_values_that_were_not_chosen_and_gets_them_taken_back() {
     assert_eq!((&config["Routing"], &config["Swarm"]["ConnMgr"]), (&before["Routing"], &before["Swarm"]["ConnMgr"]));
     let third = world.run(&["setup", "--only", "kubo", "--undo", "--yes"]);
     assert_eq!(third.said, "kubo: setup has not changed Kubo\n");
+}
+
+#[test]
+fn a_kubo_that_keeps_a_share_announces_its_files_and_not_their_pieces() {
+    let kubo = FakeKubo::empty();
+    let world = World::new().kubo(&kubo).config("[keep.arch]\nquota = \"1 GB\"\n");
+    let run = world.run(&["setup", "--only", "kubo", "--yes"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(run.stdout.contains("Provide.Strategy: not set -> \"pinned+entities\""), "{}", run.stdout);
+    assert_eq!(kubo.config()["Provide"], json!({"Strategy": "pinned+entities"}));
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--undo", "--yes"]).code(), 0);
+    assert!(kubo.config()["Provide"]["Strategy"].is_null(), "{}", kubo.config());
+
+    let kubo = FakeKubo::empty().configured("/Provide/Strategy", "all".into());
+    let world = World::new().kubo(&kubo).config("[keep.arch]\nquota = \"1 GB\"\n");
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--yes"]).code(), 0);
+    assert_eq!(kubo.config()["Provide"], json!({"Strategy": "all"}), "the user chose it");
 }
 
 #[test]

@@ -243,6 +243,22 @@ pub(crate) const CHECKS: &[Check] = &[
         }),
     },
     Check {
+        name: "kubo-keeps",
+        about: "Kubo announces the files of a share that is kept, so that others find them.",
+        look: of_daemon!(|kubo| {
+            let is_off = at(&kubo.config, "/Provide/Enabled") == &Value::Bool(false);
+            let is_of_roots = at(&kubo.config, "/Provide/Strategy").as_str() == Some("roots");
+            (kubo.keeps && (is_off || is_of_roots)).then(|| {
+                let says = "Kubo announces none of the files that are kept: only machines that are connected find them";
+                let hint = match is_off {
+                    true => "ipfs config --json Provide.Enabled true, then restart Kubo",
+                    false => "ipfs config Provide.Strategy pinned+entities, then restart Kubo",
+                };
+                Finding::warning(says, hint)
+            })
+        }),
+    },
+    Check {
         name: "kubo-connections",
         about: "Kubo keeps few connections, as home routers need.",
         look: of_daemon!(|kubo| {

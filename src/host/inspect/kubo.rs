@@ -91,6 +91,8 @@ pub(crate) struct KuboAnswers {
     /// True when the process was started with `--enable-gc`; `None` when that cannot be seen, or it uses another
     /// port than Kubo's own.
     pub(crate) collects: Option<bool>,
+    /// True if a share is kept in it.
+    pub(crate) keeps: bool,
 }
 
 impl Default for KuboView {
@@ -137,6 +139,7 @@ impl KuboView {
             repo: repo.and_then(Result::ok),
             peers: peers.and_then(Result::ok),
             pinned: pinned.and_then(Result::ok).map(|pins| pins.len()),
+            keeps: !settings.keeps.is_empty(),
             // The process behind another port cannot be seen from here.
             collects: (is_examined && settings.kubo_api.port() == Some(5001)).then(collects).flatten(),
         }))

@@ -1,7 +1,8 @@
 //! Settings of the local Kubo daemon that suit a machine which downloads: few connections, nothing announced.
 //!
-//! Only values that the user has not set are offered: a chosen value stays. Origin: `doc/facts/kubo.md`. Root has
-//! its unprivileged child talk to Kubo; the child keeps the record of this part.
+//! Where a share is kept, its files are announced. Only values that the user has not set are offered: a chosen value
+//! stays. Origin: `doc/facts/kubo.md`. Root has its unprivileged child talk to Kubo; the child keeps the record of this
+//! part.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -41,6 +42,13 @@ const WISHES: &[OfferedValue] = &[
         usual: "null",
         beside: "Provide.Strategy",
         why: "announce nothing to the whole network; machines of the local network still find it",
+    },
+    OfferedValue {
+        key: "Provide.Strategy",
+        value: "\"pinned+entities\"",
+        usual: "\"\"",
+        beside: "",
+        why: "announce the files of the share, and not each of their pieces",
     },
     OfferedValue {
         key: "Routing.Type",
@@ -133,6 +141,7 @@ pub(crate) fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
         Err(e) => return Err(e),
     };
     let is_publisher = asked(&context.settings.kubo_api, kubo.keys())?.iter().any(|(name, _)| name != "self");
+    let is_keeper = !context.settings.keeps.is_empty();
     let values = WISHES.iter().filter(|wish| {
         let is_free = |key: &str, usual: &str| {
             let now = at(&config, key);
@@ -140,8 +149,12 @@ pub(crate) fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
         };
         is_free(wish.key, wish.usual)
             && (wish.beside.is_empty() || is_free(wish.beside, "\"\""))
-            // A publisher must announce.
-            && !(is_publisher && wish.key == "Provide.Enabled")
+            // A publisher must announce, and so must a keeper of a share.
+            && match wish.key {
+                "Provide.Enabled" => !is_publisher && !is_keeper,
+                "Provide.Strategy" => is_keeper,
+                _ => true,
+            }
     });
     let values = values.map(|wish| {
         let after = serde_json::from_str(wish.value).expect("the table holds JSON");
