@@ -1909,7 +1909,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__keep)
-            opts="-q -v -h --quota --repos --min-free --mirrors --json --set --quiet --verbose --help run ls list status stop help"
+            opts="-q -v -h --quota --repos --min-free --newest --mirrors --json --set --quiet --verbose --help run ls list status stop help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1925,6 +1925,10 @@ _pkgswarm() {
                     ;;
                 --min-free)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --newest)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --mirrors)

@@ -182,6 +182,8 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand haiku; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l quota -d 'Most room that the share takes on Kubo\'s disk, like 40G; required the first time' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l repos -d 'Only these repositories of the index [default: all]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l min-free -d 'Room that stays free on that disk, whatever else fills it: a size, or a part of the whole [default: 10%]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l newest -d 'Of several versions of a package keep only the newest; --newest=false ends that' -r -f -a "true\t''
+false\t''"
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l mirrors -d 'Fetch from mirrors, too, what no peer and no gateway has; --mirrors=false ends that' -r -f -a "true\t''
 false\t''"
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l set -d 'Set one setting for this run, above every other layer' -r

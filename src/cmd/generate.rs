@@ -259,7 +259,7 @@ fn example() -> String {
         }
         let value = match *field {
             "repos" => "[]",
-            "mirrors" => "false",
+            "newest" | "mirrors" => "false",
             _ => "\"\"",
         };
         out += &format!("#{field} = {value}\n");

@@ -117,6 +117,7 @@ fn wanted(settings: &Settings, name: &str, args: &KeepArgs) -> Result<KeepConfig
             keep.min_free = former.min_free;
         }
     }
+    keep.newest = args.newest.unwrap_or_else(|| former.is_some_and(|former| former.newest));
     keep.mirrors = args.mirrors.unwrap_or_else(|| former.is_some_and(|former| former.mirrors));
     Ok(keep)
 }
@@ -241,10 +242,7 @@ fn release(settings: &Settings, args: &KeepStopArgs) -> anyhow::Result<u8> {
     let kubo = Kubo::configured(settings, &Http::new(settings.connect));
     let released = block_on(keeper::release(&kubo, &settings.state_dir, name, args.leave));
     let interrupted = || Error::new(ErrorKind::Interrupted, name, "interrupted; the same command goes on");
-    let again = |e: Error| match e.hint {
-        Some(_) => e,
-        None => e.hint(format!("pkgswarm keep stop {name}")),
-    };
+    let again = |e: Error| e.hint(format!("`pkgswarm keep stop {name}` again unpins what is still kept"));
     let Released { files, bytes, removed } = released.ok_or_else(interrupted)?.map_err(again)?;
     if args.json {
         let all = json!({ "name": name, "files": files, "bytes": bytes, "removed": removed, "left": args.leave });

@@ -23,6 +23,7 @@ pub(crate) const KEEP_FIELDS: &[(&str, &str)] = &[
          whole like \"10%\". Below that the files that are needed least are let go. Default: 10%. Where that file system \
          is not on this machine, Kubo's own StorageMax alone counts.",
     ),
+    ("newest", "Whether of several versions of a package only the newest is kept. Default: false."),
     (
         "mirrors",
         "Whether files that no peer and no gateway has are fetched from mirrors, which people run for the public. \
@@ -87,6 +88,8 @@ pub struct KeepConfig {
     pub repos: Vec<Written<RepoName>>,
     /// The room that stays free on that disk.
     pub min_free: MinFree,
+    /// True where only the newest of several versions of a package is kept.
+    pub newest: bool,
     /// True where mirrors may be asked.
     pub mirrors: bool,
 }
@@ -101,22 +104,23 @@ impl KeepConfig {
         let text = |field: &str| fields.iter().find(|(known, _)| known == field).map(|(_, text)| text.as_str());
         let known = || KEEP_FIELDS.iter().map(|(field, _)| *field);
         if let Some((field, _)) = fields.iter().find(|(field, _)| !known().any(|known| known == field)) {
-            let near = nearest(field, known()).unwrap_or("quota, repos, min_free or mirrors");
+            let near = nearest(field, known()).unwrap_or("quota, repos, min_free, newest or mirrors");
             return Err(format!("unknown setting \"keep.{name}.{field}\"; did you mean {near:?}?"));
         }
         let quota = text("quota").ok_or_else(|| format!("keep {name}: a quota is required"))?;
         let bad = || format!("quota: expected a size like \"40 GiB\", found {quota:?}");
-        let mirrors = match text("mirrors") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => return Err(format!("mirrors: expected true or false, found {other:?}")),
+        let yes_no = |field: &str| match text(field) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(format!("{field}: expected true or false, found {other:?}")),
         };
         Ok(Self {
             name: name.to_owned(),
             quota: value::size(quota).ok_or_else(bad)?,
             repos: value::list(text("repos").unwrap_or_default()).map(value::repo).collect(),
             min_free: text("min_free").map_or(Ok(MinFree::USUAL), str::parse)?,
-            mirrors,
+            newest: yes_no("newest")?,
+            mirrors: yes_no("mirrors")?,
         })
     }
 
@@ -132,8 +136,10 @@ impl KeepConfig {
             let repos: Vec<String> = self.repos.iter().map(|repo| text(repo.text())).collect();
             out += &format!("repos = [{}]\n", repos.join(", "));
         }
-        if self.mirrors {
-            out += "mirrors = true\n";
+        for (field, is_set) in [("newest", self.newest), ("mirrors", self.mirrors)] {
+            if is_set {
+                out += &format!("{field} = true\n");
+            }
         }
         out
     }
@@ -169,7 +175,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         for fields in [
             &[("quota", "40 GB")][..],
-            &[("quota", "7"), ("repos", "core,extra"), ("min_free", "5 GiB"), ("mirrors", "true")],
+            &[("quota", "7"), ("repos", "core,extra"), ("min_free", "5 GiB"), ("newest", "true"), ("mirrors", "true")],
             &[("quota", "1 TiB"), ("min_free", "0%")],
         ] {
             let config = of(fields).unwrap();

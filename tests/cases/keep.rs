@@ -13,7 +13,7 @@ use crate::support::*;
 const PIN: &str = "pkgswarm-keep:arch";
 
 /// Packages from small ones to some of several leaves.
-fn packages() -> Vec<Package> {
+pub(super) fn packages() -> Vec<Package> {
     (0..12).map(|n| Package::new(&format!("p{n}"), if n % 4 == 0 { 1_500_000 } else { 40_000 + n })).collect()
 }
 
@@ -22,13 +22,13 @@ fn cid(package: &Package) -> String {
 }
 
 /// An index of these, in use beside this Kubo; a mirror of `core` that pacman has.
-fn keeping(packages: &[Package], kubo: &FakeKubo, mirror: &FakeMirror) -> World {
+pub(super) fn keeping(packages: &[Package], kubo: &FakeKubo, mirror: &FakeMirror) -> World {
     let index = packages.iter().fold(FakeIndex::called("arch"), FakeIndex::listing);
     let world = World::new().kubo(kubo).servers("core", &[&mirror.repo("core")], &[]);
     index.in_use(world.set("PKGSWARM_DOWNLOAD_PATIENCE", "2 s"))
 }
 
-fn mirror_with(packages: &[Package]) -> FakeMirror {
+pub(super) fn mirror_with(packages: &[Package]) -> FakeMirror {
     FakeMirror::serving(&packages.iter().map(Package::file).collect::<Vec<_>>())
 }
 
@@ -361,4 +361,59 @@ fn what_cannot_be_kept_is_said_before_anything_is_written() {
     }
     assert_eq!((world.run(&["keep", "run"]).code(), kubo.requests().len()), (0, 0));
     assert!(!world.path("config/config.d/keep-arch.toml").exists() && !world.path("state/keep").exists());
+}
+
+#[test]
+fn a_file_that_lost_a_block_comes_again_within_some_rounds() {
+    let packages = packages();
+    let (kubo, mirror) = (FakeKubo::empty(), mirror_with(&packages));
+    let world = keeping(&packages, &kubo, &mirror);
+    assert_eq!(world.run(&["keep", "arch", "--quota", "1G", "--mirrors", "--min-free", "0"]).code(), 0);
+    kubo.lose(&cid(&packages[4]));
+    let mut said = String::new();
+    for _ in 0..16 {
+        let run = world.run(&["keep", "run", "--now"]);
+        assert_eq!(run.code(), 0, "{run:?}");
+        said += &run.said;
+    }
+    assert!(said.contains("1 files had lost blocks in Kubo, and come again"), "{said}");
+    assert_eq!(kept(&kubo, &packages).len(), 12);
+}
+
+#[test]
+fn status_and_doctor_tell_of_shares_that_fail_or_have_no_timer_or_are_not_announced() {
+    let packages = packages();
+    let kubo = FakeKubo::empty().configured("/Provide/Enabled", false.into());
+    let mirror = mirror_with(&packages);
+    let world = keeping(&packages, &kubo, &mirror).script("systemctl", "echo disabled; exit 1");
+    assert_eq!(world.run(&["keep", "arch", "--quota", "1G", "--mirrors", "--min-free", "0"]).code(), 0);
+    let shown = world.run(&["status"]).stdout;
+    assert!(shown.contains("keeping   arch: 12 files, 4.7 MiB of 1.0 GiB; "), "{shown}");
+    documented(&world, "pkgswarm-status", &["status"]);
+    let said = |run: run::Run| format!("{}{}", run.stdout, run.stderr);
+    let found = said(world.run(&["doctor"]));
+    assert!(found.contains("shares are kept, and pkgswarm-keep.timer is disabled"), "{found}");
+    assert!(found.contains("Kubo announces nothing (Provide.Enabled is false)"), "{found}");
+    let world = world.set("PKGSWARM_KUBO_API", &format!("http://{}", dead_address()));
+    for _ in 0..2 {
+        assert_eq!(world.run(&["keep", "run", "--now"]).code(), 1);
+    }
+    let found = said(world.run(&["doctor"]));
+    assert!(found.contains("the last 2 rounds of the share of arch failed: kubo: Kubo is not running"), "{found}");
+    let shown = world.run(&["status"]).stdout;
+    assert!(shown.contains("the last round failed: "), "{shown}");
+}
+
+#[test]
+fn only_the_newest_version_of_a_package_is_kept_where_the_user_says_so() {
+    let versions = [("1.9-1", 5000), ("1.10-1", 6000), ("1.10rc-1", 7000)];
+    let versions = versions.map(|(version, size)| Package::new("p", size).version(version));
+    let packages: Vec<Package> = versions.into_iter().chain([Package::new("q", 300)]).collect();
+    let (kubo, mirror) = (FakeKubo::empty(), mirror_with(&packages));
+    let world = keeping(&packages, &kubo, &mirror);
+    let keep = ["keep", "arch", "--quota", "1G", "--mirrors", "--min-free", "0"];
+    assert_eq!(world.run(&[&keep[..], &["--newest"]].concat()).code(), 0);
+    assert_eq!(kept(&kubo, &packages), [1, 3]);
+    assert_eq!(world.run(&["keep", "arch", "--newest=false"]).code(), 0);
+    assert_eq!(kept(&kubo, &packages), [0, 1, 2, 3]);
 }

@@ -67,6 +67,7 @@ mod root;
 mod screens;
 mod screens_haiku;
 mod screens_index;
+mod screens_keep;
 mod screens_machine;
 mod screens_stopped;
 mod screens_xfer;

@@ -20,6 +20,9 @@ pub(crate) struct KeepArgs {
     /// Room that stays free on that disk, whatever else fills it: a size, or a part of the whole [default: 10%]
     #[arg(long, value_name = "SIZE|PART%")]
     pub(crate) min_free: Option<String>,
+    /// Of several versions of a package keep only the newest; --newest=false ends that
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) newest: Option<bool>,
     /// Fetch from mirrors, too, what no peer and no gateway has; --mirrors=false ends that
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) mirrors: Option<bool>,

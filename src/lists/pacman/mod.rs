@@ -18,4 +18,5 @@ pub(crate) mod pacman_run;
 pub mod queries;
 pub(crate) mod question;
 pub mod syncdb;
+pub(crate) mod vercmp;
 pub(crate) mod version;

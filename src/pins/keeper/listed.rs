@@ -1,5 +1,6 @@
 //! The files of an index that a keeper may hold, from the copy that the last refresh accepted.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
@@ -13,6 +14,7 @@ use crate::base::name::{FileName, RepoName};
 use crate::config::{KeepConfig, Settings};
 use crate::index::in_use;
 use crate::index::table::Reader;
+use crate::lists::pacman::{names, vercmp};
 use crate::trust::plan::Known;
 
 /// A file of the index.
@@ -61,6 +63,9 @@ impl ShareIndex {
                 files.entry(entry.cid).or_insert(ShareEntry { repo: table.repo.clone(), name: entry.name, known });
             }
         }
+        if keep.newest {
+            retain_newest(&mut files);
+        }
         let is_in_force = in_use::is_in_force(settings, index, SystemTime::now()).map_err(|e| unreadable(&e))?;
         let not_in_force = (!is_in_force).then(|| "it has expired".to_owned());
         Ok(Self { files, not_in_force })
@@ -71,4 +76,20 @@ impl ShareIndex {
         let files = self.files.iter().filter(|(cid, _)| !is_left_out(cid));
         files.map(|(cid, entry)| ShareFile { cid: *cid, size: cost(entry.known.size) }).collect()
     }
+}
+
+/// Drops the packages of which the same repository has a newer version. Files of another kind stay.
+fn retain_newest(files: &mut BTreeMap<Cid, ShareEntry>) {
+    let mut newest: BTreeMap<(RepoName, String, String), String> = BTreeMap::new();
+    let key = |entry: &ShareEntry| {
+        let parts = names::package(&entry.name)?;
+        Some(((entry.repo.clone(), parts.name.to_owned(), parts.arch.to_owned()), parts.version.to_owned()))
+    };
+    for (key, version) in files.values().filter_map(key) {
+        let known = newest.entry(key).or_insert_with(|| version.clone());
+        if vercmp::compare(&version, known) == Ordering::Greater {
+            *known = version;
+        }
+    }
+    files.retain(|_, entry| key(entry).is_none_or(|(key, version)| newest[&key] == version));
 }

@@ -28,6 +28,8 @@ use crate::pins::{
 const PINNING: Duration = Duration::from_secs(600);
 /// Bounds of one change of roots: there is one wanted, and a few at most are over.
 const LIMITS: ReconcileLimits = ReconcileLimits { changes: 100, time: Duration::from_secs(1200) };
+/// Rounds in which all that is held is looked at once.
+const LOOKED_AT_IN: u32 = 16;
 /// Rounds for which a file that no source had is left out of the choice.
 const LEFT_OUT: u32 = 3;
 
@@ -98,7 +100,7 @@ impl KeeperAtWork<'_> {
                 is_changed |= self.drop_absent().await?;
             }
         }
-        is_changed |= self.settle_coming().await?;
+        is_changed |= self.settle_coming().await? | self.drop_damaged().await?;
         if is_changed {
             self.roll().await?;
         }
@@ -133,6 +135,23 @@ impl KeeperAtWork<'_> {
             self.notes.push(format!("its pin was gone from Kubo; {left} of {before} files were still there"));
         }
         Ok(before > 0)
+    }
+
+    /// Looks at a part of what is held, another one each round, and drops what lost a block: it comes again.
+    async fn drop_damaged(&mut self) -> Result<bool, Error> {
+        let turn = |cid: &Cid| u32::from(cid.digest().0[0]) % LOOKED_AT_IN == self.state.round % LOOKED_AT_IN;
+        let due: Vec<Cid> = self.state.files.keys().copied().filter(turn).collect();
+        let mut damaged = 0;
+        for cid in due {
+            if !is_whole(&self.kubo, cid).await.map_err(|e| self.failed(&e))? {
+                self.state.files.remove(&cid);
+                damaged += 1;
+            }
+        }
+        if damaged > 0 {
+            self.notes.push(format!("{damaged} files had lost blocks in Kubo, and come again"));
+        }
+        Ok(damaged > 0)
     }
 
     /// Takes over what came just before the last round was cut short, and lets go of what came in parts.
@@ -225,10 +244,14 @@ impl KeeperAtWork<'_> {
         self.disk.look_again(&self.kubo).await.map_err(|e| self.failed(&e))
     }
 
-    /// Lets the files go that are needed least, until the disk has its room and the quota is kept.
+    /// Lets the files go that are needed least, until the disk has its room. The quota is the rule's to keep, once the
+    /// network was asked; of an index that is not in force it is kept here.
     pub(super) async fn make_room(&mut self) -> Result<(), Error> {
         let lacking = self.disk.lacking();
-        let over = self.used().saturating_sub(self.config.quota);
+        let over = match self.index.not_in_force {
+            Some(_) => self.used().saturating_sub(self.config.quota),
+            None => 0,
+        };
         let need = lacking.max(over);
         if need == 0 || self.state.files.is_empty() {
             return Ok(());
