@@ -46,9 +46,10 @@ fn absent(facts: &Inspection) -> Vec<(&'static str, &'static str)> {
         KuboView::NotAsked(_) => Some("not asked"),
     };
     let indexes = facts.indexes.is_empty().then_some("none");
+    let shares = facts.keep.shares.is_empty().then_some("none");
     let is_used = facts.endpoint.lines > 0 || facts.endpoint.is_enabled;
     let endpoint = (!is_used).then_some("not used");
-    let all = [("Kubo", kubo), ("indexes", indexes), ("endpoint", endpoint)];
+    let all = [("Kubo", kubo), ("indexes", indexes), ("endpoint", endpoint), ("shares", shares)];
     all.into_iter().filter_map(|(group, why)| Some((group, why?))).collect()
 }
 

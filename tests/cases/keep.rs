@@ -381,7 +381,7 @@ fn a_file_that_lost_a_block_comes_again_within_some_rounds() {
 }
 
 #[test]
-fn status_and_doctor_tell_of_shares_that_fail_or_have_no_timer_or_are_not_announced() {
+fn status_and_doctor_tell_of_shares_that_fail_or_have_no_timer() {
     let packages = packages();
     let kubo = FakeKubo::empty().configured("/Provide/Enabled", false.into());
     let mirror = mirror_with(&packages);
@@ -393,7 +393,7 @@ fn status_and_doctor_tell_of_shares_that_fail_or_have_no_timer_or_are_not_announ
     let said = |run: run::Run| format!("{}{}", run.stdout, run.stderr);
     let found = said(world.run(&["doctor"]));
     assert!(found.contains("shares are kept, and pkgswarm-keep.timer is disabled"), "{found}");
-    assert!(found.contains("Kubo announces nothing (Provide.Enabled is false)"), "{found}");
+    assert!(found.contains("[kubo-keeps]"), "{found}");
     let world = world.set("PKGSWARM_KUBO_API", &format!("http://{}", dead_address()));
     for _ in 0..2 {
         assert_eq!(world.run(&["keep", "run", "--now"]).code(), 1);

@@ -25,6 +25,9 @@ pub(super) fn of(glance: &Glance<'_>, mut screen: Screen, is_long: bool) -> Scre
     for (at, index) in glance.indexes().into_iter().enumerate() {
         facts.row([Cell::strong(if at == 0 { "indexes" } else { "" }), index]);
     }
+    for (at, share) in glance.kept().into_iter().enumerate() {
+        facts.row([Cell::strong(if at == 0 { "keeping" } else { "" }), share]);
+    }
     facts.row([Cell::strong("Kubo"), glance.kubo(is_long)]);
     if is_long && let Some(report) = glance.found.daemon.report() {
         facts.row([Cell::strong("daemon"), report.agent.as_str().into()]);

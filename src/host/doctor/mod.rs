@@ -7,6 +7,7 @@ use crate::host::inspect::Inspection;
 
 pub(crate) mod endpoint;
 pub(crate) mod index;
+pub(crate) mod keep;
 pub(crate) mod kubo;
 pub(crate) mod lan;
 pub(crate) mod pacman;
@@ -84,13 +85,14 @@ fn fix_of(mistake: &str) -> String {
 }
 
 /// All checks by what they look at, in the order in which they are reported.
-pub(crate) const GROUPS: [(&str, &[Check]); 7] = [
+pub(crate) const GROUPS: [(&str, &[Check]); 8] = [
     ("configuration", CONFIG),
     ("pacman", pacman::CHECKS),
     ("endpoint", endpoint::CHECKS),
     ("store", store::CHECKS),
     ("indexes", index::CHECKS),
     ("Kubo", kubo::CHECKS),
+    ("shares", keep::CHECKS),
     ("sharing", lan::CHECKS),
 ];
 

@@ -18,6 +18,7 @@ pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod file;
 pub(crate) mod index;
+pub(crate) mod keep;
 pub(crate) mod kubo;
 pub(crate) mod pacman;
 pub(crate) mod store;
@@ -26,6 +27,7 @@ pub(crate) mod units;
 use daemon::DaemonView;
 use endpoint::EndpointFacts;
 use index::IndexFacts;
+use keep::KeepFacts;
 use kubo::{KuboQuestion, KuboView};
 use pacman::PacmanFacts;
 use store::{StoreUse, SystemFacts};
@@ -61,6 +63,8 @@ pub(crate) struct Inspection {
     pub(crate) daemon: DaemonView,
     /// The endpoint for pacman's own downloader.
     pub(crate) endpoint: EndpointFacts,
+    /// The shares that are kept.
+    pub(crate) keep: KeepFacts,
 }
 
 impl Inspection {
@@ -71,7 +75,8 @@ impl Inspection {
                 let pacman = PacmanFacts::examine(settings, now);
                 let system = SystemFacts::look(settings, pacman.conf.as_ref().ok());
                 let endpoint = EndpointFacts::examine(env, settings, pacman.conf.as_ref().ok(), DAEMON_EXAMINATION);
-                Self { pacman, system, endpoint, indexes: index::look(settings, now), ..Self::default() }
+                let keep = KeepFacts::examine(settings);
+                Self { pacman, system, endpoint, keep, indexes: index::look(settings, now), ..Self::default() }
             });
             let kubo = KuboView::ask(env, settings, KuboQuestion::Configuration, EXAMINATION);
             let (kubo, daemon) = asked(kubo, DaemonView::ask(settings, DAEMON_EXAMINATION));
@@ -104,6 +109,7 @@ impl Inspection {
                 stores: store::in_use(settings),
                 updates: store::updates(settings),
                 indexes: index::look(settings, now),
+                keep: KeepFacts::glance(settings),
                 kubo,
                 daemon,
                 ..Self::default()

@@ -16,7 +16,7 @@ const GLANCE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Timers of ours that fetch, without their endings.
-const TIMERS: [&str; 2] = ["pkgswarm-index", "pkgswarm-prefetch"];
+const TIMERS: [&str; 3] = ["pkgswarm-index", "pkgswarm-keep", "pkgswarm-prefetch"];
 
 /// Directories of units, the first one with a unit has it (systemd.unit(5)).
 const UNIT_DIRS: [&str; 4] =

@@ -9,8 +9,10 @@ use crate::host::doctor::{Check, Finding, Level};
 use crate::host::inspect::Inspection;
 use crate::host::inspect::daemon::DaemonView;
 use crate::host::inspect::endpoint::{EndpointAnswer, EndpointFacts};
+use crate::host::inspect::keep::ShareFacts;
 use crate::host::inspect::kubo::KuboView;
 use crate::host::inspect::pacman::Downloader;
+use crate::pins::keeper::bytes_of;
 use crate::store::stats::Stats;
 
 /// Returns all of an overview: the document of `status`, with those of `stats` and `doctor` as members of it.
@@ -86,7 +88,7 @@ pub(crate) fn stats(stats: &Stats) -> Value {
 
 /// Returns what is in use.
 pub(crate) fn status(glance: &Glance<'_>) -> Value {
-    let Inspection { now, pacman, stores, updates, indexes, kubo, daemon, endpoint, .. } = glance.found;
+    let Inspection { now, pacman, stores, updates, indexes, kubo, daemon, endpoint, keep, .. } = glance.found;
     let indexes = indexes.iter().map(|index| {
         let manifest = index.manifest();
         let expires = manifest.map(|manifest| manifest.expires);
@@ -119,8 +121,19 @@ pub(crate) fn status(glance: &Glance<'_>) -> Value {
         "endpoint": of_endpoint(endpoint),
         "haiku": endpoint.haiku.iter().map(|state| of_haiku(state, *now)).collect::<Vec<_>>(),
         "indexes": indexes.collect::<Vec<_>>(),
+        "keep": keep.shares.iter().map(of_share).collect::<Vec<_>>(),
         "stores": stores.collect::<Vec<_>>(),
         "updates": {"checked": checked, "pending": updates.updates},
+    })
+}
+
+fn of_share(share: &ShareFacts) -> Value {
+    let ShareFacts { keep, state } = share;
+    let last = state.as_ref().map(|state| &state.last);
+    json!({
+        "name": keep.name, "quota": keep.quota, "files": state.as_ref().map(|state| state.files.len()),
+        "bytes": state.as_ref().map(|state| bytes_of(&state.files)),
+        "last": last.map(|last| last.at).filter(|at| *at > 0), "failed": last.and_then(|last| last.failed.clone()),
     })
 }
 

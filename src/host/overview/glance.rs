@@ -8,6 +8,7 @@ use crate::host::inspect::Inspection;
 use crate::host::inspect::daemon::{DaemonReport, DaemonView, NetworkView};
 use crate::host::inspect::endpoint::EndpointAnswer;
 use crate::host::inspect::index::IndexFacts;
+use crate::host::inspect::keep::ShareFacts;
 use crate::host::inspect::kubo::KuboView;
 use crate::host::inspect::pacman::Downloader;
 use crate::host::inspect::store::StoreUse;
@@ -15,6 +16,7 @@ use crate::index::stale::Staleness;
 use crate::index::time;
 use crate::pacman::prefetch::choose::LeftOut;
 use crate::pacman::prefetch::state::UpdateStanding;
+use crate::pins::keeper::bytes_of;
 use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 use crate::report::counted;
@@ -109,6 +111,31 @@ impl Glance<'_> {
             cell
         };
         self.found.endpoint.haiku.iter().map(of_one).collect()
+    }
+
+    /// Tells of each share what is kept of it, and how the last round went.
+    pub(crate) fn kept(&self) -> Vec<Cell> {
+        let of_one = |share: &ShareFacts| {
+            let ShareFacts { keep, state } = share;
+            let Some(state) = state else {
+                return Cell::from(format!("{}: ", keep.name))
+                    .and("no round yet", Tone::Poor)
+                    .next("pkgswarm keep run");
+            };
+            let (bytes, quota) = (show_size(bytes_of(&state.files)), show_size(keep.quota));
+            let start = format!("{}: {}, {bytes} of {quota}", keep.name, counted(state.files.len(), "file"));
+            match (&state.last.failed, state.last.at) {
+                (Some(why), _) => {
+                    let failed = format!("; the last round failed: {}", shown(why));
+                    Cell::from(start).and(failed, Tone::Bad).next("pkgswarm keep status")
+                }
+                (None, 0) => start.into(),
+                (None, at) => {
+                    Cell::from(start).then(format!("; {} ago", time::span(self.found.now.saturating_sub(at))))
+                }
+            }
+        };
+        self.found.keep.shares.iter().map(of_one).collect()
     }
 
     /// Tells what is shared with which networks.

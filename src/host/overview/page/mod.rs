@@ -22,6 +22,7 @@ use crate::report::columns::Tone;
 use crate::report::counted;
 
 mod chart;
+mod shares;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -82,6 +83,7 @@ pub(crate) fn page(overview: &Overview) -> String {
                             (fact("Updates", &[glance.updates()]))
                             (fact("Store", &glance.stores()))
                             (fact("Indexes", &glance.indexes()))
+                            @if !glance.found.keep.shares.is_empty() { (fact("Keeping", &glance.kept())) }
                             (fact("Kubo", &[glance.kubo(false)]))
                             @if overview.running.is_empty() {
                                 (fact("Transfers", &["none at this moment".into()]))
@@ -89,6 +91,7 @@ pub(crate) fn page(overview: &Overview) -> String {
                         }
                     }
                     (traffic::section(overview))
+                    (shares::section(&glance))
                     (tables::neighbours(&glance))
                     (tables::updates(&glance))
                 }

@@ -8,10 +8,11 @@ use super::*;
 use crate::base::digest::Sha256;
 use crate::base::env::Env;
 use crate::base::name::FileName;
-use crate::config::Settings;
+use crate::config::{KeepConfig, Settings};
 use crate::host::doctor::{self, Finding};
 use crate::host::inspect::Inspection;
 use crate::host::inspect::daemon::{DaemonReport, DaemonView};
+use crate::host::inspect::keep::ShareFacts;
 use crate::host::inspect::store::StoreUse;
 use crate::pacman::prefetch::state::{PendingUpdate, PrefetchState, UpdateStanding};
 use crate::store::contents::Use;
@@ -255,4 +256,27 @@ fn pages_are_written_where_the_reader_wants_them() {
     for (state, overview) in states() {
         std::fs::write(std::path::Path::new(&dir).join(format!("{state}.html")), page(&overview)).expect("a file");
     }
+}
+
+#[test]
+fn a_share_is_drawn_by_the_other_holders_of_its_files() {
+    let mut overview = overview();
+    assert!(!page(&overview).contains("id=\"shares\""));
+    let fields = [("quota".to_owned(), "40 GiB".to_owned())];
+    let keep = KeepConfig::of_fields("arch", &fields).unwrap();
+    let state = json!({
+        "key": Sha256::of(b"").to_string(), "round": 3, "root": null, "files": {}, "leaving": {}, "missing": {},
+        "last": {"at": NOW - 3600, "failed": null, "notes": [], "index_files": 20, "index_bytes": 1, "failures": 0, "came": 0,
+                 "coverage": [1, 2, 0, 9]},
+    });
+    let state = serde_json::from_value(state).unwrap();
+    overview.found.keep.shares = vec![ShareFacts { keep, state: Some(state) }];
+    let shown = page(&overview);
+    assert!(shown.contains("arch: 0 files, 0 B of 40.0 GiB; 1 h ago"), "{shown}");
+    assert!(
+        shown.contains("viewBox=\"0 0 12 1\"") && shown.contains("<rect class=\"lan\" x=\"3\" y=\"0\" width=\"9\"")
+    );
+    assert!(
+        shown.contains("no other holder: 1") && shown.contains("two: 0") && !shown.contains("<rect class=\"kubo\"")
+    );
 }
