@@ -305,6 +305,13 @@ impl Ranks {
         others == 0 || f64::from(others) + 1.5 < self.others
     }
 
+    /// Decides by lot if this keeper is one of those that may let go of a file now: three in four of all that hold it
+    /// but one. They see the same counts at the same time, and the network names those that have let go for two days.
+    fn is_spare(&self, file: &Placed, view: &ShareView) -> bool {
+        let others = f64::from(file.others_lately(view).unwrap_or(0));
+        (file.draw(view, view.round.wrapping_add(1)) as f64) < 0.75 * others / (others + 1.0) * u64::MAX as f64
+    }
+
     /// Decides by lot if this keeper is one of those that take a file of so few holders; all together add what it
     /// lacks, about.
     fn is_drawn(&self, file: &Placed, others: u32, view: &ShareView) -> bool {
@@ -327,7 +334,7 @@ impl Ranks {
 struct Round<'a> {
     ranks: &'a Ranks,
     view: &'a ShareView<'a>,
-    /// Held files beside the rank that other holders were seen of lately: the most widespread first.
+    /// Held files beside the rank that may go in this round: the most widespread first.
     spare: Vec<&'a Placed>,
     /// The number of those that leave.
     spared: usize,
@@ -345,7 +352,7 @@ impl<'a> Round<'a> {
         let stays = |file: &&Placed| file.is_held && !leaving.contains(&file.cid);
         let beside = || ranks.files.iter().filter(stays).filter(|file| !file.is_ranked);
         let size: i128 = beside().map(|file| i128::from(file.size)).sum();
-        let mut spare: Vec<&Placed> = beside().filter(|file| file.others_lately(view) > Some(0)).collect();
+        let mut spare: Vec<&Placed> = beside().filter(|file| ranks.is_spare(file, view)).collect();
         spare.sort_by_key(|file| (Reverse(file.others_lately(view)), Reverse(file.score)));
         let free = u128::from(view.quota).saturating_sub(held) as u64;
         let beside = i128::from(view.quota) - i128::from(ranks.ranked) - size;
