@@ -100,6 +100,7 @@ pub(super) struct ListedPackage {
 /// A file to be published.
 #[derive(Debug)]
 pub(super) struct CollectedFile {
+    /// Empty for one that is held.
     pub(super) path: PathBuf,
     pub(super) role: Role,
     /// The state in which the database was read; only that state may be published.

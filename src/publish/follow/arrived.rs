@@ -91,11 +91,6 @@ impl<'k> ArrivedPins<'k> {
         self.pins.borrow().get(&cid).is_some_and(|pin| pin.is_there)
     }
 
-    /// Returns true for a package that it was given, and had not pinned at the last look.
-    pub(in crate::publish) fn lost(&self, cid: BlockCid) -> bool {
-        self.pins.borrow().get(&cid).is_some_and(|pin| !pin.is_there)
-    }
-
     /// Lists the packages that it has.
     pub(in crate::publish) fn cids(&self) -> Vec<BlockCid> {
         self.pins.borrow().values().filter(|pin| pin.is_there).map(|pin| pin.cid).collect()

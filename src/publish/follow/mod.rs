@@ -334,7 +334,9 @@ impl Followed {
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
                 self.packages.insert(sha256);
                 let path = self.place.package(sha256);
-                let held = held.get(&sha256).filter(|_| !path.exists()).copied().map(Box::new);
+                let held = held.get(&sha256).filter(|held| held.size == size && !path.exists()).copied().map(Box::new);
+                // Tens of thousands of paths where nothing is would be megabytes.
+                let path = if held.is_some() { PathBuf::new() } else { path };
                 // One that was listed is asked for, and missed by the steps to come, rather than left out.
                 if held.is_none() && !path.exists() && may_wait(sha256) {
                     backlog.add(size);

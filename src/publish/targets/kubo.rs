@@ -114,10 +114,8 @@ impl<'a> KuboTarget<'a> {
         let new = sealed.tree.files.iter().filter(is_new).cloned();
         let has_come = |file: &TreeFile| self.arrived.is_some_and(|arrived| arrived.has(file.hashed.cid));
         (self.taken, self.new) = new.partition(has_come);
-        let is_lost = |file: &&TreeFile| self.arrived.is_some_and(|arrived| arrived.lost(file.hashed.cid));
-        if let Some(lost) = self.new.iter().filter(is_lost).find(|file| !file.source.exists()) {
-            let (path, why) =
-                (lost.source.clone(), "Kubo has let go of its bytes before they were published".to_owned());
+        if let Some(lost) = self.new.iter().find(|file| file.source.as_os_str().is_empty()) {
+            let (path, why) = (lost.path.clone().into(), "Kubo has let go of its bytes in the meantime".to_owned());
             return Err(FollowError::Damaged { path, why }.into());
         }
         self.cost = self.new.iter().map(|file| file.hashed.dag_size).sum::<u64>()
