@@ -287,6 +287,7 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("daemon.sharing", "Whether it offers files at all."),
             ("daemon.shared_files", "Files that are offered; `pkgswarm shared` lists them."),
             ("daemon.shared_bytes", "Their size."),
+            ("daemon.given", "Bytes of blocks that it has given to neighbours since its start."),
             ("endpoint.enabled", "Whether endpoint.enabled is set."),
             ("endpoint.address", "The address on this machine at which pacman asks it."),
             ("endpoint.repos", "The repositories in pacman.conf of which pacman asks it."),
@@ -415,6 +416,17 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("saved.measure.wait_ms", "Milliseconds until mirrors had sent a small file."),
             ("saved.measure.bytes_per_second", "Rate at which mirrors sent large ones."),
             ("saved.measure.files", "Number of files measured."),
+            (
+                "given.neighbours",
+                "Bytes that the daemon has given to neighbours since its start; null where none tells.",
+            ),
+            (
+                "given.kubo",
+                "Bytes that Kubo has given to other peers since its start, of whatever; null where none tells.",
+            ),
+            ("kept.store", "Bytes in the stores, partial files included."),
+            ("kept.shares", "Bytes in Kubo that are kept as shares (pkgswarm keep)."),
+            ("kept.kubo", "Bytes in Kubo that are there because of downloads, or of kubo.share (kubo.keep)."),
         ],
     },
 ];

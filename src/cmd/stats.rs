@@ -1,6 +1,7 @@
 //! `pkgswarm stats`: bytes by source and day, and the savings.
 
 use std::io::Write as _;
+use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 
@@ -9,7 +10,9 @@ use crate::cmd::cli::StatsArgs;
 use crate::cmd::screen::{Column, Grid, Screen};
 use crate::config::Settings;
 use crate::config::value::show_size;
+use crate::host::inspect::Inspection;
 use crate::host::overview::documents;
+use crate::host::overview::given::GivenSums;
 use crate::host::overview::sums::{self, show_seconds, spoken};
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::report::cell::Cell;
@@ -39,15 +42,26 @@ pub(crate) fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::R
 fn run_here(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
     let zone = TimeZone::system();
     let stats = sums::read(settings, &zone, stats::since(&zone, args.days))?;
+    let given = GivenSums::of(settings, &Inspection::giving(env, settings, SystemTime::now()));
     match args.json {
-        true => writeln!(crate::report::out(), "{}", documents::stats(&stats))?,
-        false => page(Screen::new(env), &stats, args.days).show()?,
+        true => writeln!(crate::report::out(), "{}", documents::stats(&stats, &given))?,
+        false => page(Screen::new(env), &stats, &given, args.days).show()?,
     }
     Ok(0)
 }
 
-/// Lays the sums out: the result, the sources, the days.
-fn page(mut screen: Screen, stats: &Stats, days: u32) -> Screen {
+/// Lays the sums out: the result, the sources, the days, and what this machine gives and keeps.
+fn page(screen: Screen, stats: &Stats, given: &GivenSums, days: u32) -> Screen {
+    let mut screen = transfers(screen, stats, days);
+    let lines = given.lines();
+    if !lines.is_empty() {
+        screen.gap();
+        lines.into_iter().for_each(|line| screen.line(line));
+    }
+    screen
+}
+
+fn transfers(mut screen: Screen, stats: &Stats, days: u32) -> Screen {
     let span = match days {
         0 => "Ever".to_owned(),
         1 => "Today".to_owned(),
@@ -155,7 +169,7 @@ mod tests {
 
     fn shown(stats: &Stats, width: usize) -> String {
         let paper = Paper { width: Some(width), has_styles: false, is_terminal: true };
-        page(Screen::on(paper), stats, 30).text().to_owned()
+        page(Screen::on(paper), stats, &GivenSums::default(), 30).text().to_owned()
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(crate) fn status(node: &Node, transfers: usize) -> Value {
         "peers": peers.collect::<Vec<_>>(),
         "known_peers": node.known().len(),
         "transfers": transfers,
+        "given": node.bitswap.given(),
         "trusted": node.trusted(),
         "sharing": node.shelf.is_open(),
         "shared_files": files,

@@ -6,7 +6,7 @@
 //! it. Blocks are read only when the stream to the peer has room, so a peer that does not read holds one message.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -69,6 +69,8 @@ struct BitswapInner {
     /// Peers that wasted time; until then, other peers are asked instead.
     shunned: Mutex<HashMap<PeerId, Instant>>,
     transfers: AtomicUsize,
+    /// Bytes of blocks that were given to peers, all together.
+    given: AtomicU64,
 }
 
 impl Bitswap {
@@ -89,6 +91,7 @@ impl Bitswap {
             peers: Mutex::default(),
             shunned: Mutex::default(),
             transfers: AtomicUsize::new(0),
+            given: AtomicU64::new(0),
         }))
     }
 
@@ -119,6 +122,11 @@ impl Bitswap {
     /// Counts the files that are being fetched.
     pub(crate) fn transfers(&self) -> usize {
         self.0.transfers.load(Ordering::Relaxed)
+    }
+
+    /// Counts the bytes of blocks that were given since the start, also to peers that have gone.
+    pub(crate) fn given(&self) -> u64 {
+        self.0.given.load(Ordering::Relaxed)
     }
 
     /// Counts a transfer that begins.
@@ -314,6 +322,7 @@ impl Bitswap {
             }
             if sent {
                 peer.counts.sent.fetch_add(blocks, Ordering::Relaxed);
+                self.0.given.fetch_add(blocks, Ordering::Relaxed);
             } else {
                 // Questions to this peer would stay unanswered; the waiting transfers go to another peer.
                 let _ = self.0.cut.send(id);

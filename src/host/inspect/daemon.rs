@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::Settings;
+use crate::config::{AskPolicy, Settings};
 use crate::net::socket;
 
 /// The daemon of this machine.
@@ -48,6 +48,8 @@ pub(crate) struct DaemonReport {
     pub(crate) known_peers: usize,
     /// Files under way from neighbours.
     pub(crate) transfers: usize,
+    /// Bytes of blocks that it has given to neighbours since its start.
+    pub(crate) given: Option<u64>,
     /// False where it offers no files.
     pub(crate) sharing: Option<bool>,
     /// Files that it offers.
@@ -91,6 +93,11 @@ pub(crate) struct PeerView {
 }
 
 impl DaemonView {
+    /// Asks the daemon, where it may be asked.
+    pub(super) async fn ask_of(settings: &Settings, patience: Duration) -> Self {
+        if settings.lan == AskPolicy::No { Self::NotAsked } else { Self::ask(settings, patience).await }
+    }
+
     /// Asks the daemon. A report that does not tell the trusted networks is completed from the settings.
     pub(super) async fn ask(settings: &Settings, patience: Duration) -> Self {
         match tokio::time::timeout(patience, socket::ask(&settings.socket, "status")).await {

@@ -17,7 +17,7 @@ use crate::pacman::prefetch::pins;
 pub(crate) enum KuboQuestion {
     /// Its configuration, and its gateway.
     Configuration,
-    /// The pins of prefetch.
+    /// The pins of prefetch, and what it has given.
     Use,
 }
 
@@ -88,6 +88,8 @@ pub(crate) struct KuboAnswers {
     pub(crate) peers: Option<Vec<KuboPeer>>,
     /// The number of updates that prefetch pinned there.
     pub(crate) pinned: Option<usize>,
+    /// Bytes of blocks that it has given to other peers since its start.
+    pub(crate) given: Option<u64>,
     /// True when the process was started with `--enable-gc`; `None` when that cannot be seen, or it uses another
     /// port than Kubo's own.
     pub(crate) collects: Option<bool>,
@@ -114,13 +116,14 @@ impl KuboView {
         }
         let kubo = client(settings, patience);
         let is_examined = question == KuboQuestion::Configuration;
-        let (version, gateway, config, repo, peers, pinned) = tokio::join!(
+        let (version, gateway, config, repo, peers, pinned, given) = tokio::join!(
             answered(true, patience, kubo.version()),
             answered(is_examined, patience, kubo.has_gateway()),
             answered(is_examined, patience, kubo.config()),
             answered(true, patience, kubo.repo_size()),
             answered(true, patience, kubo.peers()),
             answered(!is_examined, patience, pins::ours(&kubo)),
+            answered(!is_examined, patience, kubo.bytes_sent()),
         );
         if let Some(Err(fault)) = &version
             && is_unreachable(fault)
@@ -140,6 +143,7 @@ impl KuboView {
             peers: peers.and_then(Result::ok),
             pinned: pinned.and_then(Result::ok).map(|pins| pins.len()),
             keeps: !settings.keeps.is_empty(),
+            given: given.and_then(Result::ok),
             // The process behind another port cannot be seen from here.
             collects: (is_examined && settings.kubo_api.port() == Some(5001)).then(collects).flatten(),
         }))

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::base::clock;
 use crate::base::env::Env;
 use crate::base::runtime::block_on;
-use crate::config::{AskPolicy, Settings};
+use crate::config::Settings;
 use crate::pacman::prefetch::state::PrefetchState;
 
 pub(crate) mod audit;
@@ -85,6 +85,13 @@ impl Inspection {
         })
     }
 
+    /// Looks at what this machine gives and keeps: at Kubo, our daemon and the stores alone.
+    pub(crate) fn giving(env: &Env, settings: &Settings, now: SystemTime) -> Self {
+        let kubo = KuboView::ask(env, settings, KuboQuestion::Use, GLANCE);
+        let (kubo, daemon) = asked(kubo, DaemonView::ask_of(settings, DAEMON_GLANCE));
+        Self { now: clock::unix(now), stores: store::in_use(settings), kubo, daemon, ..Self::default() }
+    }
+
     /// Looks at what is in use: needs two seconds at most, and tells nothing of configurations.
     pub(crate) fn glance(env: &Env, settings: &Settings, now: SystemTime) -> Self {
         std::thread::scope(|scope| {
@@ -94,13 +101,7 @@ impl Inspection {
                 (pacman, endpoint)
             });
             let kubo = KuboView::ask(env, settings, KuboQuestion::Use, GLANCE);
-            let daemon = async {
-                match settings.lan {
-                    AskPolicy::No => DaemonView::NotAsked,
-                    _ => DaemonView::ask(settings, DAEMON_GLANCE).await,
-                }
-            };
-            let (kubo, daemon) = asked(kubo, daemon);
+            let (kubo, daemon) = asked(kubo, DaemonView::ask_of(settings, DAEMON_GLANCE));
             let (pacman, endpoint) = pacman.join().expect("asking pacman-conf does not panic");
             Self {
                 now: clock::unix(now),

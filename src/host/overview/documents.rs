@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::given::GivenSums;
 use super::glance::Glance;
 use super::{Examined, Overview, RunningFile};
 use crate::haiku::state::SnapshotState;
@@ -24,7 +25,7 @@ pub(crate) fn whole(overview: &Overview) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "at": overview.found.now,
         "running": overview.running.iter().map(of_file).collect::<Vec<_>>(),
-        "stats": overview.traffic.lately.as_ref().map(stats).ok(),
+        "stats": overview.traffic.lately.as_ref().map(|sums| stats(sums, &GivenSums::of(&overview.settings, &overview.found))).ok(),
         "doctor": examined(&overview.examined),
     });
     if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
@@ -58,15 +59,15 @@ pub(crate) fn doctor(found: &[(&Check, &[Finding])]) -> Value {
     json!({"healthy": !is_ill, "checks": checks.collect::<Vec<_>>()})
 }
 
-/// Returns the sums of the journal.
-pub(crate) fn stats(stats: &Stats) -> Value {
+/// Returns the sums of the journal, and what is given and kept.
+pub(crate) fn stats(stats: &Stats, given: &GivenSums) -> Value {
     let sources: Vec<_> = stats
         .sources
         .iter()
         .map(|(source, sent)| json!({"source": source, "bytes": sent.bytes, "files": sent.files}))
         .collect();
     let days: Vec<_> = stats.days.iter().map(|(day, sums)| json!({"day": day, "delivered": sums.delivered, "here": sums.here(), "received": sums.received})).collect();
-    json!({
+    let mut document = json!({
         "since": stats.since,
         "files": stats.files,
         "delivered": stats.delivered,
@@ -83,7 +84,11 @@ pub(crate) fn stats(stats: &Stats) -> Value {
                 "files": mirrors.files,
             })),
         },
-    })
+    });
+    if let (Value::Object(document), Value::Object(more)) = (&mut document, given.document()) {
+        document.extend(more);
+    }
+    document
 }
 
 /// Returns what is in use.

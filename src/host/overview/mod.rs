@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `gather` | the look itself, with the parts that are kept for a while |
 //! | `glance` | what a user asks first, a line each; `pkgswarm status` prints the same lines |
+//! | `given` | what this machine gives to others, and keeps |
 //! | `sums` | the sums of the journal in words |
 //! | `documents` | JSON: those of the commands, and all of it |
 //! | `page` | HTML for people, readable without scripts |
@@ -27,6 +28,7 @@ use crate::store::stats::Stats;
 
 pub(crate) mod documents;
 pub(crate) mod gather;
+pub(crate) mod given;
 pub(crate) mod glance;
 pub(crate) mod metrics;
 pub(crate) mod page;

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::gather::day_before_today;
+use super::super::given::GivenSums;
 use super::super::{DAYS, Overview, sums};
 use super::{bytes, chart};
 use crate::base::name::shown;
@@ -24,6 +25,9 @@ pub(super) fn section(overview: &Overview) -> Markup {
                     p.quiet { "It begins with the next " code { "sudo pacman -Syu" } "." }
                 },
                 Ok(stats) => (sums(stats, overview)),
+            }
+            @for line in GivenSums::of(&overview.settings, &overview.found).lines() {
+                p.quiet { (line) "." }
             }
         }
     }
