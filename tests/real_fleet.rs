@@ -1,5 +1,5 @@
 //! A real ipfs-cluster, by its REST API and its pinning port, as the place where publications are pinned; followers of
-//! one; and what keepers announce.
+//! one; what keepers announce, and a fleet of them.
 
 #[path = "real_fleet/announced.rs"]
 mod announced;
@@ -10,6 +10,8 @@ mod fake_pinning;
 mod followers;
 #[path = "real_fleet/groups.rs"]
 mod groups;
+#[path = "real_fleet/keepers.rs"]
+mod keepers;
 #[path = "support/pins.rs"]
 mod pins;
 #[path = "support/real/mod.rs"]
