@@ -217,7 +217,10 @@ fn tell_next(env: &Env, place: &GroupPlace, ports: GroupPorts) {
         true => report::say(&format!("next: sudo systemctl enable --now pkgswarm-group@{}", place.name())),
         false => {
             report::say("next, each for as long as this user is a member:");
-            report::say(&format!("  IPFS_PATH={} LIBP2P_FORCE_PNET=1 ipfs daemon", place.ipfs().display()));
+            report::say(&format!(
+                "  IPFS_PATH={} LIBP2P_FORCE_PNET=1 IPFS_TELEMETRY=off ipfs daemon --migrate=true",
+                place.ipfs().display()
+            ));
             report::say(&format!("  IPFS_CLUSTER_PATH={} ipfs-cluster-service daemon", place.cluster().display()));
         }
     }

@@ -29,6 +29,9 @@ pub(super) fn kubo(config: &mut Value, group: &GroupFile, ports: GroupPorts) {
         ("/HTTPRetrieval/Enabled", json!(false)),
         ("/Ipns/DelegatedPublishers", json!([])),
         ("/Ipns/UsePubsub", json!(false)),
+        // Kubo 0.37 and later report to their makers a quarter of an hour after the start, from a private network too.
+        ("/Plugins/Plugins/telemetry/Disabled", json!(true)),
+        ("/Plugins/Plugins/telemetry/Config/Mode", json!("off")),
         ("/Provide/Enabled", json!(false)),
         ("/Routing/Type", json!("none")),
         ("/Routing/DelegatedRouters", json!([])),
@@ -150,6 +153,7 @@ mod tests {
         assert_eq!(config["Routing"], json!({ "Type": "none", "DelegatedRouters": [] }));
         assert_eq!(config["Addresses"]["API"], "/ip4/127.0.0.1/tcp/4162");
         let text = config.to_string();
+        assert_eq!(config["Plugins"]["Plugins"]["telemetry"], json!({ "Disabled": true, "Config": { "Mode": "off" } }));
         for public in ["auto\"", "quic", "udp", "libp2p.io", "https"] {
             assert!(!text.contains(public), "{public}: {text}");
         }
