@@ -266,7 +266,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and not __fish_
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and not __fish_seen_subcommand_from init join status leave help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -l name -d 'Name of the group: 1 to 64 letters, digits, dots, - and _' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -l at -d 'Address or name at which other members reach this machine; may be repeated [default: its own addresses]' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -l port -d 'First of six ports in a row: two for members, four on 127.0.0.1 [default: 4160, or the next that are free]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -l port -d 'First of four ports in a row: two for members, two on 127.0.0.1 [default: 4160, or the next that are free]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -l out -d 'Where to write the group\'s file, with mode 0600 [default: NAME.group in this directory]' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -l only-writer -d 'Let the pins of this machine count alone: other members hold them, and cannot add or remove any'
@@ -274,7 +274,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Print data, errors and warnings alone'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Name every source that failed, also when another one delivered'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help: in short with -h, in full with --help'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from join" -l port -d 'First of six ports in a row: two for members, four on 127.0.0.1 [default: 4160, or the next that are free]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from join" -l port -d 'First of four ports in a row: two for members, two on 127.0.0.1 [default: 4160, or the next that are free]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from join" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from join" -s y -l yes -d 'Do not ask'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand group; and __fish_seen_subcommand_from join" -s q -l quiet -d 'Print data, errors and warnings alone'

@@ -66,7 +66,7 @@ fn init(env: &Env, settings: &Settings, args: &GroupInitArgs) -> Result<u8, Erro
     }
     report::say(&format!("made; {} is for the other machines, by a safe way: who has it is a member", out.display()));
     report::say(&format!("there: pkgswarm group join {}", out.file_name().unwrap_or_default().display()));
-    tell_next(env, &place, ports);
+    tell_next(env, &place);
     Ok(0)
 }
 
@@ -122,7 +122,7 @@ fn join_new(
     }
     place.make(ports, |_| Ok(group))?;
     report::say("joined");
-    tell_next(env, place, ports);
+    tell_next(env, place);
     Ok(0)
 }
 
@@ -154,7 +154,7 @@ fn status(env: &Env, settings: &Settings, args: &GroupStatusArgs) -> anyhow::Res
     let mut is_well = true;
     for place in &places {
         let (group, ports) = place.read()?.ok_or_else(|| unknown(place.name()))?;
-        let asked = block_on(group::status(settings, ports));
+        let asked = block_on(group::status(settings, ports, place.login()?));
         let asked = asked.ok_or_else(|| Error::new(ErrorKind::Interrupted, "group status", "interrupted"))?;
         is_well &= asked.as_ref().is_ok_and(|now| now.peers.1 == 0 && now.held.1 == 0);
         match args.json {
@@ -199,11 +199,11 @@ fn tell_change(place: &GroupPlace, ports: GroupPorts) {
         format!("  {}: a Kubo of its own, in a private network of members", place.ipfs().display()),
         format!("  {}: a peer of ipfs-cluster, which holds what members pin", place.cluster().display()),
         format!(
-            "  TCP {} and {}, for members; {} to {}, on 127.0.0.1 alone",
+            "  TCP {} and {}, for members; {} and {}, on 127.0.0.1 alone",
             ports.kubo(),
             ports.cluster(),
             ports.kubo_api(),
-            ports.proxy()
+            ports.rest()
         ),
         "  Nothing is announced anywhere, and nothing else on this machine changes.".to_owned(),
     ] {
@@ -212,7 +212,7 @@ fn tell_change(place: &GroupPlace, ports: GroupPorts) {
 }
 
 /// Tells how the group is started and used.
-fn tell_next(env: &Env, place: &GroupPlace, ports: GroupPorts) {
+fn tell_next(env: &Env, place: &GroupPlace) {
     match env.is_root() {
         true => report::say(&format!("next: sudo systemctl enable --now pkgswarm-group@{}", place.name())),
         false => {
@@ -221,10 +221,15 @@ fn tell_next(env: &Env, place: &GroupPlace, ports: GroupPorts) {
                 "  IPFS_PATH={} LIBP2P_FORCE_PNET=1 IPFS_TELEMETRY=off ipfs daemon --migrate=true",
                 place.ipfs().display()
             ));
-            report::say(&format!("  IPFS_CLUSTER_PATH={} ipfs-cluster-service daemon", place.cluster().display()));
+            report::say(&format!(
+                "  rm -f {}; IPFS_CLUSTER_PATH={} ipfs-cluster-service daemon",
+                place.proxy().display(),
+                place.cluster().display()
+            ));
         }
     }
-    report::say(&format!("then, to pin for all: ipfs --api /ip4/127.0.0.1/tcp/{} pin add CID", ports.proxy()));
+    let sudo = if env.is_root() { "sudo " } else { "" };
+    report::say(&format!("then, to pin for all: {sudo}ipfs --api /unix{} pin add CID", place.proxy().display()));
 }
 
 /// Makes the group's file for its first member.

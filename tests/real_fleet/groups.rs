@@ -17,14 +17,14 @@ use super::real::{ClusterPeer, Kubo, Parts, Process, Ran, command, noise_file, r
 
 const UNITS: [&str; 2] = ["pkgswarm-group-kubo@.service", "pkgswarm-group@.service"];
 
-/// Returns the first of six ports in a row that are free on this machine, which all members are on; below those from which
+/// Returns the first of four ports in a row that are free on this machine, which all members are on; below those from which
 /// the kernel takes one for each connection.
-fn six_ports() -> String {
+fn four_ports() -> String {
     let is_free = |port: u16| TcpListener::bind(("0.0.0.0", port)).is_ok();
-    let base = until("six free ports", Duration::from_secs(20), || {
-        let random = u16::try_from(RandomState::new().hash_one(0) % 3600).expect("a small number");
-        let base = 10_000 + random * 6;
-        (base..base + 6).all(is_free).then_some(base)
+    let base = until("four free ports", Duration::from_secs(20), || {
+        let random = u16::try_from(RandomState::new().hash_one(0) % 5400).expect("a small number");
+        let base = 10_000 + random * 4;
+        (base..base + 4).all(is_free).then_some(base)
     });
     base.to_string()
 }
@@ -60,8 +60,11 @@ impl Member {
         let above = self.own.path().join("state-group").display().to_string();
         let tools = self.parts.ipfs().parent().expect("a directory").display().to_string();
         let unit = fs::read_to_string(unit).expect("the unit").replace("/var/lib/pkgswarm-group", &above);
-        let unit = unit.replace("%i", "lab").replace("/usr/bin", &tools);
+        let unit = unit.replace("%i", "lab").replace("/usr/bin/ipfs", &format!("{tools}/ipfs"));
         let lines = |key: &'static str| unit.lines().filter_map(move |line| line.strip_prefix(key));
+        if let Some(before) = lines("ExecStartPre=").next() {
+            run(command("sh").args(["-c", before])).ok();
+        }
         let mut words = lines("ExecStart=").next().expect("a program").split(' ');
         let mut program = command(words.next().expect("a program"));
         program.args(words).envs(lines("Environment=").filter_map(|line| line.split_once('=')));
@@ -148,7 +151,7 @@ fn agree(members: &[&Member], pins: usize) -> String {
 fn a_closed_group_of_three_holds_the_same_pins_and_a_stranger_gets_and_sees_nothing() {
     let parts = Parts::demand();
     let [mut first, mut second, mut third] = [(); 3].map(|()| Member::new(&parts));
-    let made = first.group(&["init", "--name", "lab", "--at", "127.0.0.1", "--port", &six_ports(), "--yes"]).ok();
+    let made = first.group(&["init", "--name", "lab", "--at", "127.0.0.1", "--port", &four_ports(), "--yes"]).ok();
     assert!(made.stderr.contains("nothing else on this machine changes"), "{made}");
     let key = first.own.path().join("lab.group");
     assert_eq!(fs::metadata(&key).expect("the group's file").permissions().mode() & 0o777, 0o600);
@@ -157,7 +160,7 @@ fn a_closed_group_of_three_holds_the_same_pins_and_a_stranger_gets_and_sees_noth
     first.switch_on();
     let file = key.display().to_string();
     for member in [&mut second, &mut third] {
-        member.group(&["join", &file, "--port", &six_ports(), "--yes"]).ok();
+        member.group(&["join", &file, "--port", &four_ports(), "--yes"]).ok();
         member.switch_on();
     }
     until("all three meet", Duration::from_secs(120), || {
@@ -176,7 +179,11 @@ fn a_closed_group_of_three_holds_the_same_pins_and_a_stranger_gets_and_sees_noth
         .expect("an address")
         .to_owned();
     let url = format!("http://127.0.0.1:{}/pins/{two}", rest.rsplit('/').next().expect("a port"));
-    run(command("curl").args(["--silent", "--fail", "--request", "POST", &url])).ok();
+    let asked = ["--silent", "--fail", "--request", "POST", &url];
+    run(command("curl").args(asked)).failed();
+    let login = third.file("cluster/service.json")["api"]["restapi"]["basic_auth_credentials"]["pkgswarm"].clone();
+    let login = format!("pkgswarm:{}", login.as_str().expect("a password"));
+    run(command("curl").args(["--user", &login]).args(asked)).ok();
     let both = agree(&all, 2);
     assert!(both != empty && all.iter().all(|member| member.holds(&one) && member.holds(&two)));
     let line = first.group(&["status"]).ok().stdout;

@@ -38,7 +38,7 @@ pub(crate) struct GroupInitArgs {
     /// Address or name at which other members reach this machine; may be repeated [default: its own addresses]
     #[arg(long, value_name = "HOST")]
     pub(crate) at: Vec<String>,
-    /// First of six ports in a row: two for members, four on 127.0.0.1 [default: 4160, or the next that are free]
+    /// First of four ports in a row: two for members, two on 127.0.0.1 [default: 4160, or the next that are free]
     #[arg(long)]
     pub(crate) port: Option<u16>,
     /// Where to write the group's file, with mode 0600 [default: NAME.group in this directory]
@@ -57,7 +57,7 @@ pub(crate) struct GroupInitArgs {
 pub(crate) struct GroupJoinArgs {
     /// The group's file, which its owner alone may read
     pub(crate) file: PathBuf,
-    /// First of six ports in a row: two for members, four on 127.0.0.1 [default: 4160, or the next that are free]
+    /// First of four ports in a row: two for members, two on 127.0.0.1 [default: 4160, or the next that are free]
     #[arg(long)]
     pub(crate) port: Option<u16>,
     /// Do not ask

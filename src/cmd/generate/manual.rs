@@ -31,7 +31,7 @@ const IPFSSYNC: &[(&str, &str)] = &[
     ("--private", "Always: each group is a private network, by the key in its file."),
     ("--nodeKey", "Made by `init` and `join`, and kept below the group's directory: a member stays who it is."),
     ("--dataDir", "/var/lib/pkgswarm-group, or state.dir of an ordinary user; one directory a group."),
-    ("--port", "--port of `init` and `join`: the first of six."),
+    ("--port", "--port of `init` and `join`: the first of four."),
     ("--bootnode", "Every member is one."),
     ("--bootnodes, --peers", "kubo and cluster in the group's file; --at of `init`."),
     (
@@ -39,7 +39,7 @@ const IPFSSYNC: &[(&str, &str)] = &[
         "ipfs-cluster's own: changes are told at once, and every ten seconds to those who have missed them.",
     ),
     ("--logLevel", "The journal of pkgswarm-group@NAME.service and pkgswarm-group-kubo@NAME.service."),
-    ("(the API on port 5001)", "The cluster's proxy, the last of the six ports, for `ipfs --api`."),
+    ("(the API on port 5001)", "The cluster's proxy, a socket in the group's directory, for `ipfs --api`."),
     ("(no way to delete)", "`ipfs --api … pin rm CID` on any member, and all let go of it."),
 ];
 

@@ -4,11 +4,14 @@
 //!
 //! What the group's file says is written into the configurations that `ipfs init` and `ipfs-cluster-service init` have made;
 //! no file of the machine is seen before all of it is there (`a_group_that_cannot_be_made_leaves_nothing`).
+//!
+//! The system's groups belong to a user who speaks with the network, so root touches no file of theirs: the work is done by a
+//! thread that has become that user (`hands`), and what is no regular file is refused.
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -17,26 +20,27 @@ use serde_json::Value;
 
 use crate::base::env::Env;
 use crate::base::error::Error;
-use crate::base::{fsx, own_address, program, users};
+use crate::base::{fsx, own_address, program};
 use crate::config::group_file::{GROUP_FILE_MOST, GroupFile};
 use crate::config::publication::is_publication_name;
 use crate::config::{Settings, own_state_dir};
 
+mod hands;
 mod settings;
 mod status;
 
 pub(crate) use status::{GroupStatus, status};
 
-/// The user whose files the system's groups are, and who runs their two programs.
-const USER: &str = "pkgswarm-group";
 /// The first port that is tried, and how many ports a group has.
 const FIRST_PORT: u16 = 4160;
-const PORTS: u16 = 6;
+const PORTS: u16 = 4;
 /// Longest time for a program that makes a configuration, and most that it prints.
 const MAKING: Duration = Duration::from_secs(120);
 const SAID_MOST: u64 = 1 << 20;
 /// Most addresses of this machine that other members are told.
 const HOSTS_MOST: usize = 8;
+/// Most bytes of the name of a Unix socket, its end not counted (unix(7)).
+const SOCKET_MOST: usize = 107;
 
 /// The ports of a group on this machine, one after the other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,14 +70,8 @@ impl GroupPorts {
     pub(crate) fn kubo_api(self) -> u16 {
         self.base + 2
     }
-    pub(crate) fn gateway(self) -> u16 {
-        self.base + 3
-    }
     pub(crate) fn rest(self) -> u16 {
-        self.base + 4
-    }
-    pub(crate) fn proxy(self) -> u16 {
-        self.base + 5
+        self.base + 3
     }
 
     fn are_free(self) -> bool {
@@ -136,6 +134,11 @@ impl GroupPlace {
         self.dir.join("cluster")
     }
 
+    /// The socket of its cluster peer's proxy for Kubo's RPC: what is pinned there is pinned by all.
+    pub(crate) fn proxy(&self) -> PathBuf {
+        self.dir.join("pins.sock")
+    }
+
     /// Its copy of the group's file.
     pub(crate) fn file(&self) -> PathBuf {
         self.dir.join("group.toml")
@@ -146,10 +149,14 @@ impl GroupPlace {
     /// # Errors
     /// `Local` where it cannot be read; a usage error where it is damaged.
     pub(crate) fn read(&self) -> Result<Option<(GroupFile, GroupPorts)>, Error> {
+        hands::with(|| self.read_here())
+    }
+
+    fn read_here(&self) -> Result<Option<(GroupFile, GroupPorts)>, Error> {
         if !self.file().try_exists().map_err(|e| Error::local(self.file().display(), e))? {
             return Ok(None);
         }
-        let group = read_file(&self.file())?;
+        let group = parse(&self.file(), fsx::open_read)?;
         let config = json_of(&self.ipfs().join("config"))?;
         let api = config["Addresses"]["API"].as_str().and_then(|text| text.rsplit('/').next()?.parse::<u16>().ok());
         let base = api.and_then(|port| port.checked_sub(2)).ok_or_else(|| {
@@ -157,6 +164,18 @@ impl GroupPlace {
                 .hint("`pkgswarm group leave` and `join` make it anew")
         })?;
         Ok(Some((group, GroupPorts { base })))
+    }
+
+    /// Reads the user and the password of its cluster peer's REST API.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub(crate) fn login(&self) -> Result<(String, String), Error> {
+        let service = hands::with(|| json_of(&self.cluster().join("service.json")))?;
+        settings::login(&service).ok_or_else(|| {
+            Error::usage(self.cluster().join("service.json").display(), "its REST API has no password")
+                .hint("`pkgswarm group leave` and `join` make it anew")
+        })
     }
 
     /// Makes the group here: runs the two programs that make configurations, has `compose` write the group's file for the new
@@ -167,16 +186,28 @@ impl GroupPlace {
     pub(crate) fn make(
         &self,
         ports: GroupPorts,
+        compose: impl FnOnce(&MemberIds) -> Result<GroupFile, Error> + Send,
+    ) -> Result<GroupFile, Error> {
+        if self.proxy().as_os_str().len() > SOCKET_MOST {
+            let most = format!("no socket can be made at {}: {SOCKET_MOST} bytes at most", self.proxy().display());
+            return Err(Error::usage(self.name(), most).hint("give the group a shorter name"));
+        }
+        let above = self.dir.parent().unwrap_or(Path::new("/"));
+        hands::own_place(above).map_err(|e| Error::local(above.display(), e))?;
+        hands::with(|| self.make_here(above, ports, compose))
+    }
+
+    fn make_here(
+        &self,
+        above: &Path,
+        ports: GroupPorts,
         compose: impl FnOnce(&MemberIds) -> Result<GroupFile, Error>,
     ) -> Result<GroupFile, Error> {
         let failed = |e: io::Error| Error::local(self.dir.display(), e);
-        let above = self.dir.parent().unwrap_or(Path::new("/"));
-        let mut private = fs::DirBuilder::new();
-        private.recursive(true).mode(0o700).create(above).map_err(failed)?;
         let draft = tempfile::Builder::new().prefix(fsx::TEMPORARY).tempdir_in(above).map_err(failed)?;
         let new = Self { dir: draft.path().to_owned() };
         for dir in [new.ipfs(), new.cluster()] {
-            private.create(dir).map_err(failed)?;
+            hands::private_dir(&dir).map_err(failed)?;
         }
         initialise("ipfs", &["init"], ("IPFS_PATH", &new.ipfs()))?;
         let words = ["init", "--consensus", "crdt"];
@@ -187,14 +218,10 @@ impl GroupPlace {
             cluster: text(&json_of(&new.cluster().join("identity.json"))?["id"]),
         };
         let group = compose(&ids)?;
-        new.write(&group, ports)?;
-        // The directory of the system's groups is that user's once the unit has run; until then it is root's.
-        if rustix::process::getuid().is_root()
-            && let Some(user) = users::named(USER)
-        {
-            give(above, user, false).and_then(|()| give(&new.dir, user, true)).map_err(failed)?;
-        }
-        fs::rename(draft.keep(), &self.dir).map_err(failed)?;
+        new.write(&group, ports, &self.proxy())?;
+        fs::rename(draft.path(), &self.dir).map_err(failed)?;
+        // Its name is free again: nothing is left to remove.
+        let _moved = draft.keep();
         Ok(group)
     }
 
@@ -203,17 +230,17 @@ impl GroupPlace {
     /// # Errors
     /// `Local` where a file cannot be read or written; each of them is as it was, or as it shall be.
     pub(crate) fn update(&self, group: &GroupFile, ports: GroupPorts) -> Result<(), Error> {
-        self.write(group, ports)
+        hands::with(|| self.write(group, ports, &self.proxy()))
     }
 
     /// Writes what a group's file says into the configurations, and the file beside them.
-    fn write(&self, group: &GroupFile, ports: GroupPorts) -> Result<(), Error> {
+    fn write(&self, group: &GroupFile, ports: GroupPorts, proxy: &Path) -> Result<(), Error> {
         let own = json_of(&self.cluster().join("identity.json"))?["id"].as_str().unwrap_or_default().to_owned();
         let (config, service) = (self.ipfs().join("config"), self.cluster().join("service.json"));
         change(&config, |config| settings::kubo(config, group, ports))?;
-        change(&service, |config| settings::cluster(config, &own, group, ports))?;
-        put(&self.ipfs().join("swarm.key"), settings::swarm_key(group).as_bytes(), &self.ipfs())?;
-        put(&self.file(), group.text().as_bytes(), &self.ipfs())
+        change(&service, |config| settings::cluster(config, &own, group, (ports, proxy)))?;
+        put(&self.ipfs().join("swarm.key"), settings::swarm_key(group).as_bytes())?;
+        put(&self.file(), group.text().as_bytes())
     }
 
     /// Returns true while one of its two programs listens.
@@ -239,8 +266,12 @@ impl GroupPlace {
 /// # Errors
 /// Usage errors: it cannot be read, others than its owner may open it, or it is none. No secret is repeated.
 pub(crate) fn read_file(path: &Path) -> Result<GroupFile, Error> {
+    parse(path, fsx::open_followed)
+}
+
+fn parse(path: &Path, open: impl FnOnce(&Path) -> io::Result<fs::File>) -> Result<GroupFile, Error> {
     let failed = |e: io::Error| Error::usage(path.display(), format!("the group's file cannot be read: {e}"));
-    let file = fs::File::open(path).map_err(failed)?;
+    let file = open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(Error::usage(path.display(), format!("others than its owner may open it (mode {mode:04o})"))
@@ -277,7 +308,8 @@ fn parent(env: &Env, settings: &Settings) -> PathBuf {
 
 fn initialise(name: &str, words: &[&str], (variable, dir): (&str, &Path)) -> Result<(), Error> {
     let mut command = Command::new(name);
-    command.args(words).env(variable, dir);
+    // Root's home is not that user's.
+    command.args(words).env(variable, dir).env_remove("HOME").current_dir(dir);
     let hint = match name {
         "ipfs" => "install Kubo (package kubo); nothing was changed",
         _ => "install ipfs-cluster-service of ipfs-cluster 1.1; nothing was changed",
@@ -286,7 +318,7 @@ fn initialise(name: &str, words: &[&str], (variable, dir): (&str, &Path)) -> Res
 }
 
 fn json_of(path: &Path) -> Result<Value, Error> {
-    let file = fs::File::open(path).map_err(|e| Error::local(path.display(), e))?;
+    let file = fsx::open_read(path).map_err(|e| Error::local(path.display(), e))?;
     let bytes = fsx::read_up_to(file, SAID_MOST).map_err(|e| Error::local(path.display(), e))?.unwrap_or_default();
     serde_json::from_slice(&bytes).map_err(|e| Error::usage(path.display(), format!("is no JSON: {e}")))
 }
@@ -295,26 +327,12 @@ fn change(path: &Path, with: impl FnOnce(&mut Value)) -> Result<(), Error> {
     let mut config = json_of(path)?;
     with(&mut config);
     let text = serde_json::to_string_pretty(&config).map_err(|e| Error::local(path.display(), e))?;
-    put(path, text.as_bytes(), path)
+    put(path, text.as_bytes())
 }
 
-/// Writes a file of mode 0600 in one step, for the owner of `like`.
-fn put(path: &Path, bytes: &[u8], like: &Path) -> Result<(), Error> {
-    let failed = |e: io::Error| Error::local(path.display(), e);
-    let found = fs::symlink_metadata(like).map_err(failed)?;
-    let owner = rustix::process::getuid().is_root().then(|| (found.uid(), found.gid()));
-    let options = fsx::ReplaceOptions { mode: 0o600, owner, lasting: fsx::Lasting::Synced };
+/// Writes a file of mode 0600 in one step.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let options = fsx::ReplaceOptions { mode: 0o600, owner: None, lasting: fsx::Lasting::Synced };
     let file = fsx::Replacement::prepare(path, &options, |to| io::Write::write_all(to, bytes));
-    file.and_then(fsx::Replacement::commit).map_err(failed)
-}
-
-/// Gives a directory to a user, with all that is in it if `is_whole`. Links are not followed.
-fn give(path: &Path, user: users::User, is_whole: bool) -> io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid))?;
-    if is_whole && fs::symlink_metadata(path)?.is_dir() {
-        for entry in fs::read_dir(path)? {
-            give(&entry?.path(), user, true)?;
-        }
-    }
-    Ok(())
+    file.and_then(fsx::Replacement::commit).map_err(|e| Error::local(path.display(), e))
 }

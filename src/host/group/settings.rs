@@ -1,10 +1,16 @@
 //! The settings of a group's Kubo and of its cluster peer: pure changes of the files that their own programs have made.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::GroupPorts;
+use crate::base::digest::Sha256;
 use crate::config::group_file::GroupFile;
 use crate::config::peer_address::PeerAddress;
+
+/// The user of a cluster peer's REST API.
+const LOGIN: &str = "pkgswarm";
 
 /// Changes the configuration of a Kubo so that it speaks with members alone, and announces nothing to others: its only
 /// way out is TCP in the private network, and nothing in it names the public one.
@@ -18,7 +24,8 @@ pub(super) fn kubo(config: &mut Value, group: &GroupFile, ports: GroupPorts) {
     for (pointer, value) in [
         ("/Addresses/Swarm", json!(swarm)),
         ("/Addresses/API", json!(loopback(ports.kubo_api()))),
-        ("/Addresses/Gateway", json!(loopback(ports.gateway()))),
+        // A gateway lets each web page read what it answers.
+        ("/Addresses/Gateway", json!([])),
         ("/Bootstrap", json!(bootstrap)),
         ("/Peering/Peers", json!(peering)),
         ("/AutoConf/Enabled", json!(false)),
@@ -52,7 +59,11 @@ pub(super) fn swarm_key(group: &GroupFile) -> String {
 
 /// Changes the configuration of a cluster peer so that it holds what the group's writers pin, and lets a `pin add` through its
 /// proxy for Kubo's RPC be one of the whole group.
-pub(super) fn cluster(config: &mut Value, own: &str, group: &GroupFile, ports: GroupPorts) {
+///
+/// Both ways to change the group's pins are closed to web pages and to other users of this machine: the proxy, which looks at no
+/// origin and knows no password, is a socket in the group's directory, and the REST API demands a password. The proxy finds
+/// Kubo by TCP alone (ipfs-cluster 1.1.6, `api/ipfsproxy/ipfsproxy.go`, `nodeHTTPAddr`), so Kubo's own RPC stays there.
+pub(super) fn cluster(config: &mut Value, own: &str, group: &GroupFile, (ports, proxy): (GroupPorts, &Path)) {
     let others: Vec<String> = others(&group.cluster, own).iter().map(|peer| peer.to_string()).collect();
     let trusted = match group.writers.is_empty() {
         // The secret lets in members alone.
@@ -73,7 +84,11 @@ pub(super) fn cluster(config: &mut Value, own: &str, group: &GroupFile, ports: G
         // A member that was away learns what it missed from the next of these, which come once a minute by default.
         ("/consensus/crdt/rebroadcast_interval", json!("10s")),
         ("/api/restapi/http_listen_multiaddress", json!(loopback(ports.rest()))),
-        ("/api/ipfsproxy/listen_multiaddress", json!(loopback(ports.proxy()))),
+        ("/api/restapi/basic_auth_credentials", json!({ LOGIN: password(own, group) })),
+        // The API's own address, where no page is: an empty list would let in all of them (rs/cors, `AllowedOrigins`).
+        ("/api/restapi/cors_allowed_origins", json!([format!("http://127.0.0.1:{}", ports.rest())])),
+        ("/api/restapi/cors_allow_credentials", json!(false)),
+        ("/api/ipfsproxy/listen_multiaddress", json!(format!("/unix{}", proxy.display()))),
         ("/api/ipfsproxy/node_multiaddress", json!(loopback(ports.kubo_api()))),
         ("/ipfs_connector/ipfshttp/node_multiaddress", json!(loopback(ports.kubo_api()))),
         ("/ipfs_connector/ipfshttp/connect_swarms_delay", json!("5s")),
@@ -84,6 +99,17 @@ pub(super) fn cluster(config: &mut Value, own: &str, group: &GroupFile, ports: G
     if let Some(api) = config["api"].as_object_mut() {
         api.remove("pinsvcapi");
     }
+}
+
+/// Returns the user and the password of the REST API in a cluster peer's configuration.
+pub(super) fn login(config: &Value) -> Option<(String, String)> {
+    let password = config["api"]["restapi"]["basic_auth_credentials"][LOGIN].as_str()?;
+    Some((LOGIN.to_owned(), password.to_owned()))
+}
+
+/// Makes the password of one member's REST API, which none but members can tell.
+fn password(own: &str, group: &GroupFile) -> String {
+    Sha256::of(format!("REST API of {own} {}", group.cluster_secret.hex()).as_bytes()).to_string()
 }
 
 /// Returns the members but this one.
@@ -154,6 +180,7 @@ mod tests {
         assert_eq!(config["Addresses"]["API"], "/ip4/127.0.0.1/tcp/4162");
         let text = config.to_string();
         assert_eq!(config["Plugins"]["Plugins"]["telemetry"], json!({ "Disabled": true, "Config": { "Mode": "off" } }));
+        assert_eq!(config["Addresses"]["Gateway"], json!([]));
         for public in ["auto\"", "quic", "udp", "libp2p.io", "https"] {
             assert!(!text.contains(public), "{public}: {text}");
         }
@@ -166,12 +193,23 @@ mod tests {
             json!({ "api": { "pinsvcapi": {}, "restapi": {}, "ipfsproxy": {} }, "cluster": { "peername": "a" } });
         for (writers, trusted) in [(&[][..], json!(["*"])), (&[OTHER], json!([OTHER]))] {
             let mut config = fresh.clone();
-            cluster(&mut config, OWN, &group(writers), GroupPorts { base: 4160 });
+            cluster(
+                &mut config,
+                OWN,
+                &group(writers),
+                (GroupPorts { base: 4160 }, Path::new("/var/lib/lab/pins.sock")),
+            );
             assert_eq!(config["consensus"]["crdt"]["trusted_peers"], trusted);
             assert_eq!(config["cluster"]["peer_addresses"], json!([format!("/ip4/10.0.0.5/tcp/4161/p2p/{OTHER}")]));
             assert_eq!(config["cluster"]["peername"], "a");
             assert_eq!(config["api"].as_object().unwrap().len(), 2, "no port for pinning services");
-            assert_eq!(config["api"]["ipfsproxy"]["listen_multiaddress"], "/ip4/127.0.0.1/tcp/4165");
+            assert_eq!(config["api"]["ipfsproxy"]["listen_multiaddress"], "/unix/var/lib/lab/pins.sock");
+            let rest = &config["api"]["restapi"];
+            assert_eq!(rest["cors_allowed_origins"], json!(["http://127.0.0.1:4163"]), "an empty list lets in all");
+            let (_, password) = login(&config).unwrap();
+            assert_ne!(password, self::password(OTHER, &group(writers)), "of this member alone");
+            let other = GroupFile { cluster_secret: GroupKey([8; 32]), ..group(writers) };
+            assert_ne!(password, self::password(OWN, &other), "and not to be told without the secret");
         }
     }
 }

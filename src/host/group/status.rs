@@ -23,10 +23,14 @@ pub(crate) struct GroupStatus {
 ///
 /// # Errors
 /// [`RemoteError`]; of the kind `Unreachable` where it does not run.
-pub(crate) async fn status(settings: &Settings, ports: GroupPorts) -> Result<GroupStatus, RemoteError> {
+pub(crate) async fn status(
+    settings: &Settings,
+    ports: GroupPorts,
+    (user, password): (String, String),
+) -> Result<GroupStatus, RemoteError> {
     let client = Http::new(settings.connect).loopback().clone();
     let url = format!("http://127.0.0.1:{}/", ports.rest()).parse().expect("a URL");
-    let api = ClusterApi::new(RemoteApi::new(url, ApiSecret::None, client));
+    let api = ClusterApi::new(RemoteApi::new(url, ApiSecret::Basic(user, password), client));
     let pins = api.pins_beginning("").await?;
     let roots = pins.iter().map(|pin| pin.cid.to_string()).collect();
     let (peers, held) = (api.peers().await?, api.held_here().await?);
