@@ -221,6 +221,8 @@ fn stop(env: &Env, settings: &Settings, flags: &[String], args: &KeepStopArgs) -
     let name = &args.name;
     // Root has changed the configuration; its child works on the state.
     if env.var(HANDOVER).is_some() {
+        // It ends with root's process, even after kill -9: the same command again finds no lock taken.
+        let _channel = Giver::of(env);
         return release(settings, args);
     }
     if settings.keeps.iter().any(|keep| keep.name == *name) {

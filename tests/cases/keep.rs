@@ -10,14 +10,14 @@ use super::json::documented;
 use crate::support::world::listing;
 use crate::support::*;
 
-const PIN: &str = "pkgswarm-keep:arch";
+pub(super) const PIN: &str = "pkgswarm-keep:arch";
 
 /// Packages from small ones to some of several leaves.
 pub(super) fn packages() -> Vec<Package> {
     (0..12).map(|n| Package::new(&format!("p{n}"), if n % 4 == 0 { 1_500_000 } else { 40_000 + n })).collect()
 }
 
-fn cid(package: &Package) -> String {
+pub(super) fn cid(package: &Package) -> String {
     build(&package.bytes[..]).unwrap().root.to_string()
 }
 
@@ -33,12 +33,12 @@ pub(super) fn mirror_with(packages: &[Package]) -> FakeMirror {
 }
 
 /// Lists the packages that the share's pin reaches.
-fn kept(kubo: &FakeKubo, packages: &[Package]) -> Vec<usize> {
+pub(super) fn kept(kubo: &FakeKubo, packages: &[Package]) -> Vec<usize> {
     let Some(reached) = kubo.pinned_under(PIN) else { return Vec::new() };
     (0..packages.len()).filter(|n| reached.contains(&cid(&packages[*n]))).collect()
 }
 
-fn status(world: &World) -> Value {
+pub(super) fn status(world: &World) -> Value {
     let run = world.run(&["keep", "status", "--json"]);
     assert_eq!(run.code(), 0, "{run:?}");
     serde_json::from_str(&run.stdout).unwrap()
@@ -117,49 +117,6 @@ fn mirrors_are_asked_only_where_the_user_allows_it() {
     let run = world.run(&["keep", "arch", "--mirrors=false", "--quota", "2G"]);
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(!fs::read_to_string(world.path("config/config.d/keep-arch.toml")).unwrap().contains("mirrors"));
-}
-
-#[test]
-fn what_left_the_index_goes_and_only_what_changed_moves() {
-    let packages = packages();
-    let (kubo, mirror) = (FakeKubo::empty(), mirror_with(&packages));
-    let world = keeping(&packages, &kubo, &mirror);
-    assert_eq!(world.run(&["keep", "arch", "--quota", "1G", "--mirrors", "--min-free", "0"]).code(), 0);
-    let root = |world: &World| status(world)["root"].clone();
-    let before = root(&world);
-    let newer = Package::new("p3", 70_000).version("2.0-1");
-    mirror.publish(&format!("core/os/x86_64/{}", newer.file_name()), &newer.bytes);
-    let index = packages.iter().enumerate().filter(|(n, _)| *n != 3).map(|(_, package)| package);
-    let index = index.chain([&newer]).fold(FakeIndex::called("arch"), FakeIndex::listing);
-    let world = index.aged(1800, 172_800).in_use(world);
-    let run = world.run(&["keep", "run", "--now", "--json"]);
-    let all: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!((&all["taken"], &all["let_go"], &all["files"]), (&1.into(), &1.into(), &12.into()), "{run:?}");
-    assert_eq!(kubo.loose_blocks(), [""; 0], "the old one is off the disk");
-    assert!(kubo.pinned_under(PIN).unwrap().contains(&cid(&newer)));
-    assert_ne!(root(&world), before);
-    assert_eq!(kubo.pins().len(), 1, "the old root is unpinned");
-}
-
-#[test]
-fn the_last_known_copy_stays_unless_the_index_drops_it_or_the_quota_has_no_room() {
-    let packages = packages();
-    let (kubo, mirror) = (FakeKubo::empty(), mirror_with(&packages));
-    let world = keeping(&packages, &kubo, &mirror);
-    assert_eq!(world.run(&["keep", "arch", "--quota", "1G", "--mirrors", "--min-free", "0"]).code(), 0);
-    packages.iter().enumerate().for_each(|(n, package)| kubo.provided_by(&cid(package), if n == 3 { 0 } else { n }));
-    // Room for some: one that no other peer has is not among those that go.
-    let run = world.run(&["keep", "arch", "--quota", "200K"]);
-    assert_eq!(run.code(), 0, "{run:?}");
-    let left = kept(&kubo, &packages);
-    assert!(left.contains(&3) && left.len() < 6, "{left:?}");
-    let all = status(&world);
-    let counts = ["looked", "none", "one", "two", "more"].map(|name| all["coverage"][name].as_u64().unwrap());
-    assert_eq!(counts, [12, 2, 1, 1, 8], "{all}");
-    let others = packages.iter().enumerate().filter(|(n, _)| *n != 3).map(|(_, package)| package);
-    let world = others.fold(FakeIndex::called("arch"), FakeIndex::listing).aged(1800, 172_800).in_use(world);
-    assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
-    assert!(!kept(&kubo, &packages).contains(&3) && !kubo.has_block(&cid(&packages[3])));
 }
 
 #[test]
@@ -262,42 +219,6 @@ fn a_pin_that_was_removed_by_hand_comes_back_with_what_is_still_there() {
     assert_eq!(mirror.hits(&packages[4].file_name()), asked);
     kubo.collect_garbage();
     assert_eq!(kept(&kubo, &packages).len(), 12);
-}
-
-#[test]
-fn a_round_that_is_killed_anywhere_is_continued() {
-    let packages: Vec<Package> =
-        (0..3).map(|n| Package::new(&format!("p{n}"), if n == 0 { 1_200_000 } else { 5000 })).collect();
-    let mirror = mirror_with(&packages);
-    let mut calls = 0;
-    loop {
-        let kubo = FakeKubo::empty();
-        let world = keeping(&packages, &kubo, &mirror);
-        kubo.hang_after(Some(calls));
-        let running = run::Running::start(
-            world.command(&["keep", "arch", "--quota", "1G", "--mirrors", "--min-free", "0"]),
-            world.base(),
-        );
-        let hung = || kubo.api().requests().len() > calls;
-        let state = world.path("state/keep/arch/state.json");
-        let is_over = || {
-            let text = fs::read(&state).unwrap_or_default();
-            serde_json::from_slice::<Value>(&text).is_ok_and(|state| state["last"]["at"] != 0)
-        };
-        eventually("the call that hangs, or the end of the round", || hung() || is_over());
-        if !hung() {
-            assert_eq!(running.finish().code(), 0);
-            break;
-        }
-        running.kill();
-        kubo.hang_after(None);
-        let run = world.run(&["keep", "run", "--now"]);
-        assert_eq!(run.code(), 0, "after call {calls}: {run:?}");
-        assert_eq!(kept(&kubo, &packages), [0, 1, 2], "after call {calls}");
-        assert_eq!((kubo.loose_blocks(), kubo.pins().len()), (Vec::new(), 1), "after call {calls}");
-        calls += 3;
-    }
-    assert!(calls > 20, "{calls}");
 }
 
 #[test]

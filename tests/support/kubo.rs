@@ -57,6 +57,8 @@ struct State {
     providers: HashMap<String, usize>,
     /// Calls of its RPC until one hangs.
     until_hung: Option<usize>,
+    /// True while no pin can be removed.
+    keeps_pins: bool,
     peers: usize,
     peering: FakePeering,
     /// True if searches for names never end, as with an unreachable DHT.
@@ -212,6 +214,11 @@ impl FakeKubo {
     /// Answers so many calls of its RPC, and hangs from then on.
     pub fn hang_after(&self, calls: Option<usize>) {
         self.state.lock().unwrap().until_hung = calls;
+    }
+
+    /// Fails to remove pins from now on, or no more.
+    pub fn keeping_pins(&self, keeps: bool) {
+        self.state.lock().unwrap().keeps_pins = keeps;
     }
 
     /// Lists the blocks that no pin reaches.
@@ -493,6 +500,7 @@ impl State {
                 silent.ending = Ending::Silence;
                 silent
             }
+            "pin/rm" if self.keeps_pins => failure("pin: context canceled"),
             "pin/rm" => match self.pinned.remove(&arg) {
                 Some(_) => json(&format!(r#"{{"Pins":["{arg}"]}}"#)),
                 None => failure("not pinned or pinned indirectly"),

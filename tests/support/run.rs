@@ -130,6 +130,11 @@ impl Running {
         Run { status, stdout, stderr, said, took: self.started.elapsed() }
     }
 
+    /// True if it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child can be looked at").is_some()
+    }
+
     /// Kills it like `kill -9`, and returns once it is gone.
     pub fn kill(mut self) {
         self.child.kill().expect("our child can be killed");

@@ -133,8 +133,12 @@ async fn attempt(
     if !keeper.disk.is_here() {
         keeper.notes.push("Kubo's disk is not on this machine: min_free is not looked at, StorageMax is".to_owned());
     }
-    keeper.recover(is_new).await?;
+    keeper.recover().await?;
     let before = keeper.state.files.len();
+    if keeper.index.not_in_force.is_none() {
+        keeper.mark_gone();
+        keeper.state.seen.begin(&keeper.index.shares(|_| false), keeper.state.round);
+    }
     keeper.make_room().await?;
     let harvest = match keeper.index.not_in_force.clone() {
         Some(why) => {
@@ -142,11 +146,11 @@ async fn attempt(
             Harvest::default()
         }
         None => {
-            keeper.state.seen.begin(&keeper.index.shares(|_| false), keeper.state.round);
             keeper.look().await;
             let sight = keeper.sight();
             let choice = share::choose(&keeper.view(&sight));
-            let leave = keeper.spare_last_copies(&choice.leave).await;
+            let leave = keeper.due(&choice.leave, &choice.take);
+            let leave = keeper.spare_last_copies(&leave).await;
             keeper.let_go(&leave).await?;
             keeper.take(&choice.take, cancel, told).await?
         }

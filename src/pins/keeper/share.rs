@@ -26,7 +26,7 @@ const LOOK_PART: usize = 4;
 /// The part that held files have that stay by rank, one of so many: what is known of the index is known of these too.
 const LOOK_RANKED: usize = 24;
 /// Rounds for which a sighting counts as fresh: in these it decides that a file leaves.
-const FRESH: u32 = 4;
+pub(super) const FRESH: u32 = 4;
 /// Rounds after which a file that is new in the index is one like others.
 const YOUNG: u32 = 8;
 /// Sightings of one round from which an average is taken; where there are fewer, those of former rounds count too.
@@ -59,7 +59,7 @@ pub struct Sighting {
     /// Holders beside this keeper, when they were counted last; `None` before.
     pub(crate) others: Option<u32>,
     /// The round in which they were counted.
-    round: u32,
+    pub(super) round: u32,
     /// The round in which the network was asked for them last, answered or not.
     #[serde(default)]
     asked: u32,
@@ -67,7 +67,7 @@ pub struct Sighting {
 
 /// What a keeper remembers of the files of its index, kept from round to round.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sightings(HashMap<Cid, Sighting>);
+pub struct Sightings(pub(super) HashMap<Cid, Sighting>);
 
 impl Sightings {
     /// Begins a round: forgets what left the index, and notes what is new in it. What is new is left to those in whose

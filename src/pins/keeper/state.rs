@@ -32,6 +32,9 @@ pub struct KeptEntry {
     pub size: u64,
     /// True if it was not in Kubo before: then its blocks go with it.
     pub ours: bool,
+    /// The round since which the index lacks it; `None` while it is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<u32>,
 }
 
 /// The last round.

@@ -84,7 +84,12 @@ impl KeeperAtWork<'_> {
     ) -> Result<Harvest, Error> {
         let hub = Hub::new(2 * AT_ONCE, cancel.child_token());
         let bringer = &Bringer::new(self.machine, hub, self.config.mirrors);
-        let entries: Vec<_> = files.iter().filter_map(|cid| Some((*cid, self.index.files.get(cid)?.clone()))).collect();
+        let mut entries: Vec<_> =
+            files.iter().filter_map(|cid| Some((*cid, self.index.files.get(cid)?.clone()))).collect();
+        if !self.config.mirrors {
+            // What no other peer was found to hold hardly comes: it keeps nothing else from coming.
+            entries.sort_by_key(|(cid, _)| self.state.seen.others(cid) == Some(0));
+        }
         let of_bytes = entries.iter().map(|(_, entry)| entry.known.size).sum();
         let (of_files, begun) = (entries.len(), Instant::now());
         let mut queue: VecDeque<_> = entries.iter().collect();
@@ -115,7 +120,8 @@ impl KeeperAtWork<'_> {
                 work.push(async move { (*cid, entry, bringer.bring(*cid, entry).await) });
             }
             told(KeeperProgress { files: harvest.files, of_files, bytes, of_bytes });
-            let is_due = pending.arrived >= ROLL_AFTER || (pending.arrived > 0 && rolled.elapsed() >= ROLL_EVERY);
+            let is_open = pending.arrived > 0 || !self.state.leaving.is_empty();
+            let is_due = pending.arrived >= ROLL_AFTER || (is_open && rolled.elapsed() >= ROLL_EVERY);
             if is_due {
                 self.roll_with(&mut pending).await?;
                 rolled = Instant::now();
@@ -135,30 +141,29 @@ impl KeeperAtWork<'_> {
             match result {
                 Ok(sent) => {
                     let ours = !pending.found.contains(&cid);
-                    self.state.files.insert(cid, KeptEntry { size: entry.known.size, ours });
+                    self.state.files.insert(cid, KeptEntry { size: entry.known.size, ours, gone: None });
                     self.state.missing.remove(&cid);
+                    self.state.leaving.remove(&cid);
                     self.disk.add(takes);
                     (harvest.files, harvest.came) = (harvest.files + 1, harvest.came + sent);
                     bytes += entry.known.size;
                     (pending.arrived, in_vain) = (pending.arrived + 1, 0);
                 }
                 Err(NotBrought::Missed(error)) => {
+                    self.drop_part(cid, takes, &pending).await;
                     self.state.missing.insert(cid, self.state.round);
                     harvest.missed.push(cid);
                     harvest.why = harvest.why.or(Some(error));
                     in_vain += 1;
                 }
-                Err(NotBrought::Over(error)) => over = over.or(Some(error)),
+                Err(NotBrought::Over(error)) => {
+                    self.drop_part(cid, takes, &pending).await;
+                    over = over.or(Some(error));
+                }
             }
         }
         harvest.left = queue.len() + pending.running.len();
         drop(work);
-        // What came in part goes again: it is in the store, from where the next round goes on.
-        for cid in harvest.missed.iter().filter(|cid| !pending.found.contains(cid)) {
-            if over.is_none() && self.kubo.has_block(*cid).await.map_err(|e| self.failed(&e))? {
-                self.state.leaving.insert(*cid, cost(self.index.files[cid].known.size));
-            }
-        }
         if pending.arrived > 0 || over.is_none() {
             let rolled = self.roll_with(&mut pending).await;
             over = over.or(rolled.err());
@@ -168,10 +173,18 @@ impl KeeperAtWork<'_> {
 
     /// Renews the root, and writes down what is on its way still.
     async fn roll_with(&mut self, pending: &mut Pending) -> Result<(), Error> {
-        self.roll().await?;
-        pending.arrived = 0;
         pending.written = pending.running.keys().filter(|cid| !pending.found.contains(cid)).copied().collect();
-        self.place.expect(&pending.written)
+        self.roll(&pending.written).await?;
+        pending.arrived = 0;
+        Ok(())
+    }
+
+    /// Has what came of a file in parts leave with the next root: it is in the store, from where a later round goes on.
+    async fn drop_part(&mut self, cid: Cid, takes: u64, pending: &Pending) {
+        // A Kubo that does not answer may have some of it.
+        if !pending.found.contains(&cid) && self.kubo.has_block(cid).await.unwrap_or(true) {
+            self.state.leaving.insert(cid, takes);
+        }
     }
 
     /// Writes down which files come next, but for those that Kubo has already: these are not the keeper's.

@@ -30,6 +30,8 @@ const PINNING: Duration = Duration::from_secs(600);
 const LIMITS: ReconcileLimits = ReconcileLimits { changes: 100, time: Duration::from_secs(1200) };
 /// Rounds in which all that is held is looked at once.
 const LOOKED_AT_IN: u32 = 16;
+/// Rounds for which what left the index stays where there is room: it may come back, and others may lack it now.
+const STAY_AFTER: u32 = 8;
 /// Rounds for which a file that no source had is left out of the choice.
 const LEFT_OUT: u32 = 3;
 
@@ -82,19 +84,20 @@ impl KeeperAtWork<'_> {
         held + self.state.leaving.values().sum::<u64>()
     }
 
-    /// Makes state, root and Kubo agree again, after whatever ended the last round.
-    pub(super) async fn recover(&mut self, is_new: bool) -> Result<(), Error> {
+    /// Makes state, root and Kubo agree again, after whatever ended the last round. Nothing is removed before the pin is
+    /// that of the files of the state: what a pin reaches Kubo does not remove.
+    pub(super) async fn recover(&mut self) -> Result<(), Error> {
         let mut roots = self.kubo.pins_named(&pin_name(&self.config.name)).await.map_err(|e| self.failed(&e))?;
         roots.retain(|(_, name)| *name == pin_name(&self.config.name));
         let is_as_left = matches!(roots[..], [(root, _)] if Some(root) == self.state.root);
-        let mut is_changed = false;
+        let mut is_changed = is_as_left && self.wanted_root().map(|root| root.cid) != self.state.root;
         if !is_as_left {
             is_changed = !roots.is_empty();
             // Unpinned by the last round, which did not come to writing that down.
             let former = self.state.root.filter(|former| !roots.iter().any(|(root, _)| root == former));
             self.state.leaving.extend(former.map(|former| (former, 0)));
             for (root, _) in &roots {
-                self.adopt(*root, is_new).await?;
+                self.adopt(*root).await?;
             }
             if roots.is_empty() {
                 is_changed |= self.drop_absent().await?;
@@ -102,21 +105,30 @@ impl KeeperAtWork<'_> {
         }
         is_changed |= self.settle_coming().await? | self.drop_damaged().await?;
         if is_changed {
-            self.roll().await?;
+            return self.roll(&BTreeSet::new()).await;
         }
+        self.place.write(&self.state)?;
+        self.place.expect(&BTreeSet::new())?;
         self.remove_leaving().await
     }
 
+    /// Returns the root of the files of the state; `None` for no files.
+    fn wanted_root(&self) -> Option<ShareRoot> {
+        (!self.state.files.is_empty()).then(|| ShareRoot::of(self.state.key, &self.state.files))
+    }
+
     /// Takes over the files of a pinned root that the state does not know as such.
-    async fn adopt(&mut self, root: Cid, is_new: bool) -> Result<(), Error> {
+    async fn adopt(&mut self, root: Cid) -> Result<(), Error> {
         let read = root::read(&self.kubo, root).await.map_err(|e| self.failed(&e))?;
+        // A state that was lost, maybe some failed rounds ago: the keeper is the one that it was.
+        let is_new = self.state.root.is_none() && self.state.files.is_empty();
         if let Some(key) = read.key.filter(|_| is_new) {
             self.state.key = key;
         }
-        for (cid, KeptEntry { size, ours }) in read.files {
+        for (cid, KeptEntry { size, ours, .. }) in read.files {
             let size = self.index.files.get(&cid).map_or(size, |entry| entry.known.size);
             if !self.state.leaving.contains_key(&cid) {
-                self.state.files.entry(cid).or_insert(KeptEntry { size, ours });
+                self.state.files.entry(cid).or_insert(KeptEntry { size, ours, gone: None });
             }
         }
         Ok(())
@@ -164,7 +176,7 @@ impl KeeperAtWork<'_> {
             let size = self.index.files.get(&cid).map(|entry| entry.known.size);
             match size {
                 Some(size) if is_whole(&self.kubo, cid).await.map_err(|e| self.failed(&e))? => {
-                    self.state.files.insert(cid, KeptEntry { size, ours: true });
+                    self.state.files.insert(cid, KeptEntry { size, ours: true, gone: None });
                     is_changed = true;
                 }
                 _ => drop(self.state.leaving.insert(cid, cost(size.unwrap_or(0)))),
@@ -173,9 +185,10 @@ impl KeeperAtWork<'_> {
         Ok(is_changed)
     }
 
-    /// Pins the root of the files of the state, and unpins the former one; what is in neither comes last. Files that are
-    /// not here whole after all leave the share first: they would make the pin wait for the network.
-    pub(super) async fn roll(&mut self) -> Result<(), Error> {
+    /// Pins the root of the files of the state, and unpins the former one; what is in neither comes last. What is still
+    /// `coming` stays written down. Files that are not here whole after all leave the share first: they would make the
+    /// pin wait for the network.
+    pub(super) async fn roll(&mut self, coming: &BTreeSet<Cid>) -> Result<(), Error> {
         if self.pin().await?.is_none() {
             let before = self.state.files.len();
             self.drop_absent().await?;
@@ -184,28 +197,25 @@ impl KeeperAtWork<'_> {
             }
             self.pin().await?.ok_or_else(|| self.refused("did not pin the share"))?;
         }
+        // In this order: what came in part is in one of the two at any moment.
         self.place.write(&self.state)?;
-        self.place.expect(&BTreeSet::new())?;
+        self.place.expect(coming)?;
         self.remove_leaving().await
     }
 
     /// Makes the pin that of the present files; `None` where the daemon did not do so in time.
     async fn pin(&mut self) -> Result<Option<()>, Error> {
         let mark = PinMark::exactly(pin_name(&self.config.name));
-        let mut wanted = Vec::new();
-        if !self.state.files.is_empty() {
-            let root = ShareRoot::of(self.state.key, &self.state.files);
-            self.state.root = Some(root.cid);
-            wanted.push(wanted_pin(root));
-        } else {
-            self.state.root = None;
-        }
+        let root = self.wanted_root();
+        self.state.root = root.as_ref().map(|root| root.cid);
+        let wanted: Vec<WantedPin> = root.map(wanted_pin).into_iter().collect();
         let target = KuboPins { kubo: &self.kubo, ledger: None, patience: PINNING };
         let done = reconcile(&wanted, &target, &mark, &LIMITS).await.map_err(|e| self.pin_failed(e))?;
-        let Reconciled { failed, removed, .. } = done;
+        let Reconciled { failed, removed, left, .. } = done;
         self.state.leaving.extend(removed.iter().map(|pin| (pin.cid, 0)));
         match failed.into_iter().next() {
-            None => Ok(Some(())),
+            None if left == 0 => Ok(Some(())),
+            None => Err(self.refused("did not change the pin of the share in time")),
             Some(failure) if failure.error.is_of_target() => Err(self.pin_failed(failure.error)),
             Some(_) => Ok(None),
         }
@@ -215,7 +225,7 @@ impl KeeperAtWork<'_> {
     pub(super) async fn let_go(&mut self, files: &[Cid]) -> Result<(), Error> {
         let mut left = 0;
         for cid in files {
-            if let Some(KeptEntry { size, ours }) = self.state.files.remove(cid) {
+            if let Some(KeptEntry { size, ours, .. }) = self.state.files.remove(cid) {
                 left += 1;
                 // What was there before the keeper stays for the user.
                 if ours {
@@ -228,13 +238,13 @@ impl KeeperAtWork<'_> {
         }
         // Written before the pin goes: blocks that no pin holds are known as ours until they are gone.
         self.place.write(&self.state)?;
-        self.roll().await
+        self.roll(&BTreeSet::new()).await
     }
 
     /// Removes the blocks of what left.
     async fn remove_leaving(&mut self) -> Result<(), Error> {
-        let root = ShareRoot::of(self.state.key, &self.state.files);
-        let nodes = root.blocks.iter().map(|block| block.cid).filter(|_| !self.state.files.is_empty()).collect();
+        let root = self.wanted_root();
+        let nodes = root.iter().flat_map(|root| &root.blocks).map(|block| block.cid).collect();
         while !self.state.leaving.is_empty() {
             let due: Vec<Cid> = self.state.leaving.keys().copied().take(FILES_AT_ONCE).collect();
             let gone = letgo::remove(&self.kubo, &due, &nodes).await.map_err(|e| self.pin_failed(e))?;
@@ -244,39 +254,62 @@ impl KeeperAtWork<'_> {
         self.disk.look_again(&self.kubo).await.map_err(|e| self.failed(&e))
     }
 
-    /// Lets the files go that are needed least, until the disk has its room. The quota is the rule's to keep, once the
-    /// network was asked; of an index that is not in force it is kept here.
+    /// Lets the files go that are needed least, until the disk has its room and the quota is kept.
     pub(super) async fn make_room(&mut self) -> Result<(), Error> {
         let lacking = self.disk.lacking();
-        let over = match self.index.not_in_force {
-            Some(_) => self.used().saturating_sub(self.config.quota),
-            None => 0,
-        };
+        let over = self.used().saturating_sub(self.config.quota);
         let need = lacking.max(over);
         if need == 0 || self.state.files.is_empty() {
             return Ok(());
         }
-        let sight = self.sight();
-        let mut order = super::share::least_needed(&self.view(&sight));
-        // Of an index that is not in force nothing is known, and all of it may be needed alike.
-        let known: HashSet<Cid> = order.iter().copied().collect();
-        order.extend(self.state.files.keys().filter(|cid| !known.contains(cid)));
-        let (mut freed, mut go) = (0, Vec::new());
-        for cid in order {
-            if freed >= need {
-                break;
-            }
-            // What the user has anyway frees no room on the disk.
-            let file = self.state.files.get(&cid).filter(|file| file.ours || over > 0);
-            if let Some(file) = file {
-                freed += cost(file.size);
-                go.push(cid);
-            }
-        }
+        // What the user has anyway frees no room on the disk.
+        let go = self.going(need, |file| file.ours || over > 0).await;
         if lacking > 0 && !go.is_empty() {
             self.notes.push(format!("Kubo's disk is nearly full: {} files were let go, those needed least", go.len()));
         }
         self.let_go(&go).await
+    }
+
+    /// Notes what left the index, and says so where that is much at once: an edition may lack a repository by mistake.
+    pub(super) fn mark_gone(&mut self) {
+        let (mut files, mut bytes) = (0, 0);
+        for (cid, file) in &mut self.state.files {
+            match (self.index.files.contains_key(cid), file.gone) {
+                (true, _) => file.gone = None,
+                (false, None) => {
+                    file.gone = Some(self.state.round);
+                    (files, bytes) = (files + 1, bytes + cost(file.size));
+                }
+                (false, Some(_)) => {}
+            }
+        }
+        if bytes > bytes_of(&self.state.files) / 4 {
+            let all = self.state.files.len();
+            self.notes.push(format!(
+                "{files} of {all} files left the index at once; they stay for {STAY_AFTER} rounds, as far as there is room"
+            ));
+        }
+    }
+
+    /// Returns those of `leave` that go before `take` comes: of what left the index, what did so long ago, and as much
+    /// as makes room.
+    pub(super) fn due(&self, leave: &[Cid], take: &[Cid]) -> Vec<Cid> {
+        let (mut gone, mut due): (Vec<Cid>, Vec<Cid>) =
+            leave.iter().partition(|cid| self.state.files.get(cid).is_some_and(|file| file.gone.is_some()));
+        let since = |cid: &Cid| self.state.files[cid].gone.unwrap_or(0);
+        gone.sort_by_key(since);
+        let coming: u64 =
+            take.iter().filter_map(|cid| self.index.files.get(cid)).map(|entry| cost(entry.known.size)).sum();
+        let leaving: u64 = due.iter().filter_map(|cid| self.state.files.get(cid)).map(|file| cost(file.size)).sum();
+        let over = (self.used() + coming).saturating_sub(leaving).saturating_sub(self.config.quota);
+        let mut need = over.max(u64::saturating_sub(coming, self.disk.room().saturating_add(leaving)));
+        for cid in gone {
+            if need > 0 || self.state.round.saturating_sub(since(&cid)) >= STAY_AFTER {
+                need = need.saturating_sub(cost(self.state.files[&cid].size));
+                due.push(cid);
+            }
+        }
+        due
     }
 
     /// Returns the error of a round that a call of Kubo ended.
