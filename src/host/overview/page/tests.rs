@@ -272,7 +272,7 @@ fn a_share_is_drawn_by_the_other_holders_of_its_files() {
     let state = serde_json::from_value(state).unwrap();
     overview.found.keep.shares = vec![ShareFacts { keep, state: Some(state) }];
     let shown = page(&overview);
-    assert!(shown.contains("arch: 0 files, 0 B of 40.0 GiB; 1 h ago"), "{shown}");
+    assert!(shown.contains("arch: 0 files, 0 B of 40.0 GiB; 60 min ago"), "{shown}");
     assert!(
         shown.contains("viewBox=\"0 0 12 1\"") && shown.contains("<rect class=\"lan\" x=\"3\" y=\"0\" width=\"9\"")
     );
