@@ -26,6 +26,8 @@ mod progress;
 mod status;
 mod voice;
 
+/// The unit of room in hints, bytes.
+const GB: u64 = 1_000_000_000;
 /// Lifetime of the name's answer in caches; Kubo's default.
 const TTL: Duration = Duration::from_secs(300);
 
@@ -294,6 +296,9 @@ fn explained(settings: &Settings, e: &PublishError) -> Error {
             Error::new(kind, "publish", fault.told(&settings.kubo_api))
         }
         PublishError::Follow(FollowError::Delivery(error)) => (**error).clone(),
+        PublishError::Space { .. } | PublishError::Follow(FollowError::Space { .. }) => {
+            Error::new(kind, "publish", format!("{e}, at {}", settings.kubo_api))
+        }
         PublishError::Follow(FollowError::Nowhere { tried, .. }) => {
             tried.iter().fold(Error::new(kind, "publish", e), |error, line| error.tried(format!("mirror  {line}")))
         }
@@ -307,6 +312,12 @@ fn explained(settings: &Settings, e: &PublishError) -> Error {
         }
         PublishError::Kubo(_) | PublishError::Follow(FollowError::Kubo(_)) => {
             error.hint("sudo systemctl start ipfs; or `--offline --out DIR`, which builds and signs without Kubo")
+        }
+        PublishError::Space { need, free } | PublishError::Follow(FollowError::Space { need, free }) => {
+            let more = need.saturating_sub(*free).div_ceil(GB);
+            error.hint(format!(
+                "`ipfs config Datastore.StorageMax …`, {more} GB more than now, and restart it; or remove pins, then `ipfs repo gc`"
+            ))
         }
         PublishError::LeftOut(tables) => {
             let drop: Vec<String> = tables.iter().map(|table| format!("--drop {table}")).collect();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::base::error::Error;
 use crate::base::name::FileName;
 use crate::base::name::RepoName;
+use crate::config::value::show_size;
 use crate::dag::dir::DirectoryError;
 use crate::index::manifest::ManifestError;
 use crate::lists::pacman::syncdb::DatabaseError;
@@ -57,7 +58,7 @@ pub enum PublishError {
     #[error("the tree cannot be built: {0}")]
     Tree(#[from] DirectoryError),
     /// Not enough room in the daemon's repository.
-    #[error("{need} bytes are needed and {free} are free; raise Datastore.StorageMax or remove pins")]
+    #[error("Kubo has room for {} of the {} that are to come", show_size(*free), show_size(*need))]
     Space { need: u64, free: u64 },
     /// The daemon failed. Trying again continues there.
     #[error(transparent)]
@@ -185,9 +186,9 @@ pub enum FollowError {
     Kubo(#[from] KuboError),
     /// Not enough room in Kubo's repository for the packages that are to come; none was fetched. Trying again helps once
     /// there is.
-    #[error("{need} bytes are needed and {free} are free; raise Datastore.StorageMax or remove pins")]
+    #[error("Kubo has room for {} of the {} that are to come", show_size(*free), show_size(*need))]
     Space {
-        /// Bytes of the packages.
+        /// Bytes of the packages that are still to come.
         need: u64,
         /// Bytes that Kubo has room for.
         free: u64,

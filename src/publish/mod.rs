@@ -48,7 +48,7 @@ use crate::config::retention::RetentionRule;
 use crate::index::ipns::Name;
 use crate::index::manifest::FUTURE_MOST;
 use crate::index::minisign::{PublicKey, SecretKey};
-use crate::net::kubo::Kubo;
+use crate::net::kubo::{Kubo, KuboError};
 
 mod archive;
 mod chain;
@@ -263,23 +263,21 @@ pub async fn run(
     drop(tables);
     let mut followed = None;
     let is_asked = options.follow.is_some() || options.retention.is_some();
+    // Without Kubo no target could be served, and nothing is fetched in vain.
     let delivered = match kubo.filter(|_| is_asked) {
-        Some(kubo) => delivered(kubo, &memory).await,
+        Some(kubo) => delivered(kubo, &memory).await.map(Some).or_else(|e| unheard(options, e.into()))?,
         None => None,
     };
     let arrived = match kubo {
-        Some(kubo) => ArrivedPins::open(&options.state_dir, kubo).await.map(Some).or_else(unheard)?,
+        Some(kubo) => ArrivedPins::open(&options.state_dir, kubo).await.map(Some).or_else(|e| unheard(options, e))?,
         None => None,
     };
     if let Some(mirrors) = &options.follow {
-        let has = arrived.as_ref().zip(delivered.as_ref());
-        let has = has.map(|(arrived, has)| has.iter().copied().chain(arrived.cids()).collect::<HashSet<BlockCid>>());
-        follow::recall_roots(options, kubo.zip(has.as_ref())).await?;
-        let bytes_to = match (&has, &arrived) {
-            (Some(has), Some(arrived)) => BytesTo::Kubo { has, arrived },
-            _ if kubo.is_none() => BytesTo::Nowhere,
-            _ => BytesTo::Unheard,
+        let bytes_to = match delivered.as_ref().zip(arrived.as_ref()) {
+            Some((delivered, arrived)) => BytesTo::Kubo { delivered, arrived },
+            None => BytesTo::Nowhere,
         };
+        follow::recall_roots(options, kubo, bytes_to).await?;
         let beside = &collection;
         let mut mirrors = follow::follow(mirrors, options, beside, bytes_to, memory.tables.values(), progress).await?;
         collection = collection.with(mirrors.repos()?)?;
@@ -329,9 +327,9 @@ pub async fn run(
     Ok(report)
 }
 
-/// Leaves a daemon that does not tell to its target, which says why.
-fn unheard<T>(error: FollowError) -> Result<Option<T>, FollowError> {
-    if error.is_of_target() { Ok(None) } else { Err(error) }
+/// Leaves a daemon that does not tell to its target, which says why, unless packages of mirrors are to go there.
+fn unheard<T>(options: &PublishOptions, error: FollowError) -> Result<Option<T>, FollowError> {
+    if error.is_of_target() && options.follow.is_none() { Ok(None) } else { Err(error) }
 }
 
 /// Removes root blocks that belong to no file of `tree`, and all where there are no more to be any.
@@ -356,11 +354,11 @@ fn without_damaged_root(options: &PublishOptions, error: &PublishError) {
     }
 }
 
-/// Returns the files that the daemon has by the last publication; `None` when it does not tell: then its target says why.
-async fn delivered(kubo: &Kubo, memory: &PublisherMemory) -> Option<HashSet<BlockCid>> {
-    let Some(index) = &memory.online else { return Some(HashSet::new()) };
-    let is_there = kubo.is_pinned(index.root).await.ok()?;
-    Some(if is_there { index.files.clone() } else { HashSet::new() })
+/// Returns the files that the daemon has by the last publication.
+async fn delivered(kubo: &Kubo, memory: &PublisherMemory) -> Result<HashSet<BlockCid>, KuboError> {
+    let Some(index) = &memory.online else { return Ok(HashSet::new()) };
+    let is_there = kubo.is_pinned(index.root).await?;
+    Ok(if is_there { index.files.clone() } else { HashSet::new() })
 }
 
 #[cfg(test)]

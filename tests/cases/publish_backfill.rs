@@ -6,7 +6,7 @@ use crate::support::follow::{following, keeping, key_of, listed, publish, publis
 use crate::support::publisher::files_below;
 use crate::support::repo::Package;
 use crate::support::tier1::Upstream;
-use crate::support::{FakeMirror, Misbehaves as _, World};
+use crate::support::{FakeKubo, FakeMirror, Misbehaves as _, World};
 
 #[test]
 fn what_was_there_before_comes_within_the_budget_of_a_day_and_what_is_new_at_once() {
@@ -193,4 +193,80 @@ fn a_repository_that_is_followed_later_keeps_nothing_new_of_the_others_waiting()
     fs::write(&file, both).unwrap();
     assert_eq!(&published(&world)["unlisted"], 2, "what extra had, and what is old in core");
     assert_eq!(names(&world), ["new", "one"]);
+}
+
+#[test]
+fn bytes_that_an_interrupted_run_has_left_are_not_listed_before_their_signature_counts() {
+    let old = [("one", 40_000), ("two", 60_000)].map(|(name, size)| Package::new(name, size));
+    let upstream = Upstream::of(&[("core", &old), ("extra", &[])]);
+    for keyring in ["", "keyring = \"$WORLD/keyring\"\n"] {
+        let (a, b) = (upstream.mirror(), upstream.mirror());
+        let world = following(&[&a, &b], keyring).script("gpgv", "");
+        keeping(&world, "backfill = \"50000\"\ncontent = \"none\"");
+        published(&world);
+        assert_eq!(names(&world), ["one"]);
+        // As by a run that was killed before it asked for the signature; and in the next one no mirror answers.
+        let left = world.path("state-publish/arch/follow/packages").join(old[1].sha256().to_string());
+        fs::write(&left, &old[1].bytes).unwrap();
+        let [a, b] = [a, b].map(|mirror| mirror.on("lastupdate").status(500).times(2));
+        let late = publish(&world);
+        assert_eq!(late.code(), 1, "{}", late.stderr);
+        assert_eq!((names(&world), left.exists()), (vec!["one".to_owned()], true), "{keyring}");
+        let [a, b] = [a, b].map(|mirror| mirror.honest());
+        published(&world);
+        assert_eq!(names(&world), ["one", "two"], "it is judged, and need not come again");
+        assert_eq!(requests(&[&a, &b], &old[1].file_name()), 0);
+    }
+}
+
+/// Has the publication put its packages into this daemon.
+fn into(world: World, kubo: &FakeKubo) -> World {
+    let file = world.path("config/publish.d/arch.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, text.replace("kubo = false", "kubo = true").replace("content = \"none\"\n", "")).unwrap();
+    world.kubo(kubo)
+}
+
+#[test]
+fn a_kubo_that_has_room_for_what_is_new_alone_gets_it_and_nothing_of_the_budget_is_spent() {
+    let old = [("one", 40_000), ("two", 60_000)].map(|(name, size)| Package::new(name, size));
+    let mut upstream = Upstream::of(&[("core", &old), ("extra", &[])]);
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    keeping(&world, "backfill = \"50000\"\ncontent = \"none\"");
+    published(&world);
+    let new = Package::new("new", 30_000);
+    upstream.change("core", &new, |_| {});
+    for mirror in [&a, &b] {
+        upstream.sync(mirror);
+    }
+    remembering(&world, |kept| kept["backfill"] = serde_json::json!({"day": 1, "bytes": 0}));
+    let kubo = FakeKubo::empty().using(10_000_000_000 - 20_000);
+    let world = into(world, &kubo);
+    // It has no keys either, so that no run is ended by a publication.
+    assert_eq!(publish(&world).code(), 1);
+    assert_eq!(requests(&[&a, &b], &new.file_name()), 0);
+
+    let kubo = kubo.using(10_000_000_000 - 150_000);
+    let world = into(world, &kubo);
+    assert_eq!(publish(&world).code(), 1);
+    assert!(requests(&[&a, &b], &new.file_name()) > 0, "it was fetched");
+    assert_eq!(requests(&[&a, &b], &old[1].file_name()), 0);
+    remembering(&world, |kept| assert_eq!(kept["backfill"]["bytes"], 0));
+}
+
+#[test]
+fn nothing_is_fetched_for_a_kubo_that_does_not_answer() {
+    let upstream = Upstream::of(&[("core", &[Package::new("one", 4000)]), ("extra", &[])]);
+    let (a, b) = (upstream.mirror(), upstream.mirror());
+    let world = following(&[&a, &b], "");
+    let state = world.path("state-publish/arch/follow");
+    fs::create_dir_all(&state).unwrap();
+    let package = Package::new("sent", 500);
+    let cid = pkgswarm::dag::build::build(&package.bytes[..]).unwrap().root;
+    fs::write(state.join("arrived"), format!("ours {} {cid}\n", package.sha256())).unwrap();
+    let world = into(world, &FakeKubo::empty().guarded("secret"));
+    let run = publish(&world);
+    assert!(run.code() == 1 && run.stderr.contains("hint: sudo systemctl start ipfs"), "{}", run.stderr);
+    assert_eq!(requests(&[&a, &b], ""), 0);
 }

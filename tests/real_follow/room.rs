@@ -186,7 +186,7 @@ fn a_kubo_without_room_is_said_before_a_package_is_fetched_and_the_next_run_goes
     let node = Kubo::naming(&Parts::demand(), |config| config["Datastore"]["StorageMax"] = json!("20MB"));
     let mut scene = Scene::of(12, node);
     let refused = run(&mut scene.follower.command()).failed();
-    assert!(refused.stderr.contains("raise Datastore.StorageMax or remove pins"), "{refused}");
+    assert!(refused.stderr.contains("Kubo has room for ") && refused.stderr.contains("StorageMax"), "{refused}");
     assert_eq!((scene.asked().len(), scene.noted("arrived", 2).len()), (0, 0));
     let node = scene.follower.kubo.as_mut().expect("a node");
     node.stop();

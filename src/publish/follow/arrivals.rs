@@ -83,9 +83,14 @@ impl MirrorArrival<'_> {
         if self.is_delivered || !kept.has(self.sha256()) { 0 } else { self.size() }
     }
 
+    /// True for one that may not be listed yet: its bytes are missing, or its signature was not judged.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.needs_bytes || self.is_unchecked || self.needs_signature
+    }
+
     /// True for one of which nothing is missing: it is just asked whether it has a signature by now.
     fn is_just_asked(&self) -> bool {
-        self.may_be_signed && !(self.needs_bytes || self.is_unchecked || self.needs_signature)
+        self.may_be_signed && !self.is_unproven()
     }
 
     pub(super) fn keepable(&self) -> Option<Keepable> {
@@ -143,7 +148,8 @@ impl ArrivalDesk<'_> {
         kept: &KeptContent,
         progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Vec<(&'p MirrorArrival<'p>, FollowError)> {
-        let total = arrivals.iter().filter(|arrival| arrival.needs_bytes).map(|arrival| arrival.known.size).sum();
+        let total = arrivals.iter().filter(|arrival| arrival.needs_bytes).map(|arrival| arrival.known.size);
+        let total = total.fold(0, u64::saturating_add);
         let (mut done, mut failed, mut is_vain) = (0, Vec::new(), self.checked.is_some());
         progress(Phase::Fetch, 0, total);
         let work =
@@ -153,7 +159,7 @@ impl ArrivalDesk<'_> {
             match result {
                 Ok(size) => {
                     is_vain = false;
-                    done += size;
+                    done = size.saturating_add(done);
                     progress(Phase::Fetch, done, total);
                 }
                 Err(error) => {
@@ -186,15 +192,14 @@ impl ArrivalDesk<'_> {
                     let why = format!("no sha256 and size for {}", package.file);
                     return Err(FollowError::Database { database, why });
                 };
-                let is_here = || std::fs::metadata(self.place.package(sha256)).is_ok_and(|found| found.len() == size);
+                // What an interrupted run has left here need not stay.
+                let is_left = std::fs::metadata(self.place.package(sha256)).is_ok_and(|found| found.len() == size);
                 let kept = std::fs::metadata(self.place.signature(sha256)).ok().map(|found| found.len());
                 let needs_signature = kept.is_none() || (self.is_new && self.is_signed_anew(package, sha256));
-                // What an interrupted run has left here need not stay.
-                let is_left = is_here() && self.bytes_to.is_at_once();
                 let may_be_signed = self.is_whole && kept == Some(0) && !needs_signature && !is_left;
                 let is_unchecked = self.checked.is_some_and(|checked| needs_signature || !checked.has(sha256));
                 let is_delivered = has(sha256);
-                let needs_bytes = (is_unchecked || !is_delivered) && !is_here();
+                let needs_bytes = (is_unchecked || !is_delivered) && !is_left;
                 let is_missing = needs_bytes || is_left || is_unchecked || needs_signature || may_be_signed;
                 if seen.insert(sha256) && is_missing {
                     let known = Known { size, sha256, root: None };
@@ -253,12 +258,10 @@ impl ArrivalDesk<'_> {
         if let Some(checked) = self.checked.filter(|_| arrival.is_unchecked) {
             checked.add(sha256, &key)?;
         }
-        if arrival.is_delivered && (arrival.is_unchecked || self.bytes_to.is_at_once()) {
+        if arrival.is_delivered {
             self.place.drop_package(sha256)?;
-        }
-        let is_kept = kept.has(sha256);
-        if (!is_kept || self.bytes_to.is_at_once()) && self.place.package(sha256).exists() {
-            self.reduce(sha256, is_kept).await?;
+        } else if self.place.package(sha256).exists() {
+            self.reduce(sha256, kept.has(sha256)).await?;
         }
         Ok(if arrival.needs_bytes { arrival.known.size } else { 0 })
     }

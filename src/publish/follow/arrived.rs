@@ -40,6 +40,9 @@ pub(in crate::publish) struct ArrivedPins<'k> {
     pins: RefCell<BTreeMap<BlockCid, ArrivedPin>>,
     /// Bytes that were given to the daemon since it was asked for its room.
     unlooked: Cell<u64>,
+    /// Bytes that were given to it in this run, and those that are still to come.
+    pub(in crate::publish) sent: Cell<u64>,
+    to_come: Cell<u64>,
 }
 
 /// A package in the list.
@@ -67,7 +70,8 @@ impl<'k> ArrivedPins<'k> {
         };
         // Of two lines the later one counts; what was cut short was not sent.
         let pins = text.lines().filter_map(read).map(|pin| (pin.cid, pin)).collect();
-        let this = Self { kubo, path, pins: RefCell::new(pins), unlooked: Cell::new(0) };
+        let pins = RefCell::new(pins);
+        let this = Self { kubo, path, pins, unlooked: Cell::new(0), sent: Cell::new(0), to_come: Cell::new(0) };
         this.look().await?;
         Ok(this)
     }
@@ -91,20 +95,19 @@ impl<'k> ArrivedPins<'k> {
         self.pins.borrow().get(&cid).is_some_and(|pin| pin.is_there)
     }
 
-    /// Lists the packages that it has.
-    pub(in crate::publish) fn cids(&self) -> Vec<BlockCid> {
-        self.pins.borrow().values().filter(|pin| pin.is_there).map(|pin| pin.cid).collect()
-    }
-
-    /// Returns the bytes that the daemon has room for, of which `need` are going to be sent.
+    /// Returns the bytes that the daemon has room for.
     ///
     /// # Errors
-    /// `Space` when it has less; `Kubo`.
-    pub(super) async fn room(&self, need: u64) -> Result<u64, FollowError> {
+    /// `Kubo`.
+    pub(super) async fn room(&self) -> Result<u64, FollowError> {
         let size = self.kubo.repo_size().await?;
-        let free = Budget::of(size.most).room(size.used, u64::MAX);
         self.unlooked.set(0);
-        if need > free { Err(FollowError::Space { need, free }) } else { Ok(free) }
+        Ok(Budget::of(size.most).room(size.used, u64::MAX))
+    }
+
+    /// Remembers how many bytes this run is going to give it.
+    pub(super) fn expect(&self, bytes: u64) {
+        self.to_come.set(bytes);
     }
 
     /// Has the daemon hold the package at `path`, of which `hashed` was computed just now.
@@ -120,16 +123,21 @@ impl<'k> ArrivedPins<'k> {
             (Some(name), Some(known)) if name.is_empty() => ArrivedPin { is_there: true, ..known },
             (Some(_), _) => self.note(pin(true))?,
             (None, _) => {
-                let sent = self.unlooked.get() + hashed.dag_size;
-                if sent > LOOK_EVERY {
-                    self.room(hashed.dag_size).await?;
+                let size = hashed.dag_size;
+                if self.unlooked.get() + size > LOOK_EVERY {
+                    let free = self.room().await?;
+                    if size > free {
+                        return Err(FollowError::Space { need: self.to_come.get().max(size), free });
+                    }
                 }
                 let pin = self.note(pin(false))?;
                 self.import(path, hashed).await?;
-                self.unlooked.set(self.unlooked.get() + hashed.dag_size);
+                self.unlooked.set(self.unlooked.get() + size);
+                self.sent.set(self.sent.get() + size);
                 pin
             }
         };
+        self.to_come.set(self.to_come.get().saturating_sub(hashed.size));
         self.pins.borrow_mut().insert(cid, pin);
         Ok(())
     }
@@ -278,6 +286,8 @@ mod tests {
                 let taken = arrived.take(&self.dir.path().join("package"), &self.hashed).await;
                 assert_eq!(arrived.has(self.hashed.cid), taken.is_ok());
                 arrived.release(|_| taken.is_ok()).await.unwrap();
+                // Who asks now, and not with an older list, is told that a package without a pin must come again.
+                assert!(!arrived.has(self.hashed.cid));
                 taken
             })
         }

@@ -59,7 +59,8 @@ pub(super) fn due(
     let mut due = HashSet::new();
     for package in backlog {
         let size = package.size();
-        let fits_day = spent + taken == 0 || (spent + taken).saturating_add(size) <= budget;
+        let so_far = spent.saturating_add(taken);
+        let fits_day = so_far == 0 || so_far.checked_add(size).is_some_and(|sum| sum <= budget);
         let fits_run = taken == 0 || taken.saturating_add(size) <= budget / RUNS;
         if fits_day && fits_run {
             taken = taken.saturating_add(size);
@@ -103,5 +104,7 @@ mod tests {
         record.spend(500, NOW);
         assert_eq!(taken(&[500, 1], 120, record, NOW), [0; 0]);
         assert_eq!(taken(&[u64::MAX, u64::MAX], 120, record, NOW + DAY), [0], "sums do not overflow");
+        assert_eq!(taken(&[u64::MAX, u64::MAX], u64::MAX, record, NOW), [0; 0], "nor beside what was spent");
+        assert_eq!(taken(&[7, u64::MAX], u64::MAX, BackfillRecord { day: NOW / DAY, bytes: u64::MAX }, NOW), [0; 0]);
     }
 }

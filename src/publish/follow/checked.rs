@@ -9,6 +9,7 @@
 //! The file begins with a line of the keyring, `keyring SHA256`; then a line is the sha256 of a package and the fingerprint
 //! of the key, `-` where it is not known.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ const UNKNOWN: &str = "-";
 /// What the present keyring has checked.
 pub(super) struct CheckedPackages {
     path: PathBuf,
-    packages: HashSet<Sha256>,
+    packages: RefCell<HashSet<Sha256>>,
     /// The digest of the keyring.
     pub(super) keyring: Sha256,
     /// The reason why what an earlier keyring has checked could not be held against this one; for the user.
@@ -62,17 +63,20 @@ impl CheckedPackages {
             let lines = keys.iter().map(|(sha256, key)| line(*sha256, key));
             write(&path, &head, lines.collect())?;
         }
-        Ok(Self { path, packages: keys.into_keys().collect(), keyring: digest, doubt })
+        let packages = RefCell::new(keys.into_keys().collect());
+        Ok(Self { path, packages, keyring: digest, doubt })
     }
 
     pub(super) fn has(&self, package: Sha256) -> bool {
-        self.packages.contains(&package)
+        self.packages.borrow().contains(&package)
     }
 
-    /// Writes down that a package was checked, by the key with this fingerprint. This value does not change.
+    /// Writes down that a package was checked, by the key with this fingerprint.
     pub(super) fn add(&self, package: Sha256, key: &str) -> Result<(), FollowError> {
         let key = if key.is_empty() { UNKNOWN } else { key };
-        fsx::add_line(&self.path, &line(package, key), Lasting::Cached).map_err(FollowError::local(&self.path))
+        fsx::add_line(&self.path, &line(package, key), Lasting::Cached).map_err(FollowError::local(&self.path))?;
+        self.packages.borrow_mut().insert(package);
+        Ok(())
     }
 }
 

@@ -122,8 +122,8 @@ pub(super) struct Followed {
     packages: HashSet<Sha256>,
     /// For the user.
     pub(super) warnings: Vec<String>,
-    /// What was listed before, where packages come within a budget: none of it may be left out.
-    former: Option<FormerTables>,
+    /// The packages in it that get no entry yet.
+    waiting: HashSet<Sha256>,
     /// The reason why this is the former snapshot.
     pub(super) late: Option<FollowError>,
 }
@@ -173,9 +173,9 @@ pub(super) async fn follow(
         }
     };
     place.save(&memory)?;
-    let former = options.backfill.is_some().then_some(holdings.former);
+    let waiting = holdings.waiting(&place, &read.repos, options.backfill.is_some());
     let (machine, packages) = (Rc::clone(&options.machine), HashSet::new());
-    Ok(Followed { machine, place, memory, read, packages, warnings, former, late })
+    Ok(Followed { machine, place, memory, read, packages, warnings, waiting, late })
 }
 
 /// Puts root blocks that are missing here to their place, from beside the memory, or from the daemon that has the files or
@@ -186,7 +186,8 @@ pub(super) async fn follow(
 /// `Local`. A daemon that fails is left: then the packages come again.
 pub(super) async fn recall_roots(
     publish: &PublishOptions,
-    kubo: Option<(&Kubo, &HashSet<BlockCid>)>,
+    kubo: Option<&Kubo>,
+    bytes_to: BytesTo<'_>,
 ) -> Result<(), FollowError> {
     let Some(roots) = publish.roots_dir() else { return Ok(()) };
     let place = FollowPlace::open(memory::dir_in(&publish.state_dir))?;
@@ -197,7 +198,7 @@ pub(super) async fn recall_roots(
         let block = match (here, kubo) {
             (Some(block), _) => block,
             // In the tree, the root of a file that is not there is a raw block.
-            (None, Some((kubo, has))) if has.contains(&cid) || has.contains(&BlockCid::raw(cid.digest())) => {
+            (None, Some(kubo)) if bytes_to.has(cid) || bytes_to.has(BlockCid::raw(cid.digest())) => {
                 let Ok(Some(block)) = kubo.local_block(cid.into()).await else { return Ok(()) };
                 block
             }
@@ -314,7 +315,6 @@ impl Followed {
     /// what the databases said of packages is taken along.
     pub(super) fn repos(&mut self) -> Result<Vec<CollectedRepo>, PublishError> {
         let held = self.place.held();
-        let may_wait = |package| self.former.as_ref().is_some_and(|former| !former.has(package));
         let mut repos = Vec::new();
         for listed in &mut self.read.repos {
             let database = &self.read.snapshot.databases[&key(&listed.repo, &listed.arch)];
@@ -333,15 +333,14 @@ impl Followed {
                 // `arrivals` has refused packages without.
                 let (Some(size), Some(sha256)) = (package.size, package.sha256) else { continue };
                 self.packages.insert(sha256);
+                if self.waiting.contains(&sha256) {
+                    backlog.add(size);
+                    continue;
+                }
                 let path = self.place.package(sha256);
                 let held = held.get(&sha256).filter(|held| held.size == size && !path.exists()).copied().map(Box::new);
                 // Tens of thousands of paths where nothing is would be megabytes.
                 let path = if held.is_some() { PathBuf::new() } else { path };
-                // One that was listed is asked for, and missed by the steps to come, rather than left out.
-                if held.is_none() && !path.exists() && may_wait(sha256) {
-                    backlog.add(size);
-                    continue;
-                }
                 let role = Role::Package { size, sha256, built: package.build_date };
                 let signature = signature_name(&package.file);
                 files.push((package.file, CollectedFile { path, role, key: None, held }));

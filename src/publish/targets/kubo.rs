@@ -6,6 +6,7 @@
 //! (`trap_a_pinned_root_is_not_pinned_again_and_the_former_one_stays_until_the_next_run`).
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(in super::super) struct KuboTarget<'a> {
     before: Option<PublishedIndex>,
     /// The packages that it was given as they came.
     arrived: Option<&'a ArrivedPins<'a>>,
-    /// Those of them that it had not before.
+    /// Files that it was given before.
     taken: Vec<TreeFile>,
     /// Files that it has not got yet.
     new: Vec<TreeFile>,
@@ -114,9 +115,18 @@ impl<'a> KuboTarget<'a> {
         let new = sealed.tree.files.iter().filter(is_new).cloned();
         let has_come = |file: &TreeFile| self.arrived.is_some_and(|arrived| arrived.has(file.hashed.cid));
         (self.taken, self.new) = new.partition(has_come);
-        if let Some(lost) = self.new.iter().find(|file| file.source.as_os_str().is_empty()) {
-            let (path, why) = (lost.path.clone().into(), "Kubo has let go of its bytes in the meantime".to_owned());
-            return Err(FollowError::Damaged { path, why }.into());
+        // Packages of mirrors that are not here have been given to it. What the root of another publication holds is
+        // there, and yet not pinned by itself.
+        let is_mirrors = |source: &Path| source.as_os_str().is_empty() || source.starts_with(&self.options.state_dir);
+        let is_given = |file: &TreeFile| is_mirrors(&file.source) && !file.source.exists();
+        let (given, new) = self.new.drain(..).partition::<Vec<_>, _>(is_given);
+        self.new = new;
+        for file in given {
+            if self.kubo.local_block(file.hashed.cid.into()).await?.is_none() {
+                let why = "Kubo has let go of its bytes before they were published".to_owned();
+                return Err(FollowError::Damaged { path: file.path.into(), why }.into());
+            }
+            self.taken.push(file);
         }
         self.cost = self.new.iter().map(|file| file.hashed.dag_size).sum::<u64>()
             + sealed.blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
@@ -159,7 +169,7 @@ impl<'a> KuboTarget<'a> {
         }
         memory.save(&self.options.state_dir)?;
         let signed = Some(SignedRecord { bytes: record });
-        let sent = self.cost + self.taken.iter().map(|file| file.hashed.dag_size).sum::<u64>();
+        let sent = self.cost + self.arrived.map_or(0, |arrived| arrived.sent.get());
         Ok(Placement { new_files: files.len(), sent, signed, warnings })
     }
 

@@ -4,9 +4,12 @@ use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
 
+use super::super::FollowError;
 use super::super::collect::collect;
 use super::super::tests::{NOW, RepoFixture, package};
+use super::kubo::KuboTarget;
 use super::*;
+use crate::net::kubo::script::{Script, ScriptedAnswer, ok};
 
 /// The step at which a target fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,4 +151,28 @@ fn a_plain_copy_never_has_a_manifest_that_its_record_does_not_lead_to() {
     assert_eq!((placed, report.failed.len()), (1, 1));
     assert!(matches!(report.failed[0].error, PublishError::Io { .. }));
     assert!(report.failed[0].target.starts_with("the plain copy in "), "{}", report.failed[0].target);
+}
+
+#[test]
+fn a_package_of_a_mirror_that_is_not_here_is_at_kubo_or_lost_whatever_the_list_of_arrivals_says() {
+    let packages = [package("a-1-1-any", 10)];
+    let made = RepoFixture::repo("custom", &packages);
+    // What is below the state directory is a mirror's.
+    let options = PublishOptions { out: None, state_dir: made.root().to_owned(), ..made.options(NOW) };
+    let tree =
+        Tree::of(&options, collect(&options.dirs, None).unwrap(), Default::default(), &mut |_, _, _| {}).unwrap();
+    fs::remove_file(made.path().join(&packages[0].0)).unwrap();
+    let sealed = seal(&options, &tree, NOW, &Default::default(), None).unwrap();
+    let absent = || ScriptedAnswer::Status(500, br#"{"Message":"ipld: could not find x","Type":"error"}"#.to_vec());
+    for (block, is_there) in [(absent(), false), (ok(packages[0].1.clone()), true)] {
+        let size = ok(r#"{"RepoSize":1,"StorageMax":10000000}"#);
+        let script = Script::answering(vec![("block/get", block), ("repo/stat", size)]);
+        let kubo = script.kubo();
+        let mut target = KuboTarget::new(&options, &kubo, None);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let done = runtime.block_on(async { target.check(&sealed, false, &mut |_, _, _| {}).await });
+        let is_lost = matches!(&done, Err(PublishError::Follow(FollowError::Damaged { path, .. }))
+            if path.ends_with(&packages[0].0));
+        assert_eq!((done.is_ok(), is_lost), (is_there, !is_there), "{done:?}");
+    }
 }
