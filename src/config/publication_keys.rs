@@ -92,7 +92,8 @@ pub(crate) const PUBLICATION_KEYS: &[(&str, &str)] = &[
         "followers.secret",
         "The secret of an ipfs-cluster of [pins.NAME], from its service.json: a credential or a file, as for keys.minisign. \
          With it, the tree gets a template for ipfs-cluster-follow and a page that says how to use it, and so this secret \
-         becomes public. Its holders can join the cluster and hold what it pins, and cannot write.",
+         becomes public. Its holders can join the cluster and hold what it pins. They cannot write as long as trusted_peers \
+         in that file names the writers: its default, *, lets all write.",
     ),
     ("followers.pins", "The NAME of that [pins.NAME]. Default: the only one with a cluster."),
     (

@@ -179,7 +179,8 @@ impl<'k> ArrivedPins<'k> {
         if is_empty || !self.kubo.is_pinned(root).await? { Ok(()) } else { self.release(is_over).await }
     }
 
-    /// Removes the pins of packages that are not wanted any more, or held by a root, and strikes them off the list. What there is no time for is left to the next run.
+    /// Removes the pins of packages that are not wanted any more, or held by a root, and strikes them off the list. What
+    /// there is no time for is left to the next run.
     ///
     /// # Errors
     /// `Kubo` or `Local`: what was not removed is still in the list.
@@ -188,14 +189,15 @@ impl<'k> ArrivedPins<'k> {
         if over.is_empty() {
             return Ok(());
         }
-        let there = self.pinned().await?;
-        let is_ours =
-            |pin: &&ArrivedPin| !pin.is_users && there.get(&Cid::from(pin.cid)).is_some_and(|name| name.is_empty());
         let until = Instant::now() + RELEASE;
         for batch in over.chunks(AT_ONCE) {
             if Instant::now() >= until {
                 break;
             }
+            // Asked again each time: one that the user has named a moment ago stays.
+            let there = self.pinned().await?;
+            let is_ours =
+                |pin: &&ArrivedPin| !pin.is_users && there.get(&Cid::from(pin.cid)).is_some_and(|name| name.is_empty());
             let ours: Vec<Cid> = batch.iter().filter(is_ours).map(|pin| pin.cid.into()).collect();
             self.kubo.unpin_all(&ours).await?;
             for pin in batch {
