@@ -104,7 +104,7 @@ fn status_tells_kubo_stores_and_pending_updates() {
     let world = world.pending(&[&zlib, &big], &mirror).set("PKGSWARM_PREFETCH_MAX", "400 KiB").kubo(&kubo);
     assert_eq!(world.run(&["prefetch"]).code(), 0);
     let text = world.run(&["status"]).stdout;
-    assert!(text.contains("Kubo      0.43.1: 1 peer, 0 B of 9.3 GiB used\n"), "{text}");
+    assert!(text.contains("Kubo      0.43.1: 1 peer, 293.0 KiB of 9.3 GiB used, 1 update pinned\n"), "{text}");
     let updates = "2 pending, 1 ready (293.0 KiB of 1.1 MiB), 1 left out, beyond prefetch.max; seen just now\n";
     assert!(text.contains(updates), "{text}");
     let long = world.run(&["status", "--long"]).stdout;
