@@ -250,7 +250,12 @@ fn units(into: &Path, kind: &str) -> Vec<PathBuf> {
         let from = entry.expect("an entry").path();
         let text = fs::read_to_string(&from).expect("a unit");
         let to = into.join(from.file_name().expect("a name"));
-        fs::write(&to, text.replace("/usr/bin/pkgswarm", env!("CARGO_BIN_EXE_pkgswarm"))).expect("a unit");
+        let mut text = text.replace("/usr/bin/pkgswarm", env!("CARGO_BIN_EXE_pkgswarm"));
+        // Those of others need not be installed here.
+        for other in ["ipfs", "ipfs-cluster-service", "ipfs-cluster-follow"] {
+            text = text.replace(&format!("/usr/bin/{other} "), "/usr/bin/true ");
+        }
+        fs::write(&to, text).expect("a unit");
         paths.push(to);
     }
     paths
