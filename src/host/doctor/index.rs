@@ -78,7 +78,14 @@ fn held(index: &IndexFacts, now: u64) -> Option<Finding> {
     };
     if seen.expires < now {
         let says = format!("index {name} expired {} ago and is not used", time::span(now - seen.expires));
-        return Some(Finding::warning(says, refresh));
+        return Some(match index.stale {
+            // Asked since, no source had a newer one.
+            Some(Staleness::Expired { .. }) => {
+                let mend = format!("ask its publisher; sudo pkgswarm index rm {name} goes on without it");
+                Finding::warning(format!("{says}: its publisher may have stopped"), mend)
+            }
+            _ => Finding::warning(says, refresh),
+        });
     }
     let age = now.saturating_sub(seen.fetched);
     // Twice: a timer may be late, and a machine asleep.

@@ -217,7 +217,9 @@ impl Glance<'_> {
             let start = format!("{} for {}: ", index.config.name, index.config.repos_shown());
             let cell = match index.manifest() {
                 Some(manifest) if manifest.expires < self.found.now => {
-                    Cell::from(start).and(format!("expired {} ago", ago(manifest.expires)), Tone::Bad)
+                    // Asked since, no source had a newer one.
+                    let why = index.stale.as_ref().map_or("", |_| ": its publisher may have stopped");
+                    Cell::from(start).and(format!("expired {} ago{why}", ago(manifest.expires)), Tone::Bad)
                 }
                 Some(manifest) => {
                     let left = time::span(manifest.expires.saturating_sub(self.found.now));
