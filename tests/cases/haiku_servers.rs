@@ -19,7 +19,7 @@ type Fault = (&'static str, fn(FakeMirror) -> FakeMirror);
 
 /// Has sources be given up soon.
 fn impatient(world: World) -> World {
-    world.set("PKGSWARM_DOWNLOAD_STALL", "1 s").set("PKGSWARM_DOWNLOAD_PATIENCE", "1 s")
+    world.set("PKGSWARM_DOWNLOAD_STALL", "3 s").set("PKGSWARM_DOWNLOAD_PATIENCE", "3 s")
 }
 
 /// Makes a directory for what the user of the world fetches.
@@ -46,14 +46,14 @@ fn a_server_that_sends_its_list_a_byte_at_a_time_for_ever_is_given_up() {
     let slow = mirror(&repository, &listed, SIGNED).on("repo").dripping(DRIP);
     let (world, endpoint) = Endpoint::of(impatient(scene(&repository, &[&slow], "")));
     assert_eq!(Pkgman::at(endpoint.address(), PATH).add_repo(), Err(PkgmanError::Status(403)));
-    logged(&endpoint, "bytes in 1 s, which is too slow");
+    logged(&endpoint, "bytes in 3 s, which is too slow");
     logged(&endpoint, "no server sends a list that is proven; there is none to serve: pkgman gets error 403");
     // It is not asked again at once: that would take as long.
     assert_eq!(Pkgman::at(endpoint.address(), PATH).add_repo(), Err(PkgmanError::Status(403)));
     assert_eq!(slow.hits("repo.sha256"), 1);
     drop(endpoint);
     let run = world.run(&["haiku", "refresh"]);
-    assert!(run.stderr.contains("bytes in 1 s, which is too slow"), "{}", run.stderr);
+    assert!(run.stderr.contains("bytes in 3 s, which is too slow"), "{}", run.stderr);
 }
 
 #[test]
