@@ -21,7 +21,7 @@ use crate::net::http::Http;
 use crate::net::kubo::Kubo;
 use crate::pacman::handover::{self, Giver, Handed, HandoverTarget};
 use crate::pins::keeper::state::KeeperPlace;
-use crate::pins::keeper::{self, KeeperProgress, Released, RoundReport};
+use crate::pins::keeper::{self, KeeperProgress, KeeperRound, PostponedRound, Released, RoundReport};
 use crate::refresh::peering;
 use crate::report::{self, counted};
 
@@ -38,7 +38,7 @@ pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &KeepA
             for name in &args.names {
                 configured(settings, name)?;
             }
-            as_owner(env, settings, |settings| rounds(env, settings, args))
+            as_owner(env, settings, |settings| rounds(env, settings, flags, args))
         }
         Some(KeepCommand::Ls(args)) => as_owner(env, settings, |settings| shown::ls(env, settings, args.json)),
         Some(KeepCommand::Status(args)) => {
@@ -77,7 +77,7 @@ fn set(env: &Env, settings: &Settings, flags: &[String], args: &KeepArgs) -> any
         Some(status) => status,
         None => {
             // An ordinary user may have a state of their own since just now.
-            rounds(env, &Settings::read(env, flags)?, &run)?
+            rounds(env, &Settings::read(env, flags)?, flags, &run)?
         }
     };
     let timer = "pkgswarm-keep.timer";
@@ -134,7 +134,7 @@ fn size(text: &str) -> String {
 }
 
 /// Makes a round of each share. The worst end is the status.
-fn rounds(env: &Env, settings: &Settings, args: &KeepRunArgs) -> anyhow::Result<u8> {
+fn rounds(env: &Env, settings: &Settings, flags: &[String], args: &KeepRunArgs) -> anyhow::Result<u8> {
     // The child ends with root's process, even after kill -9.
     let _channel = Giver::of(env);
     let wanted = |keep: &&KeepConfig| args.names.is_empty() || args.names.contains(&keep.name);
@@ -149,22 +149,23 @@ fn rounds(env: &Env, settings: &Settings, args: &KeepRunArgs) -> anyhow::Result<
     // Kubo finds its peers again within seconds.
     block_on(peering::keep(&machine)).ok_or_else(|| Error::new(ErrorKind::Interrupted, "keep", "interrupted"))?;
     let mut worst = 0;
-    for keep in keeps {
-        let bar = FilesBar::new(settings.progress == ProgressMode::Bar, &keep.name);
+    for KeepConfig { name, quota, .. } in keeps {
+        let bar = FilesBar::new(settings.progress == ProgressMode::Bar, name);
         let (cancel, mut last) = (CancellationToken::new(), Instant::now());
         let mut told = |at: KeeperProgress| {
             bar.at((at.files, at.of_files), (at.bytes, at.of_bytes));
             if settings.progress == ProgressMode::Line && last.elapsed() >= LINE_EVERY {
                 last = Instant::now();
                 let (bytes, of) = (show_size(at.bytes), show_size(at.of_bytes));
-                report::say(&format!("{}: {} of {} files, {bytes} of {of}", keep.name, at.files, at.of_files));
+                report::say(&format!("{name}: {} of {} files, {bytes} of {of}", at.files, at.of_files));
             }
         };
-        let done = runtime::run(&cancel, keeper::round(&machine, keep, args.now, &cancel, &mut told));
+        let declared = || Ok(Settings::read(env, flags)?.keeps.into_iter().find(|keep| keep.name == *name));
+        let done = runtime::run(&cancel, keeper::round(&machine, name, &declared, args.now, &cancel, &mut told));
         bar.clear();
         match done {
-            Ok(done) if args.json => writeln!(report::out(), "{}", as_json(keep, &done))?,
-            Ok(done) => told_of(keep, &done),
+            Ok(done) if args.json => writeln!(report::out(), "{}", as_json(name, *quota, done))?,
+            Ok(done) => told_of(name, &done),
             Err(e) if e.kind == ErrorKind::Interrupted => return Err(e.into()),
             Err(e) => {
                 report::complain(&error::report(&e));
@@ -188,13 +189,16 @@ fn limited(settings: &Settings) -> Settings {
     Settings { rate: Some(each), floor: 0, stall, patience, ..settings.clone() }
 }
 
-fn told_of(keep: &KeepConfig, done: &RoundReport) {
-    let name = &keep.name;
-    if let Some(why) = &done.postponed {
-        return report::say(&format!("{name}: not now: {why}; --now does it anyway"));
-    }
-    let mut line =
-        format!("{name}: {} kept, {} of {}", counted(done.files, "file"), show_size(done.bytes), show_size(keep.quota));
+fn told_of(name: &str, done: &KeeperRound) {
+    let done = match done {
+        KeeperRound::Made(done) => done,
+        KeeperRound::Postponed(why @ PostponedRound::Condition(_)) => {
+            return report::say(&format!("{name}: not now: {why}; --now does it anyway"));
+        }
+        KeeperRound::Postponed(why) => return report::say(&format!("{name}: not now: {why}")),
+    };
+    let (files, bytes) = (counted(done.files, "file"), show_size(done.bytes));
+    let mut line = format!("{name}: {files} kept, {bytes} of {}", show_size(done.quota));
     let mut changes = Vec::new();
     if done.taken > 0 {
         changes.push(format!("{} new ({} came)", done.taken, show_size(done.came)));
@@ -209,9 +213,14 @@ fn told_of(keep: &KeepConfig, done: &RoundReport) {
     done.notes.iter().for_each(|note| report::say(&format!("{name}: {note}")));
 }
 
-fn as_json(keep: &KeepConfig, done: &RoundReport) -> serde_json::Value {
+/// Writes it as JSON; `quota` is the one of the settings, for a round that did not come to its own.
+fn as_json(name: &str, quota: u64, done: KeeperRound) -> serde_json::Value {
+    let (postponed, done) = match done {
+        KeeperRound::Made(done) => (None, done),
+        KeeperRound::Postponed(why) => (Some(why.to_string()), RoundReport { quota, ..RoundReport::default() }),
+    };
     json!({
-        "name": keep.name, "postponed": done.postponed, "quota": keep.quota, "files": done.files, "bytes": done.bytes,
+        "name": name, "postponed": postponed, "quota": done.quota, "files": done.files, "bytes": done.bytes,
         "taken": done.taken, "came": done.came, "let_go": done.let_go, "missed": done.missed, "notes": done.notes,
     })
 }

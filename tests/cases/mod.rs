@@ -44,6 +44,7 @@ mod installed;
 mod interrupted;
 mod json;
 mod keep;
+mod keep_settings;
 mod keep_survives;
 mod kubo_door;
 mod kubo_share;

@@ -17,6 +17,7 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
+use std::fmt;
 use std::rc::Rc;
 
 use tokio_util::sync::CancellationToken;
@@ -49,11 +50,41 @@ pub(crate) use take::{AT_ONCE, KeeperProgress};
 use work::KeeperAtWork;
 pub(crate) use work::bytes_of;
 
-/// The result of a round.
+/// How a round ended that did not fail.
+#[derive(Debug)]
+pub(crate) enum KeeperRound {
+    /// Nothing was done.
+    Postponed(PostponedRound),
+    /// It was made.
+    Made(RoundReport),
+}
+
+/// The reason why a round was not made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PostponedRound {
+    /// A condition of this machine, which `now` overrides.
+    Condition(String),
+    /// Another round of the share is at work, with the settings that it began with.
+    AtWork,
+    /// The share was ended meanwhile.
+    KeptNoMore,
+}
+
+impl fmt::Display for PostponedRound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Condition(why) => why,
+            Self::AtWork => "another round of this share is at work; the next one takes the new settings",
+            Self::KeptNoMore => "it is kept no more",
+        })
+    }
+}
+
+/// What a round did.
 #[derive(Default, Debug)]
 pub(crate) struct RoundReport {
-    /// The reason why nothing was done, if so.
-    pub(crate) postponed: Option<String>,
+    /// The quota that it went by.
+    pub(crate) quota: u64,
     /// Files that are kept.
     pub(crate) files: usize,
     /// Bytes that they take.
@@ -70,30 +101,34 @@ pub(crate) struct RoundReport {
     pub(crate) notes: Vec<String>,
 }
 
-impl RoundReport {
-    fn postponed(why: impl Into<String>) -> Self {
-        Self { postponed: Some(why.into()), ..Self::default() }
-    }
-}
-
-/// Makes a round of one share. `told` receives the progress repeatedly. With `now`, no condition keeps it waiting.
+/// Makes a round of the share `name`. `told` receives the progress repeatedly. With `now`, no condition keeps it waiting.
+///
+/// `declared` reads the share's declaration, when the lock is taken: hours may have passed since the process began, in which
+/// the share was ended or changed (`a_share_that_is_ended_or_changed_while_another_is_at_work_stays_so`).
 ///
 /// # Errors
 /// `Interrupted`; `NoSource` when Kubo does not answer or takes no more; `Local` when the state cannot be written or the
-/// copy of the index not read. What came is kept in any case, and the next round goes on.
+/// copy of the index not read; those of `declared`. What came is kept in any case, and the next round goes on.
 pub(crate) async fn round(
     machine: &Rc<Machine>,
-    config: &KeepConfig,
+    name: &str,
+    declared: &dyn Fn() -> Result<Option<KeepConfig>, Error>,
     now: bool,
     cancel: &CancellationToken,
     told: &mut dyn FnMut(KeeperProgress),
-) -> Result<RoundReport, Error> {
+) -> Result<KeeperRound, Error> {
+    let postponed = |why| Ok(KeeperRound::Postponed(why));
     if let (false, Some(why)) = (now, Surroundings::now().objection(&machine.settings)) {
-        return Ok(RoundReport::postponed(why));
+        return postponed(PostponedRound::Condition(why));
     }
-    let place = KeeperPlace::of(&machine.settings.state_dir, &config.name);
-    let Some(_alone) = place.enter()? else {
-        return Ok(RoundReport::postponed("another round of this share is at work"));
+    let place = KeeperPlace::of(&machine.settings.state_dir, name);
+    let Some(_alone) = place.enter()? else { return postponed(PostponedRound::AtWork) };
+    let Some(config) = &declared()? else {
+        if !place.exists() {
+            // Made by taking the lock.
+            place.forget()?;
+        }
+        return postponed(PostponedRound::KeptNoMore);
     };
     let made = attempt(machine, config, &place, cancel, told).await;
     if let Err(error) = &made
@@ -105,7 +140,7 @@ pub(crate) async fn round(
         // The failure itself is what the user has to hear of.
         let _ = place.write(&state);
     }
-    made
+    made.map(KeeperRound::Made)
 }
 
 async fn attempt(
@@ -175,7 +210,7 @@ fn end(mut keeper: KeeperAtWork<'_>, harvest: &Harvest, before: usize) -> Result
     if harvest.left > 0 {
         keeper.notes.push(format!("{} files are left to the next round", harvest.left));
     }
-    let KeeperAtWork { place, mut state, index, notes, .. } = keeper;
+    let KeeperAtWork { config, place, mut state, index, notes, .. } = keeper;
     let (index_files, index_bytes) = match index.not_in_force {
         None => (index.files.len() as u64, index.files.values().map(|entry| entry.known.size).sum()),
         Some(_) => (state.last.index_files, state.last.index_bytes),
@@ -199,5 +234,6 @@ fn end(mut keeper: KeeperAtWork<'_>, harvest: &Harvest, before: usize) -> Result
     let files = state.files.len();
     let let_go = (before + harvest.files).saturating_sub(files);
     let bytes = bytes_of(&state.files);
-    Ok(RoundReport { postponed: None, files, bytes, taken: harvest.files, came: harvest.came, let_go, missed, notes })
+    let (quota, taken, came) = (config.quota, harvest.files, harvest.came);
+    Ok(RoundReport { quota, files, bytes, taken, came, let_go, missed, notes })
 }
