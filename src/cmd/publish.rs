@@ -94,6 +94,7 @@ fn by_description(
     let is_watched = settings.progress == ProgressMode::Bar;
     let done = place.clone().map_err(Unpublished::from).and_then(|dir| {
         let options = by_file(env, settings, args, publication, dir)?;
+        places::expect(env, publication, &options);
         let report = publish(settings, &options, publication.uses_kubo, is_watched)?;
         Ok((options, report))
     });

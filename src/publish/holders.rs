@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
 use crate::config::peer_address::PeerAddress;
 use crate::index::ipns::Name;
 use crate::net::kubo::Kubo;
@@ -150,7 +151,7 @@ pub(crate) async fn release(
         HolderApi::Cluster(api, copies) => {
             Box::new(ClusterPins { api: api.clone(), copies: *copies, origins: Vec::new(), patience: PATIENCE })
         }
-        HolderApi::Service(api) => Box::new(ServicePins::open(api.clone(), book(state_dir, holder))?),
+        HolderApi::Service(api) => Box::new(ServicePins::open(api.clone(), book(state_dir, api))?),
     };
     let done = pins::reconcile(&[], &*target, &mark(publisher, name), &LIMITS).await?;
     match done.failed.into_iter().next() {
@@ -168,9 +169,10 @@ fn mark(publisher: &str, name: Option<&Name>) -> PinMark {
     })
 }
 
-/// Returns where the requests of a pinning service are kept.
-fn book(state_dir: &Path, holder: &Holder) -> PathBuf {
-    state_dir.join(format!("requests-{}.json", holder.name))
+/// Returns where the requests of a pinning service are kept: by its address, because its name may become that of another.
+fn book(state_dir: &Path, api: &ServiceApi) -> PathBuf {
+    let address = Sha256::of(api.address().as_bytes()).to_string();
+    state_dir.join(format!("requests-{}.json", &address[..16]))
 }
 
 async fn settled(
@@ -186,7 +188,7 @@ async fn settled(
             Box::new(ClusterPins { api: api.clone(), copies: *copies, origins, patience: PATIENCE })
         }
         HolderApi::Service(api) => {
-            let pins = ServicePins::open(api.clone(), book(state_dir, holder))?;
+            let pins = ServicePins::open(api.clone(), book(state_dir, api))?;
             Box::new(pins.beside(kubo.clone(), origins, PATIENCE))
         }
     };

@@ -7,12 +7,13 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::base::digest::Sha256;
 use crate::base::env::Env;
 use crate::base::fsx;
 use crate::base::runtime::block_on;
 use crate::cmd::publish::described;
 use crate::config::Settings;
-use crate::config::pin_place::PinPlace;
+use crate::config::pin_place::{PinPlace, PinPlaceAddress};
 use crate::config::publication::{PublicationFile, places_of};
 use crate::publish::{self, PublishOptions, PublishReport};
 use crate::report;
@@ -42,10 +43,8 @@ pub(super) fn settle(
     report: &PublishReport,
 ) {
     let before = Remembered::read(env, &options.state_dir);
-    let is_there =
-        |gone: &PinPlace| publication.pins.iter().any(|place| place.at == gone.at || place.name == gone.name);
     let mut next = Remembered { places: publication.pins.clone(), gone: BTreeMap::new() };
-    for place in before.places.into_iter().filter(|place| !is_there(place)) {
+    for place in before.left(&publication.pins) {
         let since = before.gone.get(&place.name).copied().unwrap_or(options.now);
         let why = match release(env, settings, &place, options, report) {
             Ok(true) => continue,
@@ -81,7 +80,32 @@ fn release(
     }
 }
 
+/// Remembers the places to which a run is about to give pins, beside those of former runs: it may be killed
+/// before it is done.
+pub(super) fn expect(env: &Env, publication: &PublicationFile, options: &PublishOptions) {
+    let mut next = Remembered::read(env, &options.state_dir);
+    next.places = next.left(&publication.pins).into_iter().chain(publication.pins.iter().cloned()).collect();
+    // The end of the run says it again, and tells if this cannot be written.
+    let _told_later = next.write(&options.state_dir);
+}
+
 impl Remembered {
+    /// Returns the places whose address is not in `now`; one whose name has got another address gets another name.
+    fn left(&self, now: &[PinPlace]) -> Vec<PinPlace> {
+        let gone = self.places.iter().filter(|place| !now.iter().any(|other| other.at == place.at));
+        let renamed = |place: &PinPlace| {
+            let mut place = place.clone();
+            if now.iter().any(|other| other.name == place.name) {
+                let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &place.at;
+                let address = &Sha256::of(url.as_str().as_bytes()).to_string()[..8];
+                let name = &place.name[..place.name.len().min(50)];
+                place.name = format!("{name}.{address}");
+            }
+            place
+        };
+        gone.map(renamed).collect()
+    }
+
     /// Reads what the last run wrote; what cannot be read is forgotten.
     fn read(env: &Env, state_dir: &Path) -> Self {
         let bytes = fsx::read_small(&state_dir.join(REMEMBERED), env.uid, MOST).unwrap_or_default();
@@ -116,8 +140,30 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::pin_place::{PinLogin, PinPlaceAddress};
+    use crate::config::pin_place::PinLogin;
     use crate::config::secret::Secret;
+
+    #[test]
+    fn a_place_whose_address_changed_is_one_that_left_and_is_remembered_beside_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |url: &str| {
+            let at = PinPlaceAddress::Cluster(url.parse().unwrap());
+            PinPlace { name: "home".to_owned(), at, login: PinLogin::None, copies: None }
+        };
+        let (old, new, newest) = (place("http://10.0.0.1/"), place("http://10.0.0.2/"), place("http://10.0.0.3/"));
+        let mut known = Remembered { places: vec![old.clone()], gone: BTreeMap::new() };
+        for now in [&new, &newest] {
+            let now = [now.clone()];
+            known.places = known.left(&now).into_iter().chain(now).collect();
+            known.write(dir.path()).unwrap();
+            known = Remembered::read(&Env::from_process(), dir.path());
+        }
+        let left = known.left(std::slice::from_ref(&newest));
+        let addresses: Vec<_> = left.iter().map(|place| &place.at).collect();
+        assert!(addresses.len() == 2 && addresses.contains(&&old.at) && addresses.contains(&&new.at), "{left:?}");
+        assert_ne!(left[0].name, left[1].name);
+        assert_eq!(known.left(&[old, new, newest]), [], "one that came back is none that left");
+    }
 
     #[test]
     fn places_are_remembered_as_they_were_with_the_time_at_which_they_left() {

@@ -77,6 +77,11 @@ struct WireRequests {
 }
 
 impl ServiceApi {
+    /// Returns its address.
+    pub(crate) fn address(&self) -> &str {
+        self.api.base.as_str()
+    }
+
     /// Makes the client of one.
     pub fn new(api: RemoteApi) -> Self {
         Self { api }
