@@ -1,15 +1,15 @@
 //! `pkgswarm group …`: closed groups of machines that hold the same pins, each with a Kubo and a cluster peer of its own.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
+use crate::base::fsx::{Lasting, ReplaceOptions, Replacement};
 use crate::base::runtime::block_on;
 use crate::cmd::cli::{GroupCommand, GroupInitArgs, GroupJoinArgs, GroupLeaveArgs, GroupStatusArgs};
 use crate::cmd::screen::Screen;
@@ -18,7 +18,6 @@ use crate::config::group_file::{GroupFile, GroupKey};
 use crate::config::peer_address::PeerAddress;
 use crate::config::publication::is_publication_name;
 use crate::host::group::{self, GroupPlace, GroupPorts, GroupStatus, MemberIds};
-use crate::net::pinning::RemoteError;
 use crate::report::{self, counted};
 
 /// Runs the command.
@@ -55,15 +54,15 @@ fn init(env: &Env, settings: &Settings, args: &GroupInitArgs) -> Result<u8, Erro
     }
     let keys = [random()?, random()?];
     // First of all, so that no group is made whose file has no place.
-    let mut file = created(&out)?;
+    refuse_taken(&out)?;
     let compose = |ids: &MemberIds| group_of(args, &hosts, ports, ids, keys);
-    let made = place
-        .make(ports, compose)
-        .and_then(|group| file.write_all(group.text().as_bytes()).map_err(|e| Error::local(out.display(), e)));
-    if let Err(e) = made {
-        let _ = std::fs::remove_file(&out);
-        return Err(e);
-    }
+    let group = place.make(ports, compose)?;
+    let written =
+        prepared(&out, &group.text()).and_then(|file| file.commit_new().map_err(|e| Error::local(out.display(), e)));
+    written.map_err(|e| {
+        let own = place.file();
+        e.hint(format!("the group is made, and its file is {}: copy that, or leave the group", own.display()))
+    })?;
     report::say(&format!("made; {} is for the other machines, by a safe way: who has it is a member", out.display()));
     report::say(&format!("there: pkgswarm group join {}", out.file_name().unwrap_or_default().display()));
     tell_next(env, &place);
@@ -128,16 +127,32 @@ fn join_new(
 
 fn leave(env: &Env, settings: &Settings, args: &GroupLeaveArgs) -> Result<u8, Error> {
     let place = place_of(env, settings, &args.name)?;
-    let (_, ports) = place.read()?.ok_or_else(|| unknown(&args.name))?;
-    if place.runs(ports) {
-        return Err(Error::usage(&args.name, "still runs on this machine; nothing was changed")
-            .hint(format!("sudo systemctl disable --now pkgswarm-group@{0} pkgswarm-group-kubo@{0}", args.name)));
+    if !place.is_there() {
+        return Err(unknown(env, &args.name));
+    }
+    // A damaged one is left as well, but its ports are not known.
+    let ports = place.read().ok().flatten().map(|(_, ports)| ports);
+    if ports.is_none() {
+        report::say(&format!(
+            "warning: {} is damaged, so that it is not known whether its programs run: end them first",
+            place.dir().display()
+        ));
+    }
+    if ports.is_some_and(|ports| place.runs(ports)) {
+        return Err(Error::usage(&args.name, "still runs on this machine; nothing was changed").hint(
+            match env.is_root() {
+                true => {
+                    format!("sudo systemctl disable --now pkgswarm-group@{0} pkgswarm-group-kubo@{0}", args.name)
+                }
+                false => "end its ipfs daemon and its ipfs-cluster-service first".to_owned(),
+            },
+        ));
     }
     report::say(&format!("{} and all that the group's Kubo holds there would go.", place.dir().display()));
     if !args.yes && !super::confirmed("group leave", "Leave the group?")? {
         return Err(Error::usage(&args.name, "not left; nothing was changed"));
     }
-    place.remove().map_err(|e| Error::local(place.dir().display(), e).hint("remove the rest by hand"))?;
+    place.remove()?;
     report::say(&format!("left; nothing of the group {} is on this machine now", args.name));
     Ok(0)
 }
@@ -149,17 +164,30 @@ fn status(env: &Env, settings: &Settings, args: &GroupStatusArgs) -> anyhow::Res
     };
     let mut screen = Screen::new(env);
     if places.is_empty() && !args.json {
-        screen.line("no group on this machine; `pkgswarm group init` begins one");
+        screen.line(match env.is_root() {
+            true => "no group on this machine; `pkgswarm group init` begins one",
+            false => "no group of this user; `sudo pkgswarm group status` shows those of the system",
+        });
     }
     let mut is_well = true;
     for place in &places {
-        let (group, ports) = place.read()?.ok_or_else(|| unknown(place.name()))?;
-        let asked = block_on(group::status(settings, ports, place.login()?));
-        let asked = asked.ok_or_else(|| Error::new(ErrorKind::Interrupted, "group status", "interrupted"))?;
-        is_well &= asked.as_ref().is_ok_and(|now| now.peers.1 == 0 && now.held.1 == 0);
+        let asked = match (place.is_there(), place.read()) {
+            (false, _) => return Err(unknown(env, place.name()).into()),
+            (true, Err(e)) => Err(format!("is damaged: {e}")),
+            (true, Ok(None)) => Err("is damaged: it has no group.toml".to_owned()),
+            (true, Ok(Some((_, ports)))) => match place.login() {
+                Err(e) => Err(format!("is damaged: {e}")),
+                Ok(login) => {
+                    let asked = block_on(group::status(settings, ports, login));
+                    let none = || Error::new(ErrorKind::Interrupted, "group status", "interrupted");
+                    asked.ok_or_else(none)?.map_err(|e| format!("does not run: {e}"))
+                }
+            },
+        };
+        is_well &= asked.as_ref().is_ok_and(|now| now.peers.1 == 0 && now.held.1 == 0 && now.kubo);
         match args.json {
-            true => writeln!(report::out(), "{}", json_of(&group.name, &asked))?,
-            false => screen.line(line(&group.name, &asked)),
+            true => writeln!(report::out(), "{}", json_of(place.name(), &asked))?,
+            false => screen.line(line(place.name(), &asked)),
         }
     }
     screen.show()?;
@@ -167,15 +195,16 @@ fn status(env: &Env, settings: &Settings, args: &GroupStatusArgs) -> anyhow::Res
 }
 
 /// Writes the state of one group, for people.
-fn line(name: &str, asked: &Result<GroupStatus, RemoteError>) -> String {
+fn line(name: &str, asked: &Result<GroupStatus, String>) -> String {
     match asked {
-        Err(e) => format!("{name}: does not run: {e}"),
-        Ok(GroupStatus { peers: (here, away), pins, held: (held, failed), root }) => {
+        Err(e) => format!("{name}: {e}"),
+        Ok(GroupStatus { peers: (here, away), pins, held: (held, failed), root, kubo }) => {
             let away = if *away > 0 { format!(" ({away} more do not answer)") } else { String::new() };
             let failed = if *failed > 0 { format!(", {failed} given up") } else { String::new() };
             let root = &root.to_string()[..16];
+            let kubo = if *kubo { "" } else { "; its Kubo does not answer" };
             format!(
-                "{name}: {}{away}, {}, {held} held here{failed}, root {root}",
+                "{name}: {}{away}, {}, {held} held here{failed}, root {root}{kubo}",
                 counted(here, "member"),
                 counted(pins, "pin")
             )
@@ -183,10 +212,10 @@ fn line(name: &str, asked: &Result<GroupStatus, RemoteError>) -> String {
     }
 }
 
-fn json_of(name: &str, asked: &Result<GroupStatus, RemoteError>) -> serde_json::Value {
+fn json_of(name: &str, asked: &Result<GroupStatus, String>) -> serde_json::Value {
     let known = asked.as_ref().ok();
     json!({
-        "group": name, "runs": known.is_some(), "why": asked.as_ref().err().map(ToString::to_string),
+        "group": name, "runs": known.is_some(), "why": asked.as_ref().err(), "kubo": known.map(|now| now.kubo),
         "members": known.map(|now| now.peers.0), "members_away": known.map(|now| now.peers.1),
         "pins": known.map(|now| now.pins), "held": known.map(|now| now.held.0),
         "given_up": known.map(|now| now.held.1), "root": known.map(|now| now.root.to_string()),
@@ -280,25 +309,32 @@ fn random() -> Result<GroupKey, Error> {
     Ok(GroupKey(bytes))
 }
 
-/// Makes the file that is to hold the keys; one that is there stays.
-fn created(path: &PathBuf) -> Result<File, Error> {
-    let made = File::options().write(true).create_new(true).mode(0o600).open(path);
-    made.map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => Error::usage(path.display(), "is there already; nothing was changed")
-            .hint("--out names another place for the group's file"),
-        _ => Error::local(path.display(), e),
-    })
+/// Checks that the file that is to hold the keys can be made there, and leaves nothing.
+fn refuse_taken(path: &Path) -> Result<(), Error> {
+    if path.symlink_metadata().is_ok() {
+        return Err(Error::usage(path.display(), "is there already; nothing was changed")
+            .hint("--out names another place for the group's file"));
+    }
+    prepared(path, "").map(drop)
+}
+
+/// Makes that file under a hidden name: it gets its own when all of it is there.
+fn prepared(path: &Path, text: &str) -> Result<Replacement, Error> {
+    let options = ReplaceOptions { mode: 0o600, owner: None, lasting: Lasting::Named };
+    let file = Replacement::prepare(path, &options, |to| to.write_all(text.as_bytes()));
+    file.map_err(|e| Error::local(path.display(), e))
 }
 
 fn place_of(env: &Env, settings: &Settings, name: &str) -> Result<GroupPlace, Error> {
     match is_publication_name(name) {
         true => Ok(GroupPlace::of(env, settings, name)),
-        false => Err(unknown(name)),
+        false => Err(unknown(env, name)),
     }
 }
 
-fn unknown(name: &str) -> Error {
-    Error::usage(name, "is no group of this machine").hint("`pkgswarm group status` lists them")
+fn unknown(env: &Env, name: &str) -> Error {
+    let (whose, sudo) = if env.is_root() { ("this machine", "") } else { ("this user", "sudo ") };
+    Error::usage(name, format!("is no group of {whose}")).hint(format!("`{sudo}pkgswarm group status` lists them"))
 }
 
 fn shown(addresses: &[PeerAddress]) -> String {

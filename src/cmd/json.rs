@@ -94,6 +94,7 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("group", "Its name."),
             ("runs", "Whether its cluster peer runs on this machine."),
             ("why", "The reason why it does not answer; null where it does, as all below are where it does not."),
+            ("kubo", "Whether its Kubo takes connections."),
             ("members", "Members that answer, this one included."),
             ("members_away", "Members that do not."),
             ("pins", "Roots that the group pins."),

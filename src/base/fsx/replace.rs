@@ -89,10 +89,16 @@ impl Replacement {
     /// Those of the file system; the old file stays, unless only its directory could not be synced.
     pub(crate) fn commit(self) -> io::Result<()> {
         self.temp.persist(&self.path).map_err(|e| e.error)?;
-        match self.lasting {
-            Lasting::Named => File::open(directory(&self.path))?.sync_all(),
-            Lasting::Cached | Lasting::Synced => Ok(()),
-        }
+        name_lasts(&self.path, self.lasting)
+    }
+
+    /// Names it where there is no file of that name.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, and those of the file system.
+    pub(crate) fn commit_new(self) -> io::Result<()> {
+        self.temp.persist_noclobber(&self.path).map_err(|e| e.error)?;
+        name_lasts(&self.path, self.lasting)
     }
 }
 
@@ -128,6 +134,13 @@ pub(crate) fn replace_synced_by(path: &Path, write: impl FnOnce(&mut dyn Write) 
     Replacement::prepare(path, &options, buffered)?.commit()
 }
 
+fn name_lasts(path: &Path, lasting: Lasting) -> io::Result<()> {
+    match lasting {
+        Lasting::Named => File::open(directory(path))?.sync_all(),
+        Lasting::Cached | Lasting::Synced => Ok(()),
+    }
+}
+
 fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -150,6 +163,9 @@ mod tests {
         let options = ReplaceOptions { mode: 0o440, owner: None, lasting: Lasting::Named };
         Replacement::prepare(&path, &options, |to| to.write_all(b"named")).unwrap().commit().unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), mode()), (b"named".to_vec(), 0o440));
+        let second = Replacement::prepare(&path, &options, |to| to.write_all(b"second")).unwrap();
+        assert_eq!(second.commit_new().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"named");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

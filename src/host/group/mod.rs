@@ -11,7 +11,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, TcpListener};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -194,7 +194,14 @@ impl GroupPlace {
         }
         let above = self.dir.parent().unwrap_or(Path::new("/"));
         hands::own_place(above).map_err(|e| Error::local(above.display(), e))?;
-        hands::with(|| self.make_here(above, ports, compose))
+        if self.is_there() {
+            return Err(Error::usage(self.dir.display(), "is there already; nothing was changed")
+                .hint(format!("`pkgswarm group leave {}` removes it", self.name())));
+        }
+        hands::with(|| {
+            let _alone = alone(above)?;
+            self.make_here(above, ports, compose)
+        })
     }
 
     fn make_here(
@@ -204,7 +211,9 @@ impl GroupPlace {
         compose: impl FnOnce(&MemberIds) -> Result<GroupFile, Error>,
     ) -> Result<GroupFile, Error> {
         let failed = |e: io::Error| Error::local(self.dir.display(), e);
-        let draft = tempfile::Builder::new().prefix(fsx::TEMPORARY).tempdir_in(above).map_err(failed)?;
+        let private = fs::Permissions::from_mode(0o700);
+        let draft =
+            tempfile::Builder::new().prefix(fsx::TEMPORARY).permissions(private).tempdir_in(above).map_err(failed)?;
         let new = Self { dir: draft.path().to_owned() };
         for dir in [new.ipfs(), new.cluster()] {
             hands::private_dir(&dir).map_err(failed)?;
@@ -250,15 +259,37 @@ impl GroupPlace {
             .any(|port| TcpListener::bind((IpAddr::from([127, 0, 0, 1]), *port)).is_err())
     }
 
-    /// Removes the group from this machine, with all that its Kubo holds.
+    /// Returns true where something has the group's name, be it a group or the rest of one.
+    pub(crate) fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.dir).is_ok()
+    }
+
+    /// Removes the group from this machine, with all that its Kubo holds; a damaged one, too.
     ///
     /// # Errors
-    /// Those of the file system; a second attempt removes the rest.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        // What is there is no group from this moment on.
-        fs::remove_file(self.file())?;
-        fs::remove_dir_all(&self.dir)
+    /// `Local`; the group is there as it was, or it is none any more and the next command about a group removes the rest.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        let failed = |e: io::Error| Error::local(self.dir.display(), e);
+        let above = self.dir.parent().unwrap_or(Path::new("/"));
+        let _alone = alone(above)?;
+        let leaving = above.join(format!("{}left-{}", fsx::TEMPORARY, self.name()));
+        // What is there is no group from this moment on. Links are removed, and not followed.
+        fs::rename(&self.dir, &leaving).map_err(failed)?;
+        fs::remove_dir_all(&leaving).map_err(failed)
     }
+}
+
+/// Waits for other commands that make or remove a group, and removes what is left of those that were killed.
+fn alone(above: &Path) -> Result<fs::File, Error> {
+    let failed = |e: io::Error| Error::local(above.display(), e);
+    let place = fs::File::open(above).map_err(failed)?;
+    place.lock().map_err(failed)?;
+    for entry in fs::read_dir(above).map_err(failed)?.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(fsx::TEMPORARY.as_bytes()) {
+            fs::remove_dir_all(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(place)
 }
 
 /// Reads a group's file.
@@ -335,4 +366,78 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let options = fsx::ReplaceOptions { mode: 0o600, owner: None, lasting: fsx::Lasting::Synced };
     let file = fsx::Replacement::prepare(path, &options, |to| io::Write::write_all(to, bytes));
     file.and_then(fsx::Replacement::commit).map_err(|e| Error::local(path.display(), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::group_file::GroupKey;
+
+    /// A group whose files are there, as its programs and `init` leave them.
+    fn scene() -> (tempfile::TempDir, GroupPlace) {
+        let above = tempfile::tempdir().unwrap();
+        let place = GroupPlace { dir: above.path().join("lab") };
+        let id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+        for dir in [place.dir.clone(), place.ipfs(), place.cluster()] {
+            hands::private_dir(&dir).unwrap();
+        }
+        fs::write(place.ipfs().join("config"), format!("{{\"Identity\":{{\"PeerID\":\"{id}\"}}}}")).unwrap();
+        fs::write(place.cluster().join("identity.json"), format!("{{\"id\":\"{id}\"}}")).unwrap();
+        fs::write(place.cluster().join("service.json"), "{}").unwrap();
+        place.write(&group(), GroupPorts { base: 4160 }, &place.proxy()).unwrap();
+        (above, place)
+    }
+
+    fn group() -> GroupFile {
+        let (swarm_key, cluster_secret) = (GroupKey([7; 32]), GroupKey([9; 32]));
+        let id = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
+        let at = |port: u16| vec![format!("/ip4/10.0.0.4/tcp/{port}/p2p/{id}").parse().unwrap()];
+        let (kubo, cluster) = (at(4160), at(4161));
+        GroupFile { name: "lab".to_owned(), swarm_key, cluster_secret, writers: Vec::new(), kubo, cluster }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_links_and_fifos_in_its_place_are_refused() {
+        let (above, place) = scene();
+        let ports = GroupPorts { base: 4160 };
+        assert_eq!(place.read().unwrap(), Some((group(), ports)));
+        let service = place.cluster().join("service.json");
+        let secret = above.path().join("secret");
+        fs::write(&secret, "{\"auth\":\"of another\"}").unwrap();
+        fs::remove_file(&service).unwrap();
+        std::os::unix::fs::symlink(&secret, &service).unwrap();
+        place.update(&group(), ports).unwrap_err();
+        place.login().unwrap_err();
+        assert!(fs::symlink_metadata(&service).unwrap().is_symlink(), "nothing was copied");
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "{\"auth\":\"of another\"}");
+        let config = place.ipfs().join("config");
+        fs::remove_file(&config).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &config, rustix::fs::Mode::from(0o600)).unwrap();
+        let error = place.read().unwrap_err();
+        assert!(error.to_string().contains("config"), "and nothing waits for a writer: {error}");
+    }
+
+    #[test]
+    fn a_removal_that_was_cut_short_and_a_draft_go_with_the_next_command() {
+        let (above, place) = scene();
+        fs::create_dir_all(above.path().join(".pkgswarm-left-lab/ipfs/blocks")).unwrap();
+        fs::create_dir_all(above.path().join(".pkgswarm-draft/ipfs")).unwrap();
+        fs::write(above.path().join(".pkgswarm-draft/ipfs/swarm.key"), "a secret").unwrap();
+        fs::remove_file(place.cluster().join("identity.json")).unwrap();
+        fs::write(place.ipfs().join("config"), "damaged").unwrap();
+        place.read().unwrap_err();
+        assert!(place.is_there());
+        place.remove().unwrap();
+        assert!(!place.is_there());
+        assert_eq!(fs::read_dir(above.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_group_is_not_made_where_the_rest_of_another_is() {
+        let (above, place) = scene();
+        fs::remove_file(place.file()).unwrap();
+        let error = place.make(GroupPorts { base: 4160 }, |_| Ok(group())).unwrap_err();
+        assert!(error.to_string().contains("is there already"), "{error}");
+        assert_eq!(fs::read_dir(above.path()).unwrap().count(), 1, "and no draft is left");
+    }
 }

@@ -21,6 +21,9 @@ const LIST: Duration = Duration::from_secs(120);
 /// Most bytes of a list, and of a line in it: a pin may have metadata.
 const LIST_MOST: u64 = 512 << 20;
 const LINE_MOST: usize = 1 << 20;
+/// Most roots of a list that is kept, and most bytes of the text of one.
+const ROOTS_MOST: usize = 1_000_000;
+const ROOT_MOST: usize = 256;
 /// Attempts of a peer after which it no longer keeps others waiting, as long as one of them has the pin.
 const ATTEMPTS: u64 = 3;
 
@@ -118,6 +121,27 @@ impl ClusterApi {
         })
         .await?;
         Ok(found)
+    }
+
+    /// Lists the roots of all pins as they are written there, of whatever kind they are; a million at most.
+    ///
+    /// # Errors
+    /// As of [`pins_beginning`](Self::pins_beginning).
+    pub(crate) async fn roots(&self) -> Result<Vec<String>, RemoteError> {
+        let mut found = Vec::new();
+        self.each_of(&["allocations"], &[], &mut |line| {
+            let Ok(pin) = serde_json::from_slice::<WireAllotted>(line) else { return false };
+            let is_one = pin.cid.len() <= ROOT_MOST && found.len() < ROOTS_MOST;
+            found.push(pin.cid);
+            is_one
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Explains that it has not told all of it in time.
+    pub(crate) fn too_slow(&self, patience: Duration) -> RemoteError {
+        self.api.error(RemoteErrorKind::Unreachable, format!("no whole answer in {} s", patience.as_secs()))
     }
 
     /// Counts the peers that answer, the one that is asked included, and those that do not.
