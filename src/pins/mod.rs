@@ -9,7 +9,7 @@
 //!
 //! - In: what is wanted ([`WantedPin`]), a target ([`PinTarget`]), the mark of our pins ([`PinMark`])
 //! - Out: what was done, and what was not ([`Reconciled`])
-//! - May use: base, config, dag, engine, index, lists, machine, net, trust
+//! - May use: base, config, dag, engine, index, lists, machine, net, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!

@@ -4,21 +4,23 @@
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::listed::ShareEntry;
 use crate::base::cid::{Cid, Codec};
+use crate::base::clock;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::fsx::FromStart;
 use crate::dag::build::build_blocks;
 use crate::dag::unixfs::{self, DagNode};
-use crate::engine::deliver::{Candidate, Purpose};
+use crate::engine::deliver::{Candidate, Purpose, Receipt};
 use crate::engine::hub::{self, Hub};
 use crate::engine::want::Want;
 use crate::machine::Machine;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
 use crate::net::kubo::{Kubo, KuboError, KuboErrorKind, upload};
+use crate::store::journal::{By, Journal, JournalRecord};
 
 /// Longest time for one file: this, and a second for each 64 KiB.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,11 +70,13 @@ impl Bringer {
         let mut call = Call::with(self.lists.again(), Path::new("/var/tmp"));
         call.cancel = self.hub.cancel().child_token();
         let patience = PATIENCE + Duration::from_secs(entry.known.size / SLOWEST);
+        let begun = Instant::now();
         let delivering = hub::deliver(&self.hub, &mut call, want.order(), Purpose::Keep);
         let Ok(delivered) = tokio::time::timeout(patience, delivering).await else {
             let late = format!("did not come within {} s", patience.as_secs());
             return Err(NotBrought::Missed(Error::new(ErrorKind::NoSource, &entry.name, late)));
         };
+        self.note(entry, begun, &delivered.receipt);
         let sent = delivered.receipt.contributions.iter().map(|one| one.bytes).sum();
         let obtained = delivered.result.map_err(|error| match error.kind {
             ErrorKind::Interrupted | ErrorKind::Local => NotBrought::Over(error),
@@ -94,6 +98,26 @@ impl Bringer {
             Err(fault) if is_over(&fault) => Err(self.over(&fault)),
             Err(fault) => Err(NotBrought::Missed(Error::new(ErrorKind::NoSource, &entry.name, fault))),
         }
+    }
+
+    /// Writes down what its sources sent, for `stats` and `why`. Nothing was handed to a package manager, and what Kubo cached
+    /// for it is the share's, which `kubo.keep` does not trim.
+    fn note(&self, entry: &ShareEntry, begun: Instant, receipt: &Receipt) {
+        let (store, shares) = (&self.lists.machine().store, receipt.contributions.clone());
+        if store.is_passing() || shares.is_empty() {
+            return;
+        }
+        let record = JournalRecord {
+            at: clock::now(),
+            took: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            by: By::Keep,
+            repo: Some(entry.repo.clone()),
+            name: entry.name.clone(),
+            delivered: 0,
+            shares,
+        };
+        // Statistics must not make a round fail.
+        let _ = Journal::at(store.dir()).note(&record);
     }
 
     fn over(&self, fault: &KuboError) -> NotBrought {

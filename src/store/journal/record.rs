@@ -25,10 +25,12 @@ pub enum By {
     Prefetch,
     /// A client of the HTTP endpoint, which waited for it.
     Endpoint,
+    /// A share of an index that is kept in Kubo.
+    Keep,
 }
 
 impl By {
-    const ALL: [By; 5] = [By::Xfer, By::Fetch, By::Ahead, By::Prefetch, By::Endpoint];
+    const ALL: [By; 6] = [By::Xfer, By::Fetch, By::Ahead, By::Prefetch, By::Endpoint, By::Keep];
 
     /// Returns its word in the journal.
     pub(crate) fn word(self) -> &'static str {
@@ -38,6 +40,7 @@ impl By {
             By::Ahead => "ahead",
             By::Prefetch => "prefetch",
             By::Endpoint => "endpoint",
+            By::Keep => "keep",
         }
     }
 }
