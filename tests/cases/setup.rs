@@ -439,6 +439,28 @@ fn a_kubo_that_keeps_a_share_announces_its_files_and_not_their_pieces() {
 }
 
 #[test]
+fn setups_own_silence_ends_when_a_share_is_kept_and_the_users_own_stays() {
+    let kubo = FakeKubo::empty();
+    let world = World::new().kubo(&kubo);
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--yes"]).code(), 0);
+    assert_eq!(kubo.config()["Provide"]["Enabled"], false);
+    let world = world.config("[keep.arch]\nquota = \"1 GB\"\n");
+    let run = world.run(&["setup", "--only", "kubo", "--yes"]);
+    assert!(run.code() == 0 && run.stdout.contains("Provide.Enabled: false -> not set"), "{run:?}");
+    assert!(kubo.config()["Provide"]["Enabled"].is_null(), "{}", kubo.config());
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--undo", "--yes"]).code(), 0);
+    assert!(kubo.config()["Provide"]["Enabled"].is_null(), "it is not turned off again: {}", kubo.config());
+
+    let kubo = FakeKubo::empty().configured("/Provide/Enabled", false.into());
+    let world = World::new().kubo(&kubo).config("[keep.arch]\nquota = \"1 GB\"\n");
+    let run = world.run(&["setup", "--only", "kubo", "--yes"]);
+    assert!(run.code() == 0 && !run.stdout.contains("Provide.Enabled"), "{run:?}");
+    assert_eq!(kubo.config()["Provide"]["Enabled"], false, "the user's own");
+    let found = world.run(&["doctor"]);
+    assert!(format!("{}{}", found.stdout, found.stderr).contains("[kubo-keeps]"), "{found:?}");
+}
+
+#[test]
 fn kubo_keeps_what_was_changed_after_setup() {
     let kubo = FakeKubo::empty();
     let world = World::new().kubo(&kubo);

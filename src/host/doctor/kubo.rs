@@ -251,7 +251,8 @@ pub(crate) const CHECKS: &[Check] = &[
             (kubo.keeps && (is_off || is_of_roots)).then(|| {
                 let says = "Kubo announces none of the files that are kept: only machines that are connected find them";
                 let hint = match is_off {
-                    true => "ipfs config --json Provide.Enabled true, then restart Kubo",
+                    true => "sudo pkgswarm setup --only kubo, where setup turned it off; else ipfs config --json Provide.Enabled \
+                             true; then restart Kubo",
                     false => "ipfs config Provide.Strategy pinned+entities, then restart Kubo",
                 };
                 Finding::warning(says, hint)

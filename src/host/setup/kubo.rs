@@ -1,6 +1,6 @@
 //! Settings of the local Kubo daemon that suit a machine which downloads: few connections, nothing announced.
 //!
-//! Where a share is kept, its files are announced. Only values that the user has not set are offered: a chosen value
+//! Where a share is kept, its files are announced: setup takes its own silence back, too. Only values that the user has not set are offered: a chosen value
 //! stays. Origin: `doc/facts/kubo.md`. Root has its unprivileged child talk to Kubo; the child keeps the record of this
 //! part.
 
@@ -87,20 +87,30 @@ const WISHES: &[OfferedValue] = &[
     },
 ];
 
+/// The reason why setup's own silence ends.
+const ANNOUNCES: &str = "setup had turned it off; others find what is kept or published by what Kubo announces";
+
 /// Values to set.
 struct Values {
     kubo: Kubo,
     /// Its address as in the settings.
     at: String,
-    values: Vec<(KuboValue, &'static str)>,
+    values: Vec<ChangedValue>,
+}
+
+/// One of them.
+struct ChangedValue {
+    value: KuboValue,
+    /// True if setup's own value is taken back.
     back: bool,
+    why: &'static str,
 }
 
 impl Change for Values {
     fn shown(&self) -> String {
         let mut out = format!("Kubo at {}\n", self.at);
-        for (value, why) in &self.values {
-            let (from, to) = if self.back { (&value.after, &value.before) } else { (&value.before, &value.after) };
+        for ChangedValue { value, back, why } in &self.values {
+            let (from, to) = if *back { (&value.after, &value.before) } else { (&value.before, &value.after) };
             let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { value.to_string() };
             let why = if why.is_empty() { String::new() } else { format!("  ({why})") };
             out += &format!("  {}: {} -> {}{why}\n", value.key, shown(from), shown(to));
@@ -109,15 +119,15 @@ impl Change for Values {
     }
 
     fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
-        for (value, _) in &self.values {
-            let to = if self.back { &value.before } else { &value.after };
-            if !self.back {
+        for ChangedValue { value, back, .. } in &self.values {
+            let to = if *back { &value.before } else { &value.after };
+            if !back {
                 record.done.kubo.retain(|known| known.key != value.key);
                 record.done.kubo.push(value.clone());
                 record.write()?;
             }
             asked(&self.at, self.kubo.set_config(&value.key, to))?;
-            if self.back {
+            if *back {
                 record.done.kubo.retain(|known| known.key != value.key);
                 record.write()?;
             }
@@ -127,7 +137,10 @@ impl Change for Values {
 }
 
 /// Offers the values that the user has not chosen.
-pub(crate) fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
+///
+/// Setup's own `Provide.Enabled`, as `record` has it, is taken back where a share is kept by now, or a key of a publisher is
+/// there: both announce. One that the user set stays; `doctor` tells of it.
+pub(crate) fn offer(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     if context.settings.kubo == AskPolicy::No {
         return Ok(SetupOffer::Nothing("kubo.enabled is false".to_owned()));
     }
@@ -158,13 +171,17 @@ pub(crate) fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     });
     let values = values.map(|wish| {
         let after = serde_json::from_str(wish.value).expect("the table holds JSON");
-        (KuboValue { key: wish.key.to_owned(), before: at(&config, wish.key), after }, wish.why)
+        let value = KuboValue { key: wish.key.to_owned(), before: at(&config, wish.key), after };
+        ChangedValue { value, back: false, why: wish.why }
     });
-    let values: Vec<_> = values.collect();
+    let is_ours = |value: &&KuboValue| value.key == "Provide.Enabled" && at(&config, &value.key) == value.after;
+    let silenced = record.done.kubo.iter().find(is_ours).filter(|_| is_publisher || is_keeper);
+    let silenced = silenced.map(|value| ChangedValue { value: value.clone(), back: true, why: ANNOUNCES });
+    let values: Vec<_> = silenced.into_iter().chain(values).collect();
     if values.is_empty() {
         return Ok(SetupOffer::Nothing("Kubo is configured; settings that you changed were left alone".to_owned()));
     }
-    Ok(SetupOffer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.to_string(), values, back: false })))
+    Ok(SetupOffer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.to_string(), values })))
 }
 
 /// Offers to restore the values that setup wrote and that have not changed since.
@@ -178,9 +195,9 @@ pub(crate) fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<
     let kubo = client(context.settings, PATIENCE);
     let config = asked(&context.settings.kubo_api, kubo.config())?;
     let still = record.done.kubo.iter().filter(|value| at(&config, &value.key) == value.after);
-    let values = still.map(|value| (value.clone(), "")).collect();
+    let values = still.map(|value| ChangedValue { value: value.clone(), back: true, why: "" }).collect();
     let at = context.settings.kubo_api.to_string();
-    Ok(SetupOffer::Change(Box::new(Forgetting { values: Values { kubo, at, values, back: true } })))
+    Ok(SetupOffer::Change(Box::new(Forgetting { values: Values { kubo, at, values } })))
 }
 
 /// Undoing without any value left to restore: values that the user changed since stay.

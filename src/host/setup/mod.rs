@@ -165,7 +165,7 @@ pub(crate) fn offer(context: &Context<'_>, part: SetupPart, record: &SetupRecord
         SetupPart::Index => units::offer(INDEX),
         SetupPart::Prefetch => units::offer(PREFETCH),
         SetupPart::Notify => units::offer(NOTIFY),
-        SetupPart::Kubo => kubo::offer(context),
+        SetupPart::Kubo => kubo::offer(context, record),
         SetupPart::Daemon => units::offer(DAEMON),
         SetupPart::Lan => lan::offer(context),
     }
