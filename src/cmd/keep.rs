@@ -25,7 +25,10 @@ use crate::pins::keeper::{self, KeeperProgress, KeeperRound, PostponedRound, Rel
 use crate::refresh::peering;
 use crate::report::{self, counted};
 
+mod owner;
 mod shown;
+
+use owner::RootsShares;
 
 /// Time between two lines of progress where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -35,8 +38,10 @@ pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &KeepA
     match &args.command {
         None => set(env, settings, flags, args),
         Some(KeepCommand::Run(args)) => {
+            let roots = RootsShares::of(env, settings);
             for name in &args.names {
                 configured(settings, name)?;
+                roots.refuse(name, &format!("run {name}"))?;
             }
             as_owner(env, settings, |settings| rounds(env, settings, flags, args))
         }
@@ -59,6 +64,7 @@ fn as_owner(env: &Env, settings: &Settings, run: impl FnOnce(&Settings) -> anyho
 /// Configures a share, or changes it, and makes a round.
 fn set(env: &Env, settings: &Settings, flags: &[String], args: &KeepArgs) -> anyhow::Result<u8> {
     let name = args.name.as_deref().expect("required without a verb");
+    RootsShares::of(env, settings).refuse(name, &format!("{name} …"))?;
     let keep = wanted(settings, name, args)?;
     let path = declared::declare_keep(env, &keep)?;
     let repos: Vec<&str> = keep.repos.iter().map(|repo| repo.text()).collect();
@@ -97,8 +103,13 @@ fn wanted(settings: &Settings, name: &str, args: &KeepArgs) -> Result<KeepConfig
         Error::usage(name, "no index of that name is in use").hint(hint)
     })?;
     if let Some(repo) = args.repos.iter().find(|repo| !index.may_describe(repo)) {
-        let why = format!("index {name} may not speak for it; it may for {}", index.repos_shown());
-        return Err(Error::usage(repo, why));
+        let error =
+            Error::usage(repo, format!("index {name} may not speak for it; it may for {}", index.repos_shown()));
+        let near = key::nearest(repo, index.repos.iter().map(|granted| granted.text()));
+        return Err(match near {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error,
+        });
     }
     let former = settings.keeps.iter().find(|keep| keep.name == *name);
     let mut fields = Vec::new();
@@ -137,8 +148,16 @@ fn size(text: &str) -> String {
 fn rounds(env: &Env, settings: &Settings, flags: &[String], args: &KeepRunArgs) -> anyhow::Result<u8> {
     // The child ends with root's process, even after kill -9.
     let _channel = Giver::of(env);
+    let roots = RootsShares::of(env, settings);
     let wanted = |keep: &&KeepConfig| args.names.is_empty() || args.names.contains(&keep.name);
-    let keeps: Vec<&KeepConfig> = settings.keeps.iter().filter(wanted).collect();
+    let (theirs, keeps): (Vec<&KeepConfig>, Vec<&KeepConfig>) =
+        settings.keeps.iter().filter(wanted).partition(|keep| roots.has(&keep.name));
+    for KeepConfig { name, .. } in &theirs {
+        report::say(&format!("{name}: root keeps it; sudo pkgswarm keep run {name}"));
+    }
+    if keeps.is_empty() && !theirs.is_empty() {
+        return Ok(0);
+    }
     if keeps.is_empty() {
         // The timer may be enabled before a share is added.
         report::say("no share is kept; pkgswarm keep NAME --quota 40G begins");
@@ -149,7 +168,14 @@ fn rounds(env: &Env, settings: &Settings, flags: &[String], args: &KeepRunArgs) 
     // Kubo finds its peers again within seconds.
     block_on(peering::keep(&machine)).ok_or_else(|| Error::new(ErrorKind::Interrupted, "keep", "interrupted"))?;
     let mut worst = 0;
-    for KeepConfig { name, quota, .. } in keeps {
+    for keep @ KeepConfig { name, quota, .. } in keeps {
+        // The user is at hand, and need not wait for the end of the round.
+        if args.now
+            && args.names.contains(name)
+            && let Some(why) = block_on(keeper::hindrance(&machine.kubo(), &settings.state_dir, keep)).flatten()
+        {
+            report::say(&format!("{name}: {why}"));
+        }
         let bar = FilesBar::new(settings.progress == ProgressMode::Bar, name);
         let (cancel, mut last) = (CancellationToken::new(), Instant::now());
         let mut told = |at: KeeperProgress| {

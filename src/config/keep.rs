@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::base::name::RepoName;
+use crate::base::name::{RepoName, shown};
 use crate::config::key::nearest;
 use crate::config::value::{self, show_size};
 use crate::config::written::Written;
@@ -21,7 +21,7 @@ pub(crate) const KEEP_FIELDS: &[(&str, &str)] = &[
         "min_free",
         "Room that stays free on the file system of Kubo's repository, whatever else fills it: a size, or a part of the \
          whole like \"10%\". Below that the files that are needed least are let go. Default: 10%. Where that file system \
-         is not on this machine, Kubo's own StorageMax alone counts.",
+         is not on this machine, or cannot be looked at, Kubo's own StorageMax alone counts, and a round says so.",
     ),
     ("newest", "Whether of several versions of a package only the newest is kept. Default: false."),
     (
@@ -124,6 +124,16 @@ impl KeepConfig {
         })
     }
 
+    /// Returns a sentence for each repository of its list that the index, which has `listed`, does not have.
+    pub(crate) fn unlisted(&self, listed: &[&str]) -> Vec<String> {
+        let lacks = |repo: &&str| !listed.contains(repo);
+        let told = |repo: &str| {
+            let near = nearest(repo, listed.iter().copied()).map(|near| format!("; did you mean {near}?"));
+            format!("index {} has no repository {}{}", self.name, shown(repo), near.unwrap_or_default())
+        };
+        self.repos.iter().map(Written::text).filter(lacks).map(told).collect()
+    }
+
     /// Writes its declaration.
     pub(crate) fn to_toml(&self) -> String {
         let text = |value: &str| toml::Value::from(value).to_string();
@@ -191,6 +201,16 @@ mod tests {
             let read: Vec<_> = written.iter().map(|(field, value)| (field.clone(), flat(value))).collect();
             assert_eq!(KeepConfig::of_fields("arch", &read), Ok(config));
         }
+    }
+
+    #[test]
+    fn a_repository_that_the_index_lacks_is_told_with_the_nearest_one() {
+        let keep = of(&[("quota", "1"), ("repos", "core,extar,weather-station")]).unwrap();
+        assert_eq!(
+            keep.unlisted(&["core", "extra"]),
+            ["index arch has no repository extar; did you mean extra?", "index arch has no repository weather-station"]
+        );
+        assert_eq!(of(&[("quota", "1")]).unwrap().unlisted(&[]), [""; 0], "all that there are");
     }
 
     #[test]

@@ -372,3 +372,54 @@ fn a_network_whose_router_does_not_answer_is_trusted_only_by_a_user_who_says_so(
     let yes = run(&["lan", "trust", "--yes"]).unwrap();
     assert!(yes.code() == 0 && yes.stderr.contains("trusted: 10.78.0.0/24"), "{}", yes.stderr);
 }
+
+#[test]
+fn a_share_that_root_keeps_is_shown_to_an_ordinary_user_and_left_alone() {
+    if !can_be_two_users("a share of root's before an ordinary user") {
+        return;
+    }
+    let Some(system) = SystemOfRoot::new(World::new()) else { return };
+    let at = |below: &str| system.world.path(below);
+    fs::create_dir_all(at("etc/pkgswarm/config.d")).unwrap();
+    fs::write(at("etc/pkgswarm/config.d/keep-systems.toml"), "[keep.systems]\nquota = \"1 GB\"\n").unwrap();
+    fs::create_dir_all(at("var-lib/pkgswarm/keep/systems")).unwrap();
+    let file = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+    let state = serde_json::json!({
+        "key": "07".repeat(32), "round": 3, "root": null, "leaving": {}, "missing": {},
+        "files": { file: { "size": 5000, "ours": true } },
+    });
+    fs::write(at("var-lib/pkgswarm/keep/systems/state.json"), state.to_string()).unwrap();
+    // Without a state of her own, and with one.
+    for own in [false, true] {
+        if own {
+            fs::create_dir_all(at("ann/.local/share/pkgswarm")).unwrap();
+            chown(at("ann/.local/share/pkgswarm"), Some(ANN), Some(ANN)).unwrap();
+        }
+        let before = system.of_others();
+        let ls = system.run(ANN, &["keep", "ls"]);
+        assert!(ls.code() == 0 && ls.stdout.contains("systems") && ls.stdout.contains(" 1 "), "{own}: {ls:?}");
+        assert!(ls.said.contains("systems: root keeps it; sudo pkgswarm keep status systems"), "{own}: {ls:?}");
+        let status = system.run(ANN, &["keep", "status", "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+        assert_eq!((&shown["files"], &shown["system"], &shown["round"]), (&1.into(), &true.into(), &3.into()), "{own}");
+        let run = system.run(ANN, &["keep", "run", "--now"]);
+        assert!(
+            run.code() == 0 && run.said.contains("root keeps it; sudo pkgswarm keep run systems"),
+            "{own}: {run:?}"
+        );
+        for (words, hint) in [
+            (&["keep", "run", "systems"][..], "hint: sudo pkgswarm keep run systems"),
+            (&["keep", "systems", "--quota", "2G"], "hint: sudo pkgswarm keep systems"),
+        ] {
+            let run = system.run(ANN, words);
+            assert!(run.code() == 2 && run.stderr.contains("root keeps this share"), "{own}: {run:?}");
+            assert!(run.stderr.contains(hint), "{own}: {run:?}");
+        }
+        assert_eq!(system.of_others(), before);
+        assert!(!at("ann/.local/share/pkgswarm/keep").exists() && !at("ann/.config/pkgswarm/config.d").exists());
+    }
+    // The user who makes root's rounds sees nothing of that.
+    let ls = system.run(UNPRIVILEGED, &["keep", "ls", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&ls.stdout).unwrap();
+    assert_eq!((&shown["files"], &shown["system"]), (&1.into(), &false.into()), "{ls:?}");
+}

@@ -14,6 +14,7 @@ use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::dag::dir::{self, DirectoryEntry};
 
 use super::json_tree::put;
+use super::kubo_disk::FakeDisk;
 use super::kubo_share;
 use super::mirror::file_reply;
 use super::peering::FakePeering;
@@ -61,6 +62,7 @@ struct State {
     keeps_pins: bool,
     peers: usize,
     peering: FakePeering,
+    disk: FakeDisk,
     /// True if searches for names never end, as with an unreachable DHT.
     lost: bool,
     scripts: Scripts,
@@ -271,6 +273,11 @@ impl FakeKubo {
     /// Returns its list of peers to which it keeps connections.
     pub fn peering(&self) -> FakePeering {
         self.state.lock().unwrap().peering.clone()
+    }
+
+    /// Returns the disk of its repository.
+    pub fn disk(&self) -> FakeDisk {
+        self.state.lock().unwrap().disk.clone()
     }
 
     /// Returns its present configuration.
@@ -517,10 +524,14 @@ impl State {
             "repo/stat" => {
                 let used = self.used.unwrap_or_else(|| self.blocks.values().map(|block| block.len() as u64).sum());
                 let (most, blocks) = (self.most.unwrap_or(10_000_000_000), self.blocks.len());
-                json(&format!(
-                    r#"{{"RepoSize":{used},"StorageMax":{most},"NumObjects":{blocks},"RepoPath":"/","Version":"fs-repo@18"}}"#
-                ))
+                let sizes = format!(r#""RepoSize":{used},"StorageMax":{most}"#);
+                if request.query("size-only").as_deref() == Some("true") {
+                    return json(&format!(r#"{{{sizes},"NumObjects":0,"RepoPath":"","Version":""}}"#));
+                }
+                let Some(path) = self.disk.path_after_counting() else { return failure("context deadline exceeded") };
+                json(&format!(r#"{{{sizes},"NumObjects":{blocks},"RepoPath":"{path}","Version":"fs-repo@18"}}"#))
             }
+            "diag/sys" => json(&self.disk.diag_sys()),
             _ => Reply::new(404, "404 page not found\n"),
         }
     }

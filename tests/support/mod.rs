@@ -15,6 +15,7 @@ pub mod install;
 mod json_tree;
 pub mod keys;
 pub mod kubo;
+pub mod kubo_disk;
 mod kubo_share;
 pub mod mirror;
 pub mod mount;

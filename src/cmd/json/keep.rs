@@ -26,6 +26,7 @@ pub(super) const LS: JsonOutput = JsonOutput {
     form: "One object a share.",
     fields: &[
         ("name", "The index."),
+        ("system", "True where root keeps it, and this user only looks."),
         ("quota", "The quota."),
         ("files", "Files that are kept."),
         ("bytes", "Bytes that they take on Kubo's disk at most."),
@@ -40,10 +41,13 @@ pub(super) const STATUS: JsonOutput = JsonOutput {
     form: "One object a share.",
     fields: &[
         ("name", "The index."),
+        ("system", "True where root keeps it, and this user only looks."),
         ("quota", "The quota."),
         ("repos", "The repositories that are kept; empty for all."),
         ("min_free", "Room that stays free on Kubo's disk, as it is configured."),
         ("mirrors", "True where mirrors may be asked."),
+        ("repo", "The path of Kubo's repository; null before the first round, and where it is not on this machine."),
+        ("measured", "The path whose disk is measured for it; null where this user cannot look at that disk."),
         ("files", "Files that are kept."),
         ("bytes", "Bytes that they take on Kubo's disk at most."),
         ("root", "The pinned root; null where nothing is kept."),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::owner::RootsShares;
 use crate::base::clock;
 use crate::base::env::Env;
 use crate::base::runtime::block_on;
@@ -16,7 +17,7 @@ use crate::index::time;
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
 use crate::pins::keeper::bytes_of;
-use crate::pins::keeper::state::{KeeperPlace, KeeperState};
+use crate::pins::keeper::state::{KeeperPlace, KeeperState, KnownRepo};
 use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 use crate::report::{self, counted};
@@ -28,11 +29,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 struct ShownShare<'s> {
     keep: &'s KeepConfig,
     state: Option<KeeperState>,
+    /// Where Kubo's repository is, as the last round found it.
+    repo: Option<KnownRepo>,
+    /// True where root keeps it, and this user looks.
+    is_roots: bool,
 }
 
 impl<'s> ShownShare<'s> {
-    fn of(settings: &Settings, keep: &'s KeepConfig) -> Self {
-        Self { keep, state: KeeperPlace::of(&settings.state_dir, &keep.name).read() }
+    fn of(settings: &Settings, roots: &RootsShares, keep: &'s KeepConfig) -> Self {
+        let place = KeeperPlace::of(roots.state_dir(settings, &keep.name), &keep.name);
+        let repo = place.repo().filter(|repo| repo.kubo == settings.kubo_api.to_string());
+        Self { keep, state: place.read(), repo, is_roots: roots.has(&keep.name) }
     }
 
     fn bytes(&self) -> u64 {
@@ -70,8 +77,10 @@ impl<'s> ShownShare<'s> {
         let last = state.map(|state| &state.last);
         let at = last.map(|last| last.at).filter(|at| *at > 0);
         json!({
-            "name": self.keep.name, "quota": self.keep.quota, "repos": self.keep.repos,
+            "name": self.keep.name, "system": self.is_roots, "quota": self.keep.quota, "repos": self.keep.repos,
             "min_free": self.keep.min_free.to_string(), "mirrors": self.keep.mirrors,
+            "repo": self.repo.as_ref().map(|repo| &repo.repo),
+            "measured": self.repo.as_ref().and_then(|repo| repo.measured.as_ref()),
             "files": self.files(), "bytes": self.bytes(), "root": state.and_then(|state| state.root),
             "round": state.map(|state| state.round), "last": at,
             "failed": last.and_then(|last| last.failed.clone()), "failures": last.map(|last| last.failures),
@@ -86,13 +95,16 @@ impl<'s> ShownShare<'s> {
 
 /// Lists the shares.
 pub(super) fn ls(env: &Env, settings: &Settings, as_json: bool) -> anyhow::Result<u8> {
-    let shares: Vec<ShownShare<'_>> = settings.keeps.iter().map(|keep| ShownShare::of(settings, keep)).collect();
+    let roots = RootsShares::of(env, settings);
+    let shares: Vec<ShownShare<'_>> =
+        settings.keeps.iter().map(|keep| ShownShare::of(settings, &roots, keep)).collect();
     if as_json {
         for share in &shares {
             let last = share.state.as_ref().map(|state| &state.last);
             let line = json!({
                 "name": share.keep.name, "quota": share.keep.quota, "files": share.files(), "bytes": share.bytes(),
                 "last": last.map(|last| last.at).filter(|at| *at > 0), "failed": last.and_then(|last| last.failed.clone()),
+                "system": share.is_roots,
             });
             writeln!(report::out(), "{line}")?;
         }
@@ -122,13 +134,18 @@ pub(super) fn ls(env: &Env, settings: &Settings, as_json: bool) -> anyhow::Resul
     let mut screen = Screen::new(env);
     screen.grid(&grid);
     screen.show()?;
+    for share in shares.iter().filter(|share| share.is_roots) {
+        report::say(&format!("{0}: root keeps it; sudo pkgswarm keep status {0}", share.keep.name));
+    }
     Ok(0)
 }
 
 /// Shows one share, or all.
 pub(super) fn status(env: &Env, settings: &Settings, args: &KeepStatusArgs) -> anyhow::Result<u8> {
     let wanted = |keep: &&KeepConfig| args.name.as_ref().is_none_or(|name| *name == keep.name);
-    let shares: Vec<_> = settings.keeps.iter().filter(wanted).map(|keep| ShownShare::of(settings, keep)).collect();
+    let roots = RootsShares::of(env, settings);
+    let shares: Vec<_> =
+        settings.keeps.iter().filter(wanted).map(|keep| ShownShare::of(settings, &roots, keep)).collect();
     if shares.is_empty() && !args.json {
         report::say("no share is kept; pkgswarm keep NAME --quota 40G begins");
         return Ok(0);
@@ -161,6 +178,9 @@ fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
     let (files, bytes) = (counted(share.files(), "file"), show_size(share.bytes()));
     screen.line(Cell::strong(format!("{}: {files}, {bytes} of {}", keep.name, show_size(keep.quota))));
     let mut grid = Grid::of(&[Column::of(""), Column::text("")]).indented(2);
+    if share.is_roots {
+        grid.row(["kept by".into(), format!("root: sudo pkgswarm keep status {}", keep.name).into()]);
+    }
     grid.row(["last round".into(), share.last()]);
     if let Some(state) = &share.state {
         if let Some(part) = (share.files() as u64 * 100).checked_div(state.last.index_files) {
@@ -182,6 +202,15 @@ fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
             format!("{} by Kubo since it started, of all that it has", show_size(sent))
         });
         grid.row(["given".into(), given.into()]);
+        if let Some(KnownRepo { repo, measured, .. }) = &share.repo {
+            let repo = repo.display().to_string();
+            let says = match measured.as_ref().map(|at| at.display().to_string()) {
+                None => format!("that of {repo}, at which this user cannot look"),
+                Some(at) if at == repo => format!("that of {repo}; {} of it stay free", keep.min_free),
+                Some(at) => format!("that of {repo}, measured at {at}; {} of it stay free", keep.min_free),
+            };
+            grid.row(["disk".into(), says.into()]);
+        }
         for note in &state.last.notes {
             grid.row(["note".into(), note.as_str().into()]);
         }

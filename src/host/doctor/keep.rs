@@ -3,6 +3,7 @@
 use super::{Check, Finding};
 use crate::base::name::shown;
 use crate::host::inspect::Inspection;
+use crate::host::inspect::index::IndexFacts;
 use crate::host::inspect::keep::ShareFacts;
 use crate::host::inspect::units::UnitState;
 use crate::report::counted;
@@ -24,6 +25,24 @@ pub(crate) const CHECKS: &[Check] = &[
         },
     },
     Check { name: "keep-rounds", about: "The rounds of the shares that are kept do not fail.", look: rounds },
+    Check {
+        name: "keep-repos",
+        about: "The repositories of which shares are kept are those of their indexes.",
+        look: |facts| {
+            let told = facts.keep.shares.iter().flat_map(|share| {
+                let index = facts.indexes.iter().find(|index| index.config.name == share.keep.name);
+                let tables = index.and_then(IndexFacts::manifest).map(|manifest| &manifest.tables);
+                let listed = tables.map(|tables| tables.iter().map(|table| table.repo.as_str()).collect::<Vec<_>>());
+                listed.map(|listed| share.keep.unlisted(&listed)).unwrap_or_default().into_iter().map(|why| {
+                    Finding::warning(
+                        format!("{}: {why}; files of it that are kept stay, and none come", share.keep.name),
+                        format!("sudo pkgswarm keep {} --repos …; pkgswarm index show {0} lists them", share.keep.name),
+                    )
+                })
+            });
+            told.collect()
+        },
+    },
 ];
 
 fn rounds(facts: &Inspection) -> Vec<Finding> {

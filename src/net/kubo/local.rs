@@ -9,6 +9,27 @@ use serde::Deserialize;
 use super::{ANSWER_MOST, Kubo, KuboError, KuboErrorKind, QUICK};
 use crate::base::cid::Cid;
 
+/// Longest wait while it counts its blocks.
+const COUNTING: Duration = Duration::from_secs(300);
+
+/// Of the system, as the daemon sees it. `total_space` is not the size of the disk: Kubo 0.43 has the available bytes there.
+#[derive(Deserialize)]
+struct WireSystem {
+    diskinfo: WireDisk,
+    environment: Option<WireEnvironment>,
+}
+
+#[derive(Deserialize)]
+struct WireDisk {
+    free_space: u64,
+}
+
+#[derive(Deserialize)]
+struct WireEnvironment {
+    #[serde(rename = "IPFS_PATH", default)]
+    ipfs_path: PathBuf,
+}
+
 impl Kubo {
     /// True if a block is there. No network.
     pub(crate) async fn has_block(&self, cid: Cid) -> Result<bool, KuboError> {
@@ -20,15 +41,30 @@ impl Kubo {
         }
     }
 
-    /// Returns the path of the daemon's repository, on the machine of the daemon. It counts all blocks for that.
+    /// Returns the path of the daemon's repository, on the machine of the daemon. Where the daemon was not started with
+    /// `IPFS_PATH` it counts all its blocks for that: minutes, for a large one on a slow disk.
     pub(crate) async fn repo_path(&self) -> Result<PathBuf, KuboError> {
+        if let Ok(WireSystem { environment: Some(WireEnvironment { ipfs_path }), .. }) = self.system().await
+            && ipfs_path.is_absolute()
+        {
+            return Ok(ipfs_path);
+        }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
             repo_path: PathBuf,
         }
-        let wire: Wire = self.json("repo/stat", &[], Duration::from_secs(60)).await?;
+        let wire: Wire = self.json("repo/stat", &[], COUNTING).await?;
         Ok(wire.repo_path)
+    }
+
+    /// Returns the free bytes of the file system of the daemon's repository, those for root included.
+    pub(crate) async fn disk_free(&self) -> Result<u64, KuboError> {
+        Ok(self.system().await?.diskinfo.free_space)
+    }
+
+    async fn system(&self) -> Result<WireSystem, KuboError> {
+        self.json("diag/sys", &[], QUICK).await
     }
 
     /// True if its RPC is on loopback or a Unix socket: then the daemon runs on this machine.

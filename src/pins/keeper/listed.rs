@@ -32,6 +32,8 @@ pub(super) struct ShareIndex {
     pub(super) files: BTreeMap<Cid, ShareEntry>,
     /// The reason why nothing new is taken; then `files` may lack what is still kept.
     pub(super) not_in_force: Option<String>,
+    /// A sentence for each repository of the share that the index does not have; then `files` may lack the same.
+    pub(super) unlisted: Vec<String>,
 }
 
 impl ShareIndex {
@@ -40,7 +42,7 @@ impl ShareIndex {
     /// # Errors
     /// `Local` when there is a copy that cannot be read; a refresh replaces it.
     pub(super) fn read(settings: &Settings, keep: &KeepConfig) -> Result<Self, Error> {
-        let none = |why: &str| Ok(Self { files: BTreeMap::new(), not_in_force: Some(why.to_owned()) });
+        let none = |why: &str| Ok(Self { not_in_force: Some(why.to_owned()), ..Self::default() });
         let Some(index) = settings.indexes.iter().find(|index| index.name == keep.name) else {
             return none("it is not in use any more");
         };
@@ -68,7 +70,8 @@ impl ShareIndex {
         }
         let is_in_force = in_use::is_in_force(settings, index, SystemTime::now()).map_err(|e| unreadable(&e))?;
         let not_in_force = (!is_in_force).then(|| "it has expired".to_owned());
-        Ok(Self { files, not_in_force })
+        let listed: Vec<&str> = held.manifest.tables.iter().map(|table| table.repo.as_str()).collect();
+        Ok(Self { files, not_in_force, unlisted: keep.unlisted(&listed) })
     }
 
     /// Lists the files for the rule, but for those that are left out.

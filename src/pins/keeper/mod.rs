@@ -9,7 +9,7 @@
 //! | `share` | the rule of choice, pure |
 //! | `listed` | the files of the index |
 //! | `state`, `root` | what is kept: on this machine, and as the one pinned directory |
-//! | `disk` | quota, Kubo's limit, free room |
+//! | `located`, `disk` | Kubo's disk; its limit and free room |
 //! | `holders`, `sample` | who else holds files |
 //! | `bring`, `take` | one file into Kubo; all of a round |
 //! | `letgo`, `release` | files that leave; the end of a share |
@@ -18,6 +18,7 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::fmt;
+use std::path::Path;
 use std::rc::Rc;
 
 use tokio_util::sync::CancellationToken;
@@ -25,14 +26,17 @@ use tokio_util::sync::CancellationToken;
 use crate::base::clock;
 use crate::base::error::{Error, ErrorKind};
 use crate::config::KeepConfig;
+use crate::config::value::show_size;
 use crate::machine::Machine;
 use crate::machine::conditions::Surroundings;
+use crate::net::kubo::Kubo;
 
 mod bring;
 mod disk;
 pub mod holders;
 mod letgo;
 mod listed;
+mod located;
 mod release;
 pub(crate) mod root;
 mod sample;
@@ -41,8 +45,9 @@ pub(crate) mod state;
 mod take;
 mod work;
 
-use disk::KuboDisk;
+use disk::{KuboDisk, cost};
 use listed::ShareIndex;
+use located::RepoPlace;
 pub(crate) use release::{Released, release};
 use state::{KeeperPlace, LastRound};
 use take::Harvest;
@@ -99,6 +104,15 @@ pub(crate) struct RoundReport {
     pub(crate) missed: usize,
     /// What the user is told, one line each.
     pub(crate) notes: Vec<String>,
+}
+
+/// Tells what to do where Kubo's own limit keeps the share from growing to its quota; `None` where it does not, or where Kubo
+/// does not answer.
+pub(crate) async fn hindrance(kubo: &Kubo, state_dir: &Path, keep: &KeepConfig) -> Option<String> {
+    let held = KeeperPlace::of(state_dir, &keep.name).read().map_or(0, |state| bytes_of(&state.files));
+    let disk = KuboDisk::find(kubo, RepoPlace::Elsewhere, keep.min_free).await.ok()?;
+    let why = disk.too_small(held, keep.quota)?;
+    Some(format!("the share cannot grow to {}: {why}", show_size(keep.quota)))
 }
 
 /// Makes a round of the share `name`. `told` receives the progress repeatedly. With `now`, no condition keeps it waiting.
@@ -161,13 +175,12 @@ async fn attempt(
     }
     let (kubo, index) = (machine.kubo(), ShareIndex::read(&machine.settings, config)?);
     let failed = |fault| bring::failure(&kubo, &fault);
-    let disk = KuboDisk::find(&kubo, config.min_free).await.map_err(failed)?;
+    let located = located::locate(&kubo, machine.settings.kubo_api.to_string(), place).await;
+    let notes = index.unlisted.iter().cloned().chain(located.note()).collect();
+    let disk = KuboDisk::find(&kubo, located, config.min_free).await.map_err(failed)?;
     state.round = state.round.saturating_add(1);
-    let (place, notes) = (place.clone(), Vec::new());
+    let place = place.clone();
     let mut keeper = KeeperAtWork { machine, config, kubo: kubo.clone(), place, state, index, disk, notes };
-    if !keeper.disk.is_here() {
-        keeper.notes.push("Kubo's disk is not on this machine: min_free is not looked at, StorageMax is".to_owned());
-    }
     keeper.recover().await?;
     let before = keeper.state.files.len();
     if keeper.index.not_in_force.is_none() {
@@ -204,8 +217,11 @@ fn end(mut keeper: KeeperAtWork<'_>, harvest: &Harvest, before: usize) -> Result
         keeper.notes.push(format!("no source had {missed} of the files{mirrors}"));
         keeper.notes.extend(harvest.why.as_ref().map(|why| format!("one of them: {why}")));
     }
+    let held = bytes_of(&keeper.state.files);
+    let wanted = keeper.index.files.values().map(|entry| cost(entry.known.size)).sum::<u64>().min(keeper.config.quota);
     if harvest.without_room > 0 {
-        keeper.notes.push(format!("{} files found no room on Kubo's disk", harvest.without_room));
+        let limit = keeper.disk.limit(held, wanted);
+        keeper.notes.push(format!("{} files found no room on Kubo's disk: {limit}", harvest.without_room));
     }
     if harvest.left > 0 {
         keeper.notes.push(format!("{} files are left to the next round", harvest.left));

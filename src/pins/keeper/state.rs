@@ -4,6 +4,7 @@
 //! ```text
 //! <state>/keep/NAME/lock         one round at a time
 //! <state>/keep/NAME/state.json   this
+//! <state>/keep/NAME/kubo.json    where Kubo's repository is
 //! <state>/keep/NAME/coming.json  files that may be in Kubo and are in no root yet, written before they come
 //! ```
 
@@ -104,6 +105,17 @@ impl KeeperState {
     }
 }
 
+/// Where Kubo's repository was, when it said so last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct KnownRepo {
+    /// The address of its RPC.
+    pub(crate) kubo: String,
+    /// The path that it named.
+    pub(crate) repo: PathBuf,
+    /// The path whose disk is measured for it; `None` where this user cannot look at that disk.
+    pub(crate) measured: Option<PathBuf>,
+}
+
 /// The directory of one keeper.
 #[derive(Clone, Debug)]
 pub(crate) struct KeeperPlace(PathBuf);
@@ -170,6 +182,20 @@ impl KeeperPlace {
     /// As of [`KeeperPlace::write`].
     pub(super) fn expect(&self, coming: &BTreeSet<Cid>) -> Result<(), Error> {
         replace(&self.0.join("coming.json"), coming)
+    }
+
+    /// Returns where Kubo's repository was; `None` where that was never found.
+    pub(crate) fn repo(&self) -> Option<KnownRepo> {
+        let bytes = fsx::read_followed(&self.0.join("kubo.json"), MOST).ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Writes that down.
+    ///
+    /// # Errors
+    /// As of [`KeeperPlace::write`].
+    pub(super) fn remember(&self, repo: &KnownRepo) -> Result<(), Error> {
+        replace(&self.0.join("kubo.json"), repo)
     }
 
     /// Removes all of it.

@@ -265,7 +265,10 @@ impl KeeperAtWork<'_> {
         // What the user has anyway frees no room on the disk.
         let go = self.going(need, |file| file.ours || over > 0).await;
         if lacking > 0 && !go.is_empty() {
-            self.notes.push(format!("Kubo's disk is nearly full: {} files were let go, those needed least", go.len()));
+            let limit = self.disk.limit(bytes_of(&self.state.files), self.used());
+            let left = go.len();
+            self.notes
+                .push(format!("Kubo's disk is nearly full: {left} files were let go, those needed least; {limit}"));
         }
         self.let_go(&go).await
     }
@@ -280,6 +283,8 @@ impl KeeperAtWork<'_> {
                     file.gone = Some(self.state.round);
                     (files, bytes) = (files + 1, bytes + cost(file.size));
                 }
+                // A list that names what is not there is a mistake, of the user's or the publisher's: nothing grows old by it.
+                (false, Some(_)) if !self.index.unlisted.is_empty() => file.gone = Some(self.state.round),
                 (false, Some(_)) => {}
             }
         }
