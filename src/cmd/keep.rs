@@ -25,6 +25,9 @@ use crate::pins::keeper::{self, KeeperProgress, KeeperRound, PostponedRound, Rel
 use crate::refresh::peering;
 use crate::report::{self, counted};
 
+/// Most keepers, of all shares, to which Kubo keeps connections.
+const KEEPERS_MOST: usize = 32;
+
 mod owner;
 mod shown;
 
@@ -166,7 +169,10 @@ fn rounds(env: &Env, settings: &Settings, flags: &[String], args: &KeepRunArgs) 
     let machine = Machine::open(env, &limited(settings), Path::new("/var/tmp"))?;
     report::warn(machine.warning().as_slice());
     // Kubo finds its peers again within seconds.
-    block_on(peering::keep(&machine)).ok_or_else(|| Error::new(ErrorKind::Interrupted, "keep", "interrupted"))?;
+    let known = |keep: &KeepConfig| keeper::known_keepers(&KeeperPlace::of(&settings.state_dir, &keep.name));
+    let keepers: Vec<String> = settings.keeps.iter().flat_map(known).take(KEEPERS_MOST).collect();
+    let connecting = async { tokio::join!(peering::keep(&machine), peering::keep_keepers(&machine, &keepers)) };
+    block_on(connecting).ok_or_else(|| Error::new(ErrorKind::Interrupted, "keep", "interrupted"))?;
     let mut worst = 0;
     for keep @ KeepConfig { name, quota, .. } in keeps {
         // The user is at hand, and need not wait for the end of the round.

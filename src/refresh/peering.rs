@@ -5,6 +5,9 @@
 //! Kubo's `swarm/peering`, which Kubo forgets when it ends: each refresh asks for it again. What is asked for is written
 //! down, and let go when no index names it any more. A peer that Kubo had already is the user's own and stays
 //! (`a_peering_of_the_users_own_stays`); so does one that is in Kubo's configuration.
+//!
+//! Other keepers of a share that is kept are a list of their own, in the same way: after a network's return they are partners
+//! at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,8 +35,20 @@ const LEDGER_MOST: u64 = 64 << 10;
 /// does not answer is no reason to say anything: it is asked again with the next refresh.
 pub(crate) async fn keep(machine: &Machine) {
     let settings = &machine.settings;
-    let wanted = if settings.kubo_peering { wanted(settings) } else { BTreeMap::new() };
-    let path = path(settings);
+    let wanted = wanted(settings).into_iter().map(|(id, address)| (id, address.to_string())).collect();
+    keep_in(machine, wanted, path(settings)).await;
+}
+
+/// Asks Kubo for connections to these keepers of shares, by their peer ids, and lets go of those that are none of them any
+/// more. Kubo's routing finds their addresses.
+pub(crate) async fn keep_keepers(machine: &Machine, ids: &[String]) {
+    let wanted = ids.iter().map(|id| (id.clone(), format!("/p2p/{id}"))).collect();
+    keep_in(machine, wanted, machine.settings.state_dir.join("keep/peering.json")).await;
+}
+
+/// Does it for the peers of one list, each with its address; `path` is where those that are ours are written down.
+async fn keep_in(machine: &Machine, wanted: BTreeMap<String, String>, path: PathBuf) {
+    let wanted = if machine.settings.kubo_peering { wanted } else { BTreeMap::new() };
     let ours = read(&path);
     if !machine.asks_kubo() || (wanted.is_empty() && ours.is_empty()) {
         return;
@@ -71,7 +86,7 @@ fn wanted(settings: &Settings) -> BTreeMap<String, PeerAddress> {
 async fn settle(
     kubo: &Kubo,
     there: &[String],
-    wanted: &BTreeMap<String, PeerAddress>,
+    wanted: &BTreeMap<String, String>,
     ours: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>, KuboError> {
     let there: BTreeSet<&String> = there.iter().collect();
@@ -81,9 +96,9 @@ async fn settle(
             (true, false) => {}
             (true, true) => drop(after.insert(id.clone())),
             (false, _) => {
-                kubo.add_peering(&address.to_string()).await?;
+                kubo.add_peering(address).await?;
                 after.insert(id.clone());
-                new.push(address.to_string());
+                new.push(address);
             }
         }
     }

@@ -197,3 +197,31 @@ fn what_sources_sent_for_a_share_is_counted() {
     let why = world.run(&["why", &packages[0].file_name()]);
     assert!(why.stdout.contains("Last: from 127.0.0.1:"), "{why:?}");
 }
+
+#[test]
+fn kubo_keeps_connections_to_the_keepers_that_were_seen_beside_the_users_own() {
+    let packages = packages();
+    let (kubo, mirror) = (FakeKubo::empty(), mirror_with(&packages));
+    let world = keeping(&packages, &kubo, &mirror);
+    for user_has in ["mine", "peer1"] {
+        kubo.peering().add(user_has);
+    }
+    packages.iter().for_each(|package| kubo.provided_by(&super::keep::cid(package), 3));
+    assert_eq!(world.run(&["keep", "arch", "--quota", "1G", "--mirrors", "--min-free", "0"]).code(), 0);
+    assert_eq!(kubo.peering().ids(), ["mine", "peer1"], "none is known yet");
+    for _ in 0..2 {
+        assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
+        assert_eq!(kubo.peering().ids(), ["mine", "peer0", "peer1", "peer2"]);
+    }
+    // At most sixteen of a share, however many say that they hold it.
+    packages.iter().for_each(|package| kubo.provided_by(&super::keep::cid(package), 30));
+    fs::remove_file(world.path("state/keep/arch/state.json")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
+    }
+    let ids = kubo.peering().ids();
+    assert!(ids.len() > 10 && ids.len() <= 16 + 2, "{ids:?}");
+    let world = world.set("PKGSWARM_KUBO_PEERING", "false");
+    assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
+    assert_eq!(kubo.peering().ids(), ["mine", "peer1"], "only the keeper's own go");
+}

@@ -36,7 +36,8 @@ fn client(node: &Kubo) -> pkgswarm::net::kubo::Kubo {
 fn holders(node: &Kubo, files: &[Cid]) -> BTreeMap<Cid, u32> {
     let (kubo, mut counts) = (client(node), BTreeMap::new());
     let limits = HolderLimits { each: Duration::from_secs(20), ..HolderLimits::default() };
-    wait(count_holders(&kubo, files, limits, |cid, others| _ = counts.insert(cid, others))).expect("a count");
+    wait(count_holders(&kubo, files, limits, |cid, others| _ = counts.insert(cid, others.len() as u32)))
+        .expect("a count");
     counts
 }
 

@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
@@ -29,8 +30,8 @@ impl Default for HolderLimits {
     }
 }
 
-/// Counts the holders of each of `files` beside the daemon itself, as far as its routing knows them; passes the counts
-/// on as they come, `HOLDERS_MOST` for that many and more.
+/// Searches the holders of each of `files` beside the daemon itself, as far as its routing knows them; passes their peer
+/// ids on as they come, `HOLDERS_MOST` at most.
 ///
 /// A file whose search no peer answered, or which was not over in time, is left out: it is unknown. Returns the number
 /// of these.
@@ -41,7 +42,7 @@ pub async fn count_holders(
     kubo: &Kubo,
     files: &[Cid],
     limits: HolderLimits,
-    mut counted: impl FnMut(Cid, u32),
+    mut counted: impl FnMut(Cid, &BTreeSet<String>),
 ) -> Result<usize, KuboError> {
     if files.is_empty() {
         return Ok(0);
@@ -60,7 +61,7 @@ pub async fn count_holders(
         match found {
             Ok(ids) => {
                 known += 1;
-                counted(cid, ids.iter().filter(|id| **id != own).count().min(HOLDERS_MOST) as u32);
+                counted(cid, &ids.into_iter().filter(|id| *id != own).take(HOLDERS_MOST).collect());
             }
             Err(fault) if [KuboErrorKind::Unreachable, KuboErrorKind::Forbidden].contains(&fault.kind) => {
                 return Err(fault);
@@ -99,7 +100,7 @@ mod tests {
         let script = Script::answering(rules);
         let mut counts = Vec::new();
         let kubo = script.kubo();
-        let work = count_holders(&kubo, files, limits, |cid, others| counts.push((cid, others)));
+        let work = count_holders(&kubo, files, limits, |cid, others| counts.push((cid, others.len() as u32)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let unknown = runtime.block_on(work).map_err(|fault| fault.kind);
         counts.sort_unstable();

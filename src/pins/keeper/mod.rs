@@ -10,7 +10,7 @@
 //! | `listed` | the files of the index |
 //! | `state`, `root` | what is kept: on this machine, and as the one pinned directory |
 //! | `located`, `disk` | Kubo's disk; its limit and free room |
-//! | `holders`, `sample` | who else holds files |
+//! | `holders`, `peers`, `sample` | who else holds files |
 //! | `bring`, `take` | one file into Kubo; all of a round |
 //! | `letgo`, `release` | files that leave; the end of a share |
 //! | `work` | what the steps have in common |
@@ -37,6 +37,7 @@ pub mod holders;
 mod letgo;
 mod listed;
 mod located;
+mod peers;
 mod release;
 pub(crate) mod root;
 mod sample;
@@ -48,6 +49,7 @@ mod work;
 use disk::{KuboDisk, cost};
 use listed::ShareIndex;
 use located::RepoPlace;
+pub(crate) use peers::known_keepers;
 pub(crate) use release::{Released, release};
 use state::{KeeperPlace, LastRound};
 use take::Harvest;

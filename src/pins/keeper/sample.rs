@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::disk::cost;
 use super::holders::{HolderLimits, count_holders};
+use super::peers::KnownKeepers;
 use super::share::{self, FRESH, Sighting};
 use super::state::KeptEntry;
 use super::work::KeeperAtWork;
@@ -29,7 +30,15 @@ impl KeeperAtWork<'_> {
     async fn count(&mut self, files: &[Cid], limits: HolderLimits) {
         let (round, mut counts) = (self.state.round, Vec::new());
         self.state.seen.ask(files, round);
-        let counted = count_holders(&self.kubo, files, limits, |cid, others| counts.push((cid, others))).await;
+        let mut keepers = KnownKeepers::read(&self.place);
+        keepers.begin(round);
+        let counting = count_holders(&self.kubo, files, limits, |cid, others| {
+            keepers.note(others);
+            counts.push((cid, others.len() as u32));
+        });
+        let counted = counting.await;
+        // Without them, Kubo finds its partners later.
+        let _ = keepers.write(&self.place);
         for (cid, others) in counts {
             self.state.seen.note(cid, others, round);
         }

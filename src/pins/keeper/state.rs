@@ -5,6 +5,7 @@
 //! <state>/keep/NAME/lock         one round at a time
 //! <state>/keep/NAME/state.json   this
 //! <state>/keep/NAME/kubo.json    where Kubo's repository is
+//! <state>/keep/NAME/keepers.json other holders that were seen
 //! <state>/keep/NAME/coming.json  files that may be in Kubo and are in no root yet, written before they come
 //! ```
 
@@ -196,6 +197,19 @@ impl KeeperPlace {
     /// As of [`KeeperPlace::write`].
     pub(super) fn remember(&self, repo: &KnownRepo) -> Result<(), Error> {
         replace(&self.0.join("kubo.json"), repo)
+    }
+
+    /// Returns what was noted of other keepers.
+    pub(super) fn keepers(&self) -> Option<Vec<u8>> {
+        fsx::read_followed(&self.0.join("keepers.json"), MOST).ok().flatten()
+    }
+
+    /// Replaces that.
+    ///
+    /// # Errors
+    /// As of [`KeeperPlace::write`].
+    pub(super) fn note_keepers(&self, keepers: &impl Serialize) -> Result<(), Error> {
+        replace(&self.0.join("keepers.json"), keepers)
     }
 
     /// Removes all of it.
