@@ -312,8 +312,7 @@ impl Ranks {
         (file.draw(view, view.round.wrapping_add(1)) as f64) < 0.75 * others / (others + 1.0) * u64::MAX as f64
     }
 
-    /// Decides by lot if this keeper is one of those that take a file of so few holders; all together add what it
-    /// lacks, about.
+    /// Decides by lot if this keeper is one of those that take a file of so few holders; together they add what it lacks.
     fn is_drawn(&self, file: &Placed, others: u32, view: &ShareView) -> bool {
         let lacking = (self.others - f64::from(others)).max(0.0);
         let is_young = file.seen.since > 0 && file.seen.round.saturating_sub(file.seen.since) <= YOUNG;
@@ -326,7 +325,8 @@ impl Ranks {
         };
         // The keepers' chances are as their shares, whose sum is the average of holders.
         let chance = lacking * self.share / (self.others.max(self.share) * sampled);
-        (file.draw(view, file.seen.round.wrapping_add(1)) as f64) < chance * u64::MAX as f64
+        // Not so in a first round: keepers that begin together would all jump at what a publisher has not announced yet.
+        view.round > 1 && (file.draw(view, file.seen.round.wrapping_add(1)) as f64) < chance * u64::MAX as f64
     }
 }
 

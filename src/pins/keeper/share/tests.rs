@@ -199,6 +199,23 @@ fn eight_keepers_begin_like_chance_and_cover_an_index_within_four_rounds() {
 }
 
 #[test]
+fn a_publisher_that_has_announced_a_part_so_far_makes_the_first_round_no_worse_than_chance() {
+    for part in [0.0, 0.2, 0.5, 0.8, 1.0] {
+        let (mut first, mut chance) = (0, 0.0);
+        for seed in 0..20 {
+            let mut fleet = Fleet::new(seed, 300, 3.0);
+            let dice = &mut fleet.dice;
+            let announced: HashSet<Cid> =
+                fleet.files.iter().filter(|_| dice.part() < part).map(|file| file.cid).collect();
+            let (files, others) = (&fleet.files, |cid: &Cid| Some(u32::from(announced.contains(cid))));
+            fleet.keepers.iter_mut().for_each(|keeper| drop(keeper.round(files, 1, others)));
+            (first, chance) = (first + fleet.uncovered(), chance + fleet.chance());
+        }
+        assert!((first as f64) < chance + 3.0 * chance.sqrt(), "{first} after a round, by chance {chance}: {part}");
+    }
+}
+
+#[test]
 fn holders_that_have_let_go_and_are_still_announced_leave_hardly_a_file_without_a_keeper() {
     let mut left = Vec::new();
     for seed in 0..6 {
