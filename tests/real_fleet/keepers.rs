@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,14 @@ use tempfile::TempDir;
 
 use super::real::{Host, Kubo, Lan, Parts, Pkgbuild, Process, Ran, Repo, Routing, Swarm, noise_file, scratch, until};
 
-/// Longest time of a round; one of 1,800 files takes half a minute on a free machine.
-const ROUND: Duration = Duration::from_secs(600);
+/// Longest time of a round; one of 1,800 files takes half a minute on a free machine. Questions about other holders, which
+/// no peer answers, take up to ten minutes of it.
+const ROUND: Duration = Duration::from_secs(1800);
+/// Most rounds until what was missed has come: a file that was missed is left out of the choice for three.
+const ROUNDS_MOST: usize = 12;
+
+/// One fleet at a time: nine Kubos are enough for a machine.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A host with a Kubo and the program.
 struct Member {
@@ -41,6 +48,16 @@ impl Member {
         Member { swarm: Swarm::install().with_kubo(&kubo).on(&host), kubo, host, quota: 0 }
     }
 
+    /// Starts a round.
+    fn round(&self, words: &[&str]) -> Process {
+        Process::start(&mut self.swarm.command(words))
+    }
+
+    /// Makes a round, and prints what it says: the output of a test is shown where it fails.
+    fn keeps(&self, words: &[&str]) -> Ran {
+        told("a keeper", self.round(words).wait_within(ROUND))
+    }
+
     /// Lists what its share reaches, without the network.
     fn kept(&self) -> HashSet<String> {
         let said = self.swarm.run(&["keep", "status", "tests", "--json"]).ok().stdout;
@@ -49,6 +66,19 @@ impl Member {
         let refs = self.kubo.ipfs(&["--offline", "refs", "--recursive", "--unique", root]).ok().stdout;
         refs.lines().map(str::to_owned).collect()
     }
+}
+
+/// Prints what a round says.
+fn told(who: &str, ran: Ran) -> Ran {
+    println!("{who}, {:.1} s: {}{}", ran.took.as_secs_f64(), ran.stdout, ran.stderr);
+    ran
+}
+
+/// True if a round took all that it had chosen.
+fn is_complete(ran: &Ran) -> bool {
+    let said: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let notes = said["notes"].as_array().expect("notes");
+    said["missed"] == 0 && !notes.iter().any(|note| note.as_str().is_some_and(|note| note.contains("left to the next")))
 }
 
 /// A file of the index: its size on a disk, its root, and the name of its block in a repository of Kubo's.
@@ -68,6 +98,7 @@ struct KeeperFleet {
     lan: Lan,
     parts: Parts,
     _tree: TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 fn packages(numbers: std::ops::Range<usize>) -> Vec<Pkgbuild> {
@@ -92,6 +123,8 @@ impl KeeperFleet {
     /// Makes a publisher of so many small files, and keepers whose quotas are these parts of them.
     fn new(number: usize, parts_of_index: &[f64]) -> KeeperFleet {
         let parts = Parts::demand();
+        // A test that failed leaves nothing that the next one would meet.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (lan, tree) = (Lan::new(), scratch("tree"));
         let publisher = Member::new(&parts, &lan);
         let repo = Repo::new(&parts, tree.path(), "core");
@@ -112,7 +145,8 @@ impl KeeperFleet {
             keeper.swarm.run(&["index", "add", "tests", &key, "--yes", "--repo", "core"]).ok();
             keeper.swarm.run(&["index", "refresh"]).ok();
         }
-        KeeperFleet { publisher, keepers, files, dir: repo.dir().to_owned(), lan, parts, _tree: tree }
+        let dir = repo.dir().to_owned();
+        KeeperFleet { publisher, keepers, files, dir, lan, parts, _tree: tree, _alone: alone }
     }
 
     /// Has all keepers make a round at the same time, and watches their disks.
@@ -126,10 +160,11 @@ impl KeeperFleet {
                 true => vec!["keep", "tests", "--quota", &quota, "--min-free", "0", "--json"],
                 false => vec!["keep", "run", "--now", "--json"],
             };
-            Process::start(&mut keeper.swarm.command(&words))
+            keeper.round(&words)
         });
         let rounds: Vec<Process> = rounds.collect();
-        let ran = rounds.into_iter().map(|round| round.wait_within(ROUND).ok()).collect();
+        let ended = rounds.into_iter().enumerate();
+        let ran = ended.map(|(n, round)| told(&format!("keeper {n}"), round.wait_within(ROUND)).ok()).collect();
         watch.end();
         ran
     }
@@ -145,11 +180,17 @@ impl KeeperFleet {
         self.copies().iter().filter(|copies| **copies == 0).count()
     }
 
-    /// Returns the files that chance leaves without a keeper.
+    /// Returns the files that chance leaves without a keeper, where each keeper holds as many as it does: on a slow machine
+    /// some of those that it chose come a round later.
     fn chance(&self) -> f64 {
-        let all: u64 = self.files.iter().map(|file| file.cost + 512).sum();
-        let left = |keeper: &Member| 1.0 - keeper.quota as f64 / all as f64;
-        self.keepers.iter().map(left).product::<f64>() * self.files.len() as f64
+        let all = self.files.len() as f64;
+        let left = |keeper: &Member| {
+            let kept = keeper.kept();
+            let held = self.files.iter().filter(|file| kept.contains(&file.cid.to_string())).count();
+            println!("it holds {held} of {all} files, {} bytes of room", keeper.quota);
+            1.0 - held as f64 / all
+        };
+        self.keepers.iter().map(left).product::<f64>() * all
     }
 
     /// Takes everything that it has published from the publisher.
@@ -227,14 +268,17 @@ fn covers(number: usize, quotas: &[f64], most: usize) {
         slowest.as_secs_f64()
     );
     assert!((first as f64) < chance + 3.0 * chance.sqrt(), "{first}, by chance {chance}");
-    for round in 2..=4 {
-        fleet.turn(false);
-        println!("round {round}: {} without a keeper, {:.1} s", fleet.uncovered(), began.elapsed().as_secs_f64());
+    let (mut rounds, mut complete) = (1, usize::from(ran.iter().all(is_complete)));
+    // Four of them in which each keeper got what it chose, wherever the machine is quick enough for that at once.
+    while complete < 4 && rounds < ROUNDS_MOST {
+        let ran = fleet.turn(false);
+        (rounds, complete) = (rounds + 1, complete + usize::from(ran.iter().all(is_complete)));
+        println!("round {rounds}: {} without a keeper, {:.1} s", fleet.uncovered(), began.elapsed().as_secs_f64());
     }
     let copies = fleet.copies();
     let uncovered = copies.iter().filter(|copies| **copies == 0).count();
     // A keeper that has let go of a file is named for two days: rarely that leaves one without a keeper for so long.
-    assert!(uncovered <= most, "{uncovered} files have no keeper after four rounds");
+    assert!(uncovered <= most, "{uncovered} files have no keeper after {rounds} rounds, {complete} of them complete");
     clients_get_everything(&fleet, &copies);
 }
 
@@ -308,7 +352,6 @@ impl OwnThings {
 fn whatever_happens_to_a_keeper_costs_neither_its_share_nor_what_is_the_users() {
     let mut fleet = KeeperFleet::new(60, &[0.5]);
     let mut keeper = fleet.keepers.remove(0);
-    keeper.swarm.set("PKGSWARM_DOWNLOAD_PATIENCE", "2 s");
     let own = OwnThings::put(&keeper, &fleet.dir.join(&fleet.files[0].name));
     let quota = format!("{} B", keeper.quota);
     let names: HashSet<String> = fleet.files[1..].iter().map(|file| file.block.clone()).collect();
@@ -320,44 +363,48 @@ fn whatever_happens_to_a_keeper_costs_neither_its_share_nor_what_is_the_users() 
         fleet.files.iter().map(|file| file.cid.to_string()).filter(|cid| all.contains(cid)).collect()
     };
 
+    // Rounds until a share is there again, of which nothing is missing.
+    let filled = |keeper: &Member, words: &[&str]| {
+        let shares = (0..ROUNDS_MOST).map(|_| {
+            let ran = keeper.keeps(words).ok();
+            (kept(keeper), !(ran.stdout + &ran.stderr).contains("no source had"))
+        });
+        let whole = shares.into_iter().find(|(share, is_whole)| *is_whole && share.len() > 15);
+        whole.expect("a share after so many rounds").0
+    };
+
     // Killed in the middle of its first round.
-    let mut round = Process::start(&mut keeper.swarm.command(&begin));
+    let mut round = keeper.round(&begin);
     let blocks = keeper.kubo.path().join("blocks");
-    until("some files came", Duration::from_secs(60), || {
-        (bytes_of(&blocks, &names) > 0 || !round.runs()).then_some(())
-    });
+    until("some files came", ROUND, || (bytes_of(&blocks, &names) > 0 || !round.runs()).then_some(()));
     round.kill();
     own.are_there(&keeper);
-    keeper.swarm.run(&again).ok();
-    let share = kept(&keeper);
-    assert!(share.len() > 15, "{}", share.len());
+    let share = filled(&keeper, &again);
 
     // Without a network.
     keeper.host.unplug();
-    keeper.swarm.run(&again).ok();
+    keeper.keeps(&again).ok();
     assert_eq!(kept(&keeper), share);
     keeper.host.plug();
 
     // Without its Kubo, which then comes back.
     keeper.kubo.kill();
-    let failed = keeper.swarm.run(&again).failed();
+    let failed = keeper.keeps(&again).failed();
     assert!(failed.stderr.contains("Kubo is not running"), "{failed}");
     keeper.kubo.start_again();
-    keeper.swarm.run(&again).ok();
+    keeper.keeps(&again).ok();
     assert!(kept(&keeper).is_superset(&share), "it was all there");
 
     // On a disk that others have filled: what is needed least goes, and comes again with the room.
-    let full = keeper.swarm.run(&["keep", "tests", "--min-free", "9000G"]).ok();
+    let full = keeper.keeps(&["keep", "tests", "--min-free", "9000G"]).ok();
     assert!(full.stderr.contains("nearly full") || full.stdout.contains("nearly full"), "{full}");
     assert!(kept(&keeper).len() < share.len());
     keeper.kubo.meets(&fleet.publisher.kubo);
-    (0..5).for_each(|_| drop(keeper.swarm.run(&["keep", "tests", "--min-free", "0"]).ok()));
-    let share = kept(&keeper);
-    assert!(share.len() > 15, "{}", share.len());
+    let share = filled(&keeper, &["keep", "tests", "--min-free", "0"]);
 
     // The index is not in use any more: what is kept stays, until the user ends it.
     keeper.swarm.run(&["index", "rm", "tests"]).ok();
-    let without = keeper.swarm.run(&again);
+    let without = keeper.keeps(&again);
     let said = without.stdout + &without.stderr;
     assert!(said.contains("nothing new is taken from index tests: it is not in use any more"), "{said}");
     assert_eq!(kept(&keeper), share);
