@@ -329,6 +329,8 @@ fn traps_of_kubos_releases_are_found() {
         found(&run).into_iter().map(|(check, _)| check).collect::<Vec<_>>()
     };
     assert_eq!(checks(well_set_up().version("0.41.0")), ["kubo-version", "kubo-telemetry"]);
+    assert_eq!(checks(well_set_up().version("0.43.0")), ["kubo-telemetry"]);
+    assert_eq!(checks(well_set_up().version("0.43.1")), [""; 0]);
     let pubsub = || well_set_up().configured("/Ipns/UsePubsub", json!(true));
     assert_eq!(checks(pubsub().version("0.36.0")), ["kubo-version", "kubo-pubsub"]);
     assert_eq!(checks(pubsub()), [""; 0]);

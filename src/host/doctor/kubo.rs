@@ -299,13 +299,15 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-telemetry",
-        about: "Telemetry is off; Kubo 0.37 to 0.42 send it unless told not to.",
+        about: "Telemetry is off; Kubo 0.37 to 0.43.0 send it unless told not to, later ones do not.",
         look: of_daemon!(|kubo| {
-            let sends = kubo.release().is_some_and(|version| ((0, 37)..(0, 43)).contains(&version));
+            // 0.43.0 went out with its makers' address after all; 0.43.1 has none.
+            let sends = kubo.patch().is_some_and(|version| ((0, 37, 0)..(0, 43, 1)).contains(&version));
             let off = at(&kubo.config, "/Plugins/Plugins/telemetry/Config/Mode") == "off"
                 || at(&kubo.config, "/Plugins/Plugins/telemetry/Disabled") == &Value::Bool(true);
             (sends && !off && kubo.config.is_object()).then(|| {
-                let mend = "update Kubo to 0.43, or ipfs config --json Plugins.Plugins.telemetry.Config.Mode '\"off\"'";
+                let mend =
+                    "update Kubo to 0.43.1, or ipfs config --json Plugins.Plugins.telemetry.Config.Mode '\"off\"'";
                 Finding::note("this Kubo sends telemetry to its makers, unless IPFS_TELEMETRY=off is set for it", mend)
             })
         }),

@@ -182,9 +182,15 @@ impl KuboView {
 impl KuboAnswers {
     /// Returns its release: (0, 43) for `0.43.0-rc1`.
     pub(crate) fn release(&self) -> Option<(u32, u32)> {
+        self.patch().map(|(major, minor, _)| (major, minor))
+    }
+
+    /// Returns the same with the third number, 0 where there is none; that of a candidate is the one that it is for.
+    pub(crate) fn patch(&self) -> Option<(u32, u32, u32)> {
         let version = self.version.as_ref()?.as_deref().ok()?;
-        let mut numbers = version.split('.').map_while(|part| part.parse().ok());
-        Some((numbers.next()?, numbers.next()?))
+        let number = |part: &str| part.split('-').next()?.parse().ok();
+        let mut numbers = version.split('.').map_while(number);
+        Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
     }
 }
 
@@ -253,6 +259,8 @@ mod tests {
         assert_eq!(release("0.43.0-rc1"), Some((0, 43)));
         assert_eq!(release("0.43"), Some((0, 43)));
         assert_eq!(release("dev"), None);
+        let patch = |version: &str| answers(version, Vec::new()).patch();
+        assert_eq!([patch("0.43.1-rc1"), patch("0.43")], [Some((0, 43, 1)), Some((0, 43, 0))]);
     }
 
     #[test]
