@@ -39,6 +39,9 @@ pub(super) fn kubo(config: &mut Value, group: &GroupFile, ports: GroupPorts) {
         // Kubo 0.37 and later report to their makers a quarter of an hour after the start, from a private network too.
         ("/Plugins/Plugins/telemetry/Disabled", json!(true)),
         ("/Plugins/Plugins/telemetry/Config/Mode", json!("off")),
+        // After an update Kubo changes its own files; steps that it has not in itself it would fetch from public hosts, or, of
+        // an empty list, from those of its makers. Nothing listens there: it fails instead, and says so.
+        ("/Migration/DownloadSources", json!(["http://127.0.0.1:9"])),
         ("/Provide/Enabled", json!(false)),
         ("/Routing/Type", json!("none")),
         ("/Routing/DelegatedRouters", json!([])),
@@ -181,6 +184,11 @@ mod tests {
         let text = config.to_string();
         assert_eq!(config["Plugins"]["Plugins"]["telemetry"], json!({ "Disabled": true, "Config": { "Mode": "off" } }));
         assert_eq!(config["Addresses"]["Gateway"], json!([]));
+        assert_eq!(
+            config["Migration"]["DownloadSources"],
+            json!(["http://127.0.0.1:9"]),
+            "an empty list is the default"
+        );
         for public in ["auto\"", "quic", "udp", "libp2p.io", "https"] {
             assert!(!text.contains(public), "{public}: {text}");
         }
