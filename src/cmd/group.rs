@@ -130,23 +130,22 @@ fn leave(env: &Env, settings: &Settings, args: &GroupLeaveArgs) -> Result<u8, Er
     if !place.is_there() {
         return Err(unknown(env, &args.name));
     }
-    // A damaged one is left as well, but its ports are not known.
-    let ports = place.read().ok().flatten().map(|(_, ports)| ports);
-    if ports.is_none() {
-        report::say(&format!(
-            "warning: {} is damaged, so that it is not known whether its programs run: end them first",
-            place.dir().display()
-        ));
-    }
-    if ports.is_some_and(|ports| place.runs(ports)) {
-        return Err(Error::usage(&args.name, "still runs on this machine; nothing was changed").hint(
-            match env.is_root() {
+    match running(settings, &place)? {
+        Some(running) if !running.is_empty() => {
+            let hint = match env.is_root() {
                 true => {
                     format!("sudo systemctl disable --now pkgswarm-group@{0} pkgswarm-group-kubo@{0}", args.name)
                 }
-                false => "end its ipfs daemon and its ipfs-cluster-service first".to_owned(),
-            },
-        ));
+                false => format!("end its {} first", running.join(" and its ")),
+            };
+            return Err(Error::usage(&args.name, "still runs on this machine; nothing was changed").hint(hint));
+        }
+        Some(_) => {}
+        // A damaged one is left as well.
+        None => report::say(&format!(
+            "warning: {} is damaged, so that it is not known whether its programs run: end them first",
+            place.dir().display()
+        )),
     }
     report::say(&format!("{} and all that the group's Kubo holds there would go.", place.dir().display()));
     if !args.yes && !super::confirmed("group leave", "Leave the group?")? {
@@ -155,6 +154,15 @@ fn leave(env: &Env, settings: &Settings, args: &GroupLeaveArgs) -> Result<u8, Er
     place.remove()?;
     report::say(&format!("left; nothing of the group {} is on this machine now", args.name));
     Ok(0)
+}
+
+/// Returns which of a group's programs run; `None` where it is damaged, so that this cannot be told.
+fn running(settings: &Settings, place: &GroupPlace) -> Result<Option<Vec<&'static str>>, Error> {
+    let (Ok(Some((_, ports))), Ok(ids), Ok(login)) = (place.read(), place.ids(), place.login()) else {
+        return Ok(None);
+    };
+    let interrupted = || Error::new(ErrorKind::Interrupted, "group leave", "interrupted; nothing was changed");
+    block_on(group::running(settings, ports, &ids, login)).map(Some).ok_or_else(interrupted)
 }
 
 fn status(env: &Env, settings: &Settings, args: &GroupStatusArgs) -> anyhow::Result<u8> {

@@ -181,10 +181,10 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
             "pacman's downloader does not read it".into(),
         ),
         (vec!["index", "rm", "mine"], &[0], "removed".into()),
-        (vec!["group", "status"], &[0], "no group on this machine".into()),
+        (vec!["group", "status"], &[0], "no group of this user".into()),
         (vec!["group", "init", "--at", "127.0.0.1"], &[2], "needs confirmation".into()),
         (vec!["group", "join", "no-such-file"], &[2], "the group's file cannot be read".into()),
-        (vec!["group", "leave", "group"], &[2], "is no group of this machine".into()),
+        (vec!["group", "leave", "group"], &[2], "is no group of this user".into()),
         (vec!["haiku", "ls"], &[0], "no repository of Haiku's is served".into()),
         (
             vec!["haiku", "add", "Demo", "http://127.0.0.1:9/demo", "--yes"],

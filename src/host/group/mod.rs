@@ -11,7 +11,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, TcpListener};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -21,15 +21,18 @@ use serde_json::Value;
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::{fsx, own_address, program};
-use crate::config::group_file::{GROUP_FILE_MOST, GroupFile};
+use crate::config::group_file::GroupFile;
 use crate::config::publication::is_publication_name;
 use crate::config::{Settings, own_state_dir};
 
+mod files;
 mod hands;
 mod settings;
 mod status;
 
-pub(crate) use status::{GroupStatus, status};
+pub(crate) use files::read_file;
+use files::{change, json_of, parse, put};
+pub(crate) use status::{GroupStatus, running, status};
 
 /// The first port that is tried, and how many ports a group has.
 const FIRST_PORT: u16 = 4160;
@@ -54,7 +57,7 @@ pub(crate) struct GroupPlace {
     dir: PathBuf,
 }
 
-/// The ids that a new member has.
+/// The ids that a member's two programs have.
 pub(crate) struct MemberIds {
     pub(crate) kubo: String,
     pub(crate) cluster: String,
@@ -221,12 +224,7 @@ impl GroupPlace {
         initialise("ipfs", &["init"], ("IPFS_PATH", &new.ipfs()))?;
         let words = ["init", "--consensus", "crdt"];
         initialise("ipfs-cluster-service", &words, ("IPFS_CLUSTER_PATH", &new.cluster()))?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let ids = MemberIds {
-            kubo: text(&json_of(&new.ipfs().join("config"))?["Identity"]["PeerID"]),
-            cluster: text(&json_of(&new.cluster().join("identity.json"))?["id"]),
-        };
-        let group = compose(&ids)?;
+        let group = compose(&new.ids_here()?)?;
         new.write(&group, ports, &self.proxy())?;
         fs::rename(draft.path(), &self.dir).map_err(failed)?;
         // Its name is free again: nothing is left to remove.
@@ -244,7 +242,7 @@ impl GroupPlace {
 
     /// Writes what a group's file says into the configurations, and the file beside them.
     fn write(&self, group: &GroupFile, ports: GroupPorts, proxy: &Path) -> Result<(), Error> {
-        let own = json_of(&self.cluster().join("identity.json"))?["id"].as_str().unwrap_or_default().to_owned();
+        let own = self.ids_here()?.cluster;
         let (config, service) = (self.ipfs().join("config"), self.cluster().join("service.json"));
         change(&config, |config| settings::kubo(config, group, ports))?;
         change(&service, |config| settings::cluster(config, &own, group, (ports, proxy)))?;
@@ -252,11 +250,20 @@ impl GroupPlace {
         put(&self.file(), group.text().as_bytes())
     }
 
-    /// Returns true while one of its two programs listens.
-    pub(crate) fn runs(&self, ports: GroupPorts) -> bool {
-        [ports.kubo_api(), ports.rest()]
-            .iter()
-            .any(|port| TcpListener::bind((IpAddr::from([127, 0, 0, 1]), *port)).is_err())
+    /// Reads the ids of its two programs.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub(crate) fn ids(&self) -> Result<MemberIds, Error> {
+        hands::with(|| self.ids_here())
+    }
+
+    fn ids_here(&self) -> Result<MemberIds, Error> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(MemberIds {
+            kubo: text(&json_of(&self.ipfs().join("config"))?["Identity"]["PeerID"]),
+            cluster: text(&json_of(&self.cluster().join("identity.json"))?["id"]),
+        })
     }
 
     /// Returns true where something has the group's name, be it a group or the rest of one.
@@ -286,33 +293,12 @@ fn alone(above: &Path) -> Result<fs::File, Error> {
     place.lock().map_err(failed)?;
     for entry in fs::read_dir(above).map_err(failed)?.flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(fsx::TEMPORARY.as_bytes()) {
-            fs::remove_dir_all(entry.path()).map_err(failed)?;
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let gone = if is_dir { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            gone.map_err(failed)?;
         }
     }
     Ok(place)
-}
-
-/// Reads a group's file.
-///
-/// # Errors
-/// Usage errors: it cannot be read, others than its owner may open it, or it is none. No secret is repeated.
-pub(crate) fn read_file(path: &Path) -> Result<GroupFile, Error> {
-    parse(path, fsx::open_followed)
-}
-
-fn parse(path: &Path, open: impl FnOnce(&Path) -> io::Result<fs::File>) -> Result<GroupFile, Error> {
-    let failed = |e: io::Error| Error::usage(path.display(), format!("the group's file cannot be read: {e}"));
-    let file = open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(Error::usage(path.display(), format!("others than its owner may open it (mode {mode:04o})"))
-            .hint(format!("chmod 600 {}", path.display())));
-    }
-    let bytes = fsx::read_up_to(file, GROUP_FILE_MOST).map_err(failed)?;
-    let bytes = bytes.ok_or_else(|| Error::usage(path.display(), "is no group's file: it is larger than 64 KiB"))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| Error::usage(path.display(), "is no group's file: it is no text"))?;
-    GroupFile::parse(&text).map_err(|e| Error::usage(path.display(), format!("is no group's file: {e}")))
 }
 
 /// Returns this machine's addresses at which other members may reach it.
@@ -346,26 +332,6 @@ fn initialise(name: &str, words: &[&str], (variable, dir): (&str, &Path)) -> Res
         _ => "install ipfs-cluster-service of ipfs-cluster 1.1; nothing was changed",
     };
     program::hear(command, b"", MAKING, SAID_MOST).map(drop).map_err(|e| Error::local(name, e).hint(hint))
-}
-
-fn json_of(path: &Path) -> Result<Value, Error> {
-    let file = fsx::open_read(path).map_err(|e| Error::local(path.display(), e))?;
-    let bytes = fsx::read_up_to(file, SAID_MOST).map_err(|e| Error::local(path.display(), e))?.unwrap_or_default();
-    serde_json::from_slice(&bytes).map_err(|e| Error::usage(path.display(), format!("is no JSON: {e}")))
-}
-
-fn change(path: &Path, with: impl FnOnce(&mut Value)) -> Result<(), Error> {
-    let mut config = json_of(path)?;
-    with(&mut config);
-    let text = serde_json::to_string_pretty(&config).map_err(|e| Error::local(path.display(), e))?;
-    put(path, text.as_bytes())
-}
-
-/// Writes a file of mode 0600 in one step.
-fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let options = fsx::ReplaceOptions { mode: 0o600, owner: None, lasting: fsx::Lasting::Synced };
-    let file = fsx::Replacement::prepare(path, &options, |to| io::Write::write_all(to, bytes));
-    file.and_then(fsx::Replacement::commit).map_err(|e| Error::local(path.display(), e))
 }
 
 #[cfg(test)]
@@ -423,6 +389,7 @@ mod tests {
         fs::create_dir_all(above.path().join(".pkgswarm-left-lab/ipfs/blocks")).unwrap();
         fs::create_dir_all(above.path().join(".pkgswarm-draft/ipfs")).unwrap();
         fs::write(above.path().join(".pkgswarm-draft/ipfs/swarm.key"), "a secret").unwrap();
+        std::os::unix::fs::symlink("draft", above.path().join(".pkgswarm-link")).unwrap();
         fs::remove_file(place.cluster().join("identity.json")).unwrap();
         fs::write(place.ipfs().join("config"), "damaged").unwrap();
         place.read().unwrap_err();

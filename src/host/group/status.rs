@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::Url;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::base::digest::{Hasher, Sha256};
 use crate::config::Settings;
-use crate::host::group::GroupPorts;
+use crate::host::group::{GroupPorts, MemberIds};
 use crate::net::http::Http;
+use crate::net::kubo::{Door, Kubo, KuboErrorKind};
 use crate::net::pinning::{ApiSecret, ClusterApi, RemoteApi, RemoteError};
 
 /// Time that a group has to tell how it is.
@@ -52,6 +54,39 @@ pub(crate) async fn status(
     timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(api.too_slow(PATIENCE)))
 }
 
+/// Returns which of a group's two programs run: what listens at their ports is asked who it is, and may be any other program.
+/// One that takes connections and does not answer within 10 s is counted, because it may be a program of the group that hangs.
+pub(crate) async fn running(
+    settings: &Settings,
+    ports: GroupPorts,
+    ids: &MemberIds,
+    (user, password): (String, String),
+) -> Vec<&'static str> {
+    let client = Http::new(settings.connect).loopback().clone();
+    let url = |port: u16| -> Url { format!("http://127.0.0.1:{port}/").parse().expect("a URL") };
+    let kubo = async {
+        let api = Some(url(ports.kubo_api()));
+        let kubo = Kubo { api, gateway: url(ports.kubo_api()), client: client.clone(), door: Door::default() };
+        match kubo.peer_id().await {
+            Ok(id) => id == ids.kubo,
+            Err(e) => e.kind == KuboErrorKind::Deadline,
+        }
+    };
+    let secret = ApiSecret::Basic(user, password);
+    let cluster = async {
+        let api = ClusterApi::new(RemoteApi::new(url(ports.rest()), secret, client.clone()));
+        api.own().await.is_ok_and(|own| own.id == ids.cluster)
+    };
+    let mut found = Vec::new();
+    let (kubo, cluster) = tokio::join!(timeout(PATIENCE, kubo), timeout(PATIENCE, cluster));
+    for (name, is_it) in [("ipfs", kubo), ("ipfs-cluster-service", cluster)] {
+        if is_it.unwrap_or(true) {
+            found.push(name);
+        }
+    }
+    found
+}
+
 /// Returns the sha256 of the roots, sorted, each with the end of a line after it.
 fn digest(mut roots: Vec<String>) -> Sha256 {
     roots.sort_unstable();
@@ -63,6 +98,7 @@ fn digest(mut roots: Vec<String>) -> Sha256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::env::Env;
 
     #[test]
     fn the_root_of_a_group_depends_on_its_pins_and_not_on_their_order() {
@@ -71,5 +107,31 @@ mod tests {
         assert_eq!(of(&["b", "a"]), Sha256::of(b"a\nb\n"), "`sort | sha256sum` tells the same");
         assert_ne!(of(&["a"]), of(&["a", "b"]));
         assert_eq!(of(&[]), Sha256::of(b""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_takes_connections_and_says_nothing_is_waited_for_ten_seconds() {
+        let silent: Vec<_> = (0..100)
+            .find_map(|nth| {
+                let base = 4160 + 4 * nth;
+                let bound = [base + 2, base + 3].map(|port| std::net::TcpListener::bind(("127.0.0.1", port)));
+                let [Ok(kubo), Ok(rest)] = bound else { return None };
+                Some(vec![kubo, rest])
+            })
+            .unwrap();
+        let base = silent[0].local_addr().unwrap().port() - 2;
+        let before = tokio::time::Instant::now();
+        let env = Env { vars: [("HOME".to_owned(), "/nowhere".to_owned())].into(), uid: 0, ..Env::from_process() };
+        let settings = Settings::read(&env, &[]).unwrap();
+        let (ports, login) = (GroupPorts { base }, ("a".to_owned(), "b".to_owned()));
+        let asked = status(&settings, ports, login.clone()).await;
+        assert!(asked.unwrap_err().to_string().ends_with("no whole answer in 10 s"));
+        assert_eq!(before.elapsed().as_secs(), 10);
+        let ids = MemberIds { kubo: "a".to_owned(), cluster: "b".to_owned() };
+        let running = running(&settings, ports, &ids, login.clone()).await;
+        assert_eq!(running, ["ipfs", "ipfs-cluster-service"], "a program that hangs may be one of the group's");
+        drop(silent);
+        tokio::time::resume();
+        assert_eq!(super::running(&settings, ports, &ids, login).await, [""; 0]);
     }
 }
