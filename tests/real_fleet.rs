@@ -28,7 +28,7 @@ use pins::{PinRig, keeps_the_contract, wait, wanted};
 use pkgswarm::base::cid::Cid;
 use pkgswarm::base::digest::Sha256;
 use pkgswarm::net::http::Http;
-use pkgswarm::net::pinning::{ApiSecret, ClusterApi, RemoteApi, ServiceApi};
+use pkgswarm::net::pinning::{ApiSecret, ClusterApi, Copies, RemoteApi, ServiceApi};
 use pkgswarm::pins::{ClusterPins, PinMark, ReconcileLimits, ServicePins, reconcile};
 use real::{
     CLUSTER_USER, ClusterPeer, Host, Kubo, Parts, Pkgbuild, Ran, Repo, command, noise_file, run, scratch, until,
@@ -84,6 +84,27 @@ fn the_pins_of_a_real_cluster_keep_the_contract() {
             pins.filter(|(cid, _)| *cid != absent).collect()
         },
     });
+}
+
+#[test]
+fn a_root_that_was_pinned_for_one_peer_is_pinned_for_each_once_it_shall_be() {
+    let parts = Parts::demand();
+    let kubo = Kubo::start(&parts);
+    let peer = ClusterPeer::start(&parts, &kubo);
+    let [root] = roots(&kubo, ["a"]);
+    let mark = PinMark::exactly("pkgswarm:arch");
+    let pinned = |copies: Copies| {
+        let target = ClusterPins { copies: Some(copies), ..cluster_pins(&peer, Duration::from_secs(60)) };
+        let done = wait(reconcile(&[wanted(root, "")], &target, &mark, &UNBOUNDED)).expect("a cluster that lists");
+        assert!(done.failed.is_empty() && done.pending.is_empty(), "{done:?}");
+        let told = peer.ask("GET", &format!("/allocations/{root}")).remove(0);
+        assert_eq!(told["name"], "pkgswarm:arch");
+        let both = [&told["replication_factor_min"], &told["replication_factor_max"]].map(|it| it.as_i64());
+        (done.added.len(), both)
+    };
+    assert_eq!(pinned(Copies { least: 1, most: 1 }), (1, [Some(1); 2]));
+    assert_eq!(pinned(Copies::EACH), (1, [Some(-1); 2]));
+    assert_eq!(pinned(Copies::EACH), (0, [Some(-1); 2]), "and nothing is asked for again");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The pins of an ipfs-cluster, of which each peer holds what the cluster allots to it.
 //!
-//! A root in the pinset is never put there again: that would replace its name and metadata as a whole. Peers that gave up
-//! are asked to try again instead (`POST /pins/CID/recover`). A root goes only once its successor is held: with the
+//! A root in the pinset is not put there again, which would replace its name and metadata as a whole, unless it is ours and
+//! for other peers than it shall be. Peers that gave up are asked to try again instead (`POST /pins/CID/recover`). A root goes only once its successor is held: with the
 //! cluster's own `pin-update` and an unpin at once, three of six rolls ended in errors at followers.
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 
-use crate::net::pinning::{ClusterApi, ClusterProgress, Copies, RemoteState};
+use crate::net::pinning::{ClusterApi, ClusterPin, ClusterProgress, Copies, RemoteState};
 use crate::pins::patient::until_held;
 use crate::pins::removing::remove_each;
-use crate::pins::{Addition, PinError, PinMark, PinTarget, PresentPin, Removal, WantedPin};
+use crate::pins::{Addition, PinError, PinMark, PinState, PinTarget, PresentPin, Removal, WantedPin};
 
 /// The pins of one cluster.
 #[derive(Clone)]
@@ -29,22 +29,31 @@ pub struct ClusterPins {
 }
 
 impl ClusterPins {
+    /// Returns true for a pin that is for other peers than it shall be.
+    fn is_elsewhere(&self, pin: &ClusterPin) -> bool {
+        self.copies.zip(pin.copies).is_some_and(|(wanted, found)| wanted != found)
+    }
+
     async fn list_ours(&self, mark: &PinMark) -> Result<Vec<PresentPin>, PinError> {
         let mut pins = Vec::new();
         for pin in self.api.pins_beginning(mark.start()).await? {
             if mark.owns(pin.cid, &pin.name) {
                 let ClusterProgress { state, copies } = self.api.progress(pin.cid).await?;
-                pins.push(PresentPin { cid: pin.cid, name: pin.name, state: state.into(), copies });
+                let state = if self.is_elsewhere(&pin) { PinState::Failed } else { state.into() };
+                pins.push(PresentPin { cid: pin.cid, name: pin.name, state, copies });
             }
         }
         Ok(pins)
     }
 
     async fn add_one(&self, wanted: &WantedPin, name: &str) -> Result<Addition, PinError> {
-        match self.api.pin_name(wanted.cid).await? {
-            Some(found) if found != name => {
+        match self.api.pin_of(wanted.cid).await? {
+            Some(found) if found.name != name => {
                 let is_held = self.api.progress(wanted.cid).await?.state == RemoteState::Held;
                 return Ok(if is_held { Addition::OfUser } else { Addition::Pending });
+            }
+            Some(found) if self.is_elsewhere(&found) => {
+                self.api.pin(wanted.cid, name, self.copies, &self.origins).await?;
             }
             Some(_) => match self.api.progress(wanted.cid).await?.state {
                 RemoteState::Held => return Ok(Addition::Held),

@@ -148,7 +148,17 @@ pub(super) fn find(publication: &PublicationFile) -> FindHints {
 /// # Errors
 /// Usage errors, as of [`Secret::read`](crate::config::secret::Secret::read). `Local` where no client of https can be made.
 pub(super) fn holders(env: &Env, settings: &Settings, publication: &PublicationFile) -> Result<Vec<Holder>, Error> {
-    publication.pins.iter().map(|place| holder(env, settings, place)).collect()
+    let of = |place: &PinPlace| {
+        let mut holder = holder(env, settings, place)?;
+        // Who follows a cluster is to hold all of it, however the cluster deals its pins out by default.
+        if publication.followers.as_ref().is_some_and(|rule| rule.cluster.name == place.name)
+            && let HolderApi::Cluster(_, copies) = &mut holder.api
+        {
+            *copies = Some(Copies::EACH);
+        }
+        Ok(holder)
+    };
+    publication.pins.iter().map(of).collect()
 }
 
 /// Returns the client of such a place; nothing is asked yet.
@@ -171,6 +181,14 @@ pub(super) fn api(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Re
     Ok(RemoteApi::new(url.clone(), secret, client))
 }
 
+/// Returns the user whose file `path` may be, besides root: that of the publisher's state, whose runs root may repeat by hand.
+pub(super) fn owner(env: &Env, path: &Path) -> u32 {
+    match path.parent().map(std::fs::metadata) {
+        Some(Ok(dir)) if env.is_root() => dir.uid(),
+        _ => env.uid,
+    }
+}
+
 /// Returns what asks such a place.
 ///
 /// # Errors
@@ -187,7 +205,8 @@ pub(super) fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result
     };
     let api = match &place.at {
         PinPlaceAddress::Cluster(_) => {
-            let copies = place.copies.map(|(least, most)| Copies { least, most });
+            let number = |copies: u32| i32::try_from(copies).unwrap_or(i32::MAX);
+            let copies = place.copies.map(|(least, most)| Copies { least: number(least), most: number(most) });
             HolderApi::Cluster(ClusterApi::new(api), copies)
         }
         PinPlaceAddress::Service(_) => HolderApi::Service(ServiceApi::new(api)),

@@ -106,9 +106,10 @@ impl Remembered {
         gone.map(renamed).collect()
     }
 
-    /// Reads what the last run wrote; what cannot be read is forgotten.
+    /// Reads what the last run wrote, be it one of root or of the publisher's own user; what cannot be read is forgotten.
     fn read(env: &Env, state_dir: &Path) -> Self {
-        let bytes = fsx::read_small(&state_dir.join(REMEMBERED), env.uid, MOST).unwrap_or_default();
+        let path = state_dir.join(REMEMBERED);
+        let bytes = fsx::read_small(&path, described::owner(env, &path), MOST).unwrap_or_default();
         let text = String::from_utf8(bytes).unwrap_or_default();
         let Ok(table) = DeTable::parse(&text) else { return Self::default() };
         let section = |name: &str| match table.get_ref().get(name).map(Spanned::get_ref) {

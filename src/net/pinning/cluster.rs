@@ -40,6 +40,8 @@ pub struct ClusterPin {
     pub cid: Cid,
     /// Its name; empty if it has none.
     pub name: String,
+    /// Peers that shall hold it; `None` where it does not tell.
+    pub copies: Option<Copies>,
 }
 
 /// How far the peers of a cluster are with a root.
@@ -54,10 +56,15 @@ pub struct ClusterProgress {
 /// Least and most peers that shall hold a pin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Copies {
-    /// At least 1.
-    pub least: u32,
+    /// At least 1, or -1 with the other one: each peer.
+    pub least: i32,
     /// At least as many.
-    pub most: u32,
+    pub most: i32,
+}
+
+impl Copies {
+    /// One at each peer, those that join later included.
+    pub const EACH: Self = Self { least: -1, most: -1 };
 }
 
 /// A peer of a cluster, as it tells of itself.
@@ -84,6 +91,17 @@ struct WireAllotted {
     cid: String,
     #[serde(default)]
     name: String,
+    replication_factor_min: Option<i32>,
+    replication_factor_max: Option<i32>,
+}
+
+impl WireAllotted {
+    /// Returns the pin; `None` for one of another kind than ours.
+    fn pin(self) -> Option<ClusterPin> {
+        let both = self.replication_factor_min.zip(self.replication_factor_max);
+        let copies = both.map(|(least, most)| Copies { least, most });
+        Some(ClusterPin { cid: self.cid.parse().ok()?, name: self.name, copies })
+    }
 }
 
 #[derive(Deserialize)]
@@ -112,10 +130,8 @@ impl ClusterApi {
         let mut found = Vec::new();
         self.each_of(&["allocations"], &[], &mut |line| {
             let Ok(pin) = serde_json::from_slice::<WireAllotted>(line) else { return false };
-            if pin.name.starts_with(start)
-                && let Ok(cid) = pin.cid.parse()
-            {
-                found.push(ClusterPin { cid, name: pin.name });
+            if pin.name.starts_with(start) {
+                found.extend(pin.pin());
             }
             true
         })
@@ -224,16 +240,16 @@ impl ClusterApi {
         Ok(ClusterSelf { id, addresses: addresses.unwrap_or_default() })
     }
 
-    /// Returns the name of a pin in the pinset; `None` when it is not in it.
+    /// Returns the pin of a root; `None` when it is not in the pinset.
     ///
     /// # Errors
     /// As of [`pins_beginning`](Self::pins_beginning).
-    pub async fn pin_name(&self, cid: Cid) -> Result<Option<String>, RemoteError> {
+    pub async fn pin_of(&self, cid: Cid) -> Result<Option<ClusterPin>, RemoteError> {
         let url = self.api.at(&["allocations", &cid.to_string()], &[]);
         match self.api.call(Method::GET, url, None).await {
             Ok(answer) => {
-                let pin = serde_json::from_slice::<WireAllotted>(&answer.body);
-                pin.map(|pin| Some(pin.name)).map_err(|_| self.api.broken("its answer is no pin"))
+                let pin = serde_json::from_slice::<WireAllotted>(&answer.body).ok().and_then(WireAllotted::pin);
+                pin.map(Some).ok_or_else(|| self.api.broken("its answer is no pin"))
             }
             Err(e) if e.kind == RemoteErrorKind::Absent => Ok(None),
             Err(e) => Err(e),

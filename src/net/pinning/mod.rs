@@ -18,7 +18,7 @@ use crate::net::http::block::read_body;
 mod cluster;
 mod service;
 
-pub use cluster::{ClusterApi, ClusterProgress, Copies};
+pub use cluster::{ClusterApi, ClusterPin, ClusterProgress, Copies};
 pub use service::{PinRequest, ServiceApi};
 
 /// Time that a call has.
