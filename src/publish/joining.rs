@@ -1,7 +1,10 @@
 //! The page for strangers who would hold a publication, as followers of the ipfs-cluster that pins it. Page and template stand
 //! in the tree, where `ipfs-cluster-follow` reads the template through the gateway of its own Kubo at each start.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::follower::TEMPLATE;
 use super::page;
@@ -32,8 +35,25 @@ impl JoinPage<'_> {
         page::document(&title, &self.body(&title, &name))
     }
 
+    /// Writes the publisher's nodes as Kubo's `Peering.Peers` has them: each id once, with all its addresses.
+    fn peering(&self) -> String {
+        let mut nodes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for peer in self.peers {
+            let text = peer.to_string();
+            let address = text.strip_suffix(&format!("/p2p/{}", peer.id())).unwrap_or(&text).to_owned();
+            nodes.entry(peer.id()).or_default().push(address);
+        }
+        let all: Vec<_> = nodes.into_iter().map(|(id, at)| json!({ "ID": id, "Addrs": at })).collect();
+        json!(all).to_string()
+    }
+
     fn body(&self, title: &str, name: &str) -> Markup {
+        // ipfs-cluster-follow would take a name that begins with a dash for an option.
         let short = page::local_name(self.publisher);
+        let short = match short.trim_start_matches('-') {
+            "" => "followed",
+            name => name,
+        };
         let url = format!("http://127.0.0.1:8080/ipns/{name}/{TEMPLATE}");
         html! {
             h1 { (title) }
@@ -47,10 +67,17 @@ impl JoinPage<'_> {
             pre { "ipfs-cluster-follow " (short) " list" }
             p { "Or as a service of a machine with pkgswarm, which starts it again whatever has ended it:" }
             pre { "sudo systemctl enable --now pkgswarm-follow@" (name) }
+            p { "What the service holds:" }
+            pre {
+                "sudo -u pkgswarm-follow env IPFS_CLUSTER_PATH=/var/lib/pkgswarm-follow ipfs-cluster-follow " (name) " list"
+            }
             @if !self.peers.is_empty() {
                 h2 { "Stay connected" }
-                p { "With this, Kubo finds the publisher again within seconds of an outage:" }
+                p { "With this, Kubo finds the publisher again within seconds of an outage, until it is started anew:" }
                 @for peer in self.peers { pre { "ipfs swarm peering add " (peer) } }
+                p { "For good, from its next start on:" }
+                pre { "ipfs config --json Peering.Peers '" (self.peering()) "'" }
+                p { "Where " code { "ipfs config Peering.Peers" } " shows some already, add these to them by hand." }
             }
             h2 { "What it means" }
             ul {
@@ -89,13 +116,19 @@ mod tests {
         let peers = ["81.2.69.160", "81.2.69.161"].map(at);
         let html = JoinPage { publisher: "<b>&", name: &name, size: 5 << 30, peers: &peers }.html();
         let init =
-            format!("<pre>ipfs-cluster-follow -b-- run --init http://127.0.0.1:8080/ipns/{name}/{TEMPLATE}</pre>");
+            format!("<pre>ipfs-cluster-follow b-- run --init http://127.0.0.1:8080/ipns/{name}/{TEMPLATE}</pre>");
         assert!(html.contains(&init), "{html}");
         assert!(
             html.contains(&format!("pkgswarm-follow@{name}</pre>")) && html.contains(&show_size(5 << 30)),
             "{html}"
         );
         assert!(html.contains(&format!("ipfs swarm peering add {}", peers[1])), "{html}");
+        let peering = r#"[{"Addrs":["/ip4/81.2.69.160/tcp/4001","/ip4/81.2.69.161/tcp/4001"],"ID":""#;
+        assert!(html.contains(&format!("Peering.Peers '{}{id}", peering.replace('"', "&quot;"))), "{html}");
+        let list = format!("IPFS_CLUSTER_PATH=/var/lib/pkgswarm-follow ipfs-cluster-follow {name} list</pre>");
+        assert!(html.contains(&list), "{html}");
+        let dashes = JoinPage { publisher: "--", name: &name, size: 0, peers: &[] }.html();
+        assert!(dashes.contains("<pre>ipfs-cluster-follow followed list</pre>"), "{dashes}");
         for bad in ["<script", "<b>", "https://", "src=", "url(", "@import", "href=\"/"] {
             assert!(!html.contains(bad), "{bad}: {html}");
         }
