@@ -72,7 +72,7 @@ use collect::collect;
 pub use error::{FollowError, PublishError};
 pub use follow::FollowOptions;
 pub(crate) use follow::machine_in;
-use follow::{ArrivedPin, ArrivedPins, BytesTo};
+use follow::{ArrivedPin, ArrivedPins, BytesTo, arrived_count};
 pub use follower::FollowerTemplate;
 pub use holders::Holder;
 pub(crate) use holders::{HolderApi, HolderReach, HolderRecord, HoldingWord, release};
@@ -315,6 +315,11 @@ pub async fn run(
         if let Err(error) = arrived.release_below(index.root, is_over).await {
             report.warnings.push(format!("packages stay pinned by themselves until the next run: {error}"));
         }
+    }
+    let unasked = if kubo.is_none() { arrived_count(&options.state_dir) } else { 0 };
+    if unasked > 0 {
+        let what = format!("packages of the publisher, {unasked} by its list, may still be pinned by themselves");
+        report.warnings.push(format!("{what} at the Kubo that is no target any more, until they are unpinned there"));
     }
     if let Some(kubo) = kubo.filter(|_| held.is_some()) {
         let whose = (&*options.publisher, report.name.as_ref(), &*options.state_dir);

@@ -46,6 +46,16 @@ fn a_name_without_a_slash_means_the_file_and_a_second_run_finds_nothing_new() {
     let again = world.run(&["publish", "arch", "--json"]);
     let said: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((again.code(), &said["did"]), (0, &"unchanged".into()), "{}", again.stderr);
+    // Packages that went into a Kubo which is no target any more.
+    let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+    fs::create_dir_all(world.path("state-publish/arch/follow")).unwrap();
+    fs::write(world.path("state-publish/arch/follow/arrived"), format!("ours {} {cid}\n", "ab".repeat(32))).unwrap();
+    let told = world.run(&["publish", "arch"]);
+    assert!(
+        told.stderr.contains("packages of the publisher, 1 by its list, may still be pinned by themselves"),
+        "{}",
+        told.stderr
+    );
     // What names a directory goes on meaning it.
     let out = world.path("other").display().to_string();
     let by_path = world.run(&["publish", "--offline", "--out", &out, "../repo"]);

@@ -214,6 +214,13 @@ impl<'k> ArrivedPins<'k> {
     }
 }
 
+/// Counts the pins of ours that are in the list of the publisher with this state, for a run that asks no daemon.
+pub(in crate::publish) fn arrived_count(state_dir: &Path) -> usize {
+    let text = std::fs::read_to_string(dir_in(state_dir).join("arrived")).unwrap_or_default();
+    let pins: BTreeMap<BlockCid, bool> = text.lines().filter_map(read).map(|pin| (pin.cid, pin.is_users)).collect();
+    pins.values().filter(|is_users| !**is_users).count()
+}
+
 fn line(pin: &ArrivedPin) -> String {
     format!("{} {} {}\n", if pin.is_users { "user" } else { "ours" }, pin.package, pin.cid)
 }
@@ -343,5 +350,12 @@ mod tests {
         let line = format!("user {} {}", Sha256::of(b"a"), BlockCid::raw(Sha256::of(b"a")));
         assert!(read(&line).is_some_and(|pin| pin.is_users));
         assert!((0..line.len()).all(|end| read(&line[..end]).is_none()));
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(arrived_count(dir.path()), 0);
+        std::fs::create_dir(dir_in(dir.path())).unwrap();
+        let [ours, later] = [(b"b", "ours"), (b"a", "ours")]
+            .map(|(bytes, whose)| format!("{whose} {} {}\n", Sha256::of(bytes), BlockCid::raw(Sha256::of(bytes))));
+        std::fs::write(dir_in(dir.path()).join("arrived"), format!("{ours}{later}{line}\n")).unwrap();
+        assert_eq!(arrived_count(dir.path()), 1, "of two lines of one package the later one counts");
     }
 }

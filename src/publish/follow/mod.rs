@@ -53,7 +53,7 @@ mod snapshot;
 mod voice;
 
 use arrivals::{ArrivalDesk, signature_name};
-pub(super) use arrived::{ArrivedPin, ArrivedPins};
+pub(super) use arrived::{ArrivedPin, ArrivedPins, arrived_count};
 use backfill::bring;
 use checked::CheckedPackages;
 use former::FormerTables;
