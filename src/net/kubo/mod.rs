@@ -21,6 +21,7 @@ use crate::net::http::USER_AGENT;
 use crate::net::http::block::{BLOCK_TYPE, BlockError, block_url, read_block, read_body};
 
 mod config;
+pub(crate) mod deaf;
 mod door;
 mod error;
 mod local;
