@@ -187,7 +187,7 @@ async fn attempt(
     let before = keeper.state.files.len();
     if keeper.index.not_in_force.is_none() {
         keeper.mark_gone();
-        keeper.state.seen.begin(&keeper.index.shares(|_| false), keeper.state.round);
+        keeper.state.seen.begin(keeper.index.files.keys().copied(), keeper.state.round);
     }
     keeper.make_room().await?;
     let harvest = match keeper.index.not_in_force.clone() {

@@ -12,11 +12,13 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
-
-use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 use crate::base::cid::Cid;
+
+mod sightings;
+
+pub use sightings::{Sighting, Sightings};
 
 /// Most files that [`look`] names: a DHT is asked some hundred questions a round, no more.
 pub const LOOK_MOST: usize = 600;
@@ -51,54 +53,6 @@ pub struct ShareFile {
     pub size: u64,
 }
 
-/// What a keeper remembers of one file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sighting {
-    /// The round in which the index listed it first; 0 if it was there in the keeper's first round.
-    since: u32,
-    /// Holders beside this keeper, when they were counted last; `None` before.
-    pub(crate) others: Option<u32>,
-    /// The round in which they were counted.
-    pub(super) round: u32,
-    /// The round in which the network was asked for them last, answered or not.
-    #[serde(default)]
-    asked: u32,
-}
-
-/// What a keeper remembers of the files of its index, kept from round to round.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sightings(pub(super) HashMap<Cid, Sighting>);
-
-impl Sightings {
-    /// Begins a round: forgets what left the index, and notes what is new in it. What is new is left to those in whose
-    /// rank it is for this round, so that not all keepers fetch it at once.
-    pub fn begin(&mut self, files: &[ShareFile], round: u32) {
-        let since = if self.0.is_empty() { 0 } else { round };
-        let listed: HashSet<Cid> = files.iter().map(|file| file.cid).collect();
-        self.0.retain(|cid, _| listed.contains(cid));
-        for cid in listed {
-            self.0.entry(cid).or_insert(Sighting { since, ..Sighting::default() });
-        }
-    }
-
-    /// Notes that the network is asked for these files. Those that it has no answer for, often the ones without a
-    /// holder, are asked for again after all others, and so keep none of them from its turn.
-    pub fn ask(&mut self, files: &[Cid], round: u32) {
-        files.iter().for_each(|cid| self.0.entry(*cid).or_default().asked = round);
-    }
-
-    /// Notes that `others` holders beside this keeper were counted. An answer that did not come is not to be noted.
-    pub fn note(&mut self, cid: Cid, others: u32, round: u32) {
-        let sighting = self.0.entry(cid).or_default();
-        (sighting.others, sighting.round, sighting.asked) = (Some(others), round, round);
-    }
-
-    /// Returns the holders beside this keeper that were counted last.
-    pub fn others(&self, cid: &Cid) -> Option<u32> {
-        self.0.get(cid).and_then(|sighting| sighting.others)
-    }
-}
-
 /// Everything that the rule knows.
 #[derive(Clone, Copy, Debug)]
 pub struct ShareView<'a> {
@@ -131,7 +85,10 @@ pub struct ShareChoice {
 /// has shrunk, those known as scarce, those that it holds beside its rank, some that it holds by rank, then the others
 /// in an order of its own, so that a few rounds see a small index whole.
 pub fn look(view: &ShareView) -> Vec<Cid> {
-    let ranks = Ranks::of(view);
+    look_at(&Ranks::of(view), view)
+}
+
+fn look_at(ranks: &Ranks, view: &ShareView) -> Vec<Cid> {
     let place = |file: &Placed| (file.seen.asked, file.draw(view, 0));
     let is_open = |file: &&Placed| file.others_now(view).is_none() && !file.is_new(view);
     let open = ranks.files.iter().filter(is_open);
@@ -139,12 +96,18 @@ pub fn look(view: &ShareView) -> Vec<Cid> {
     let is_scarce = |file: &&Placed| file.seen.others.is_some_and(|others| ranks.is_scarce(others));
     let (mut scarce, mut other): (Vec<&Placed>, Vec<&Placed>) = absent.into_iter().partition(is_scarce);
     let (mut ranked, mut beside): (Vec<&Placed>, Vec<&Placed>) = held.into_iter().partition(|file| file.is_ranked);
-    for list in [&mut scarce, &mut beside, &mut ranked, &mut other] {
+    for (list, most) in [
+        (&mut scarce, LOOK_MOST / LOOK_PART),
+        (&mut beside, LOOK_MOST / LOOK_PART),
+        (&mut ranked, LOOK_MOST / LOOK_RANKED),
+        (&mut other, LOOK_MOST),
+    ] {
+        if list.len() > most {
+            list.select_nth_unstable_by_key(most, |file| place(file));
+            list.truncate(most);
+        }
         list.sort_by_cached_key(|file| place(file));
     }
-    scarce.truncate(LOOK_MOST / LOOK_PART);
-    beside.truncate(LOOK_MOST / LOOK_PART);
-    ranked.truncate(LOOK_MOST / LOOK_RANKED);
     let mut leaving = ranks.overflow(view.quota);
     leaving.retain(|file| file.others_now(view).is_none());
     leaving.truncate(LOOK_MOST / 2);
@@ -158,7 +121,10 @@ pub fn look(view: &ShareView) -> Vec<Cid> {
 ///
 /// It depends on `view` alone. At no moment does the share exceed the quota, if what leaves goes first.
 pub fn choose(view: &ShareView) -> ShareChoice {
-    let ranks = Ranks::of(view);
+    choose_by(&Ranks::of(view), view)
+}
+
+fn choose_by(ranks: &Ranks, view: &ShareView) -> ShareChoice {
     let mut choice = ShareChoice { leave: ranks.gone(view), take: Vec::new() };
     let mut held = ranks.held;
     let mut leaving = HashSet::new();
@@ -167,7 +133,7 @@ pub fn choose(view: &ShareView) -> ShareChoice {
         leaving.insert(file.cid);
         choice.leave.push(file.cid);
     }
-    Round::begin(&ranks, view, leaving, held).carry_out(&mut choice);
+    Round::begin(ranks, view, leaving, held).carry_out(&mut choice);
     choice
 }
 
@@ -241,6 +207,11 @@ impl Ranks {
         let mut files: Vec<Placed> = view.files.iter().map(|file| placed(view, file)).collect();
         files.sort_unstable_by(|a, b| a.score.cmp(&b.score).then_with(|| a.cid.cmp(&b.cid)));
         files.dedup_by(|a, b| a.cid == b.cid);
+        Self::with(files, view)
+    }
+
+    /// Makes it of files in the keeper's own order, each once.
+    fn with(mut files: Vec<Placed>, view: &ShareView) -> Self {
         let part = view.quota / 4 * 3;
         let mut ranked = 0;
         for file in files.iter_mut().filter(|file| file.size <= part) {

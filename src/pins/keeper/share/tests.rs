@@ -85,7 +85,7 @@ impl Keeper {
         round: u32,
         mut others: impl FnMut(&Cid, bool) -> Option<u32>,
     ) -> ShareChoice {
-        self.seen.begin(files, round);
+        self.seen.begin(files.iter().map(|file| file.cid), round);
         for cid in look(&self.view(files, round)) {
             if let Some(others) = others(&cid, self.held.contains(&cid)) {
                 self.seen.note(cid, others, round);
