@@ -7,7 +7,8 @@
 use std::mem::ManuallyDrop;
 use std::pin::pin;
 
-use tokio::signal::unix::{SignalKind, signal};
+use futures_util::future::select_all;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::interrupt;
@@ -32,26 +33,35 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
 /// [listens](interrupt::listen), `cancel` is cancelled: work that looks at it ends soon, and has its result all the
 /// same.
 pub(crate) fn run<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> T {
+    run_heeding(&[SignalKind::interrupt()], cancel, work)
+}
+
+/// The same for the work of a timer, which a service manager stops with SIGTERM: that counts as an interrupt.
+pub(crate) fn run_stoppable<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> T {
+    run_heeding(&[SignalKind::interrupt(), SignalKind::terminate()], cancel, work)
+}
+
+fn run_heeding<T>(kinds: &[SignalKind], cancel: &CancellationToken, work: impl Future<Output = T>) -> T {
     let _heeding = interrupt::heed();
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             // Listen first, then look for an earlier one, so that none falls between the two.
-            let mut interrupts = signal(SignalKind::interrupt()).ok();
+            let mut signals: Vec<Signal> = kinds.iter().filter_map(|kind| signal(*kind).ok()).collect();
             if interrupt::came() {
                 cancel.cancel();
             }
             let mut work = pin!(work);
             loop {
-                let interrupted = async {
-                    match &mut interrupts {
-                        Some(interrupts) => interrupts.recv().await,
-                        None => std::future::pending().await,
+                let stopped = async {
+                    match signals.is_empty() {
+                        false => drop(select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await),
+                        true => std::future::pending().await,
                     }
                 };
                 tokio::select! {
                     biased;
                     ended = &mut work => return ended,
-                    _ = interrupted => cancel.cancel(),
+                    () = stopped => cancel.cancel(),
                 }
             }
         })
@@ -82,5 +92,15 @@ mod tests {
         cancel.cancel();
         assert_eq!(run(&cancel, async { cancel.run_until_cancelled(std::future::pending::<()>()).await }), None);
         assert_eq!(run(&cancel, async { 7 }), 7, "its result counts");
+    }
+
+    #[test]
+    fn the_stop_of_a_service_manager_counts_as_an_interrupt_where_work_says_so() {
+        let cancel = CancellationToken::new();
+        run_stoppable(&cancel, async {
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).unwrap();
+            cancel.cancelled().await;
+        });
+        assert!(cancel.is_cancelled());
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -21,7 +22,7 @@ use crate::net::http::Http;
 use crate::net::kubo::Kubo;
 use crate::pacman::handover::{self, Giver, Handed, HandoverTarget};
 use crate::pins::keeper::state::KeeperPlace;
-use crate::pins::keeper::{self, KeeperProgress, KeeperRound, PostponedRound, Released, RoundReport};
+use crate::pins::keeper::{self, KeeperProgress, KeeperRound, PostponedRound, Released, RoundReport, RoundTerms};
 use crate::refresh::peering;
 use crate::report::{self, counted};
 
@@ -35,6 +36,10 @@ use owner::RootsShares;
 
 /// Time between two lines of progress where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
+/// Time in which a round begins files, and that of all rounds of one run. pkgswarm-keep.service gives an hour more, for the
+/// last files and the root (`the_unit_waits_for_the_longest_run`).
+const ROUND_MOST: Duration = Duration::from_secs(2 * 3600);
+const RUN_MOST: Duration = Duration::from_secs(3 * 3600);
 
 /// Runs the command.
 pub(crate) fn run(env: &Env, settings: &Settings, flags: &[String], args: &KeepArgs) -> anyhow::Result<u8> {
@@ -173,27 +178,41 @@ fn rounds(env: &Env, settings: &Settings, flags: &[String], args: &KeepRunArgs) 
     let keepers: Vec<String> = settings.keeps.iter().flat_map(known).take(KEEPERS_MOST).collect();
     let connecting = async { tokio::join!(peering::keep(&machine), peering::keep_keepers(&machine, &keepers)) };
     block_on(connecting).ok_or_else(|| Error::new(ErrorKind::Interrupted, "keep", "interrupted"))?;
-    let mut worst = 0;
-    for keep @ KeepConfig { name, quota, .. } in keeps {
+    let cancel = CancellationToken::new();
+    let find = |name: &str| Ok(Settings::read(env, flags)?.keeps.into_iter().find(|keep| keep.name == name));
+    runtime::run_stoppable(&cancel, rounds_of(&machine, &keeps, &find, args, &cancel))
+}
+
+/// Makes a round of each, and shares the time out among them.
+async fn rounds_of(
+    machine: &Rc<Machine>,
+    keeps: &[&KeepConfig],
+    find: &dyn Fn(&str) -> Result<Option<KeepConfig>, Error>,
+    args: &KeepRunArgs,
+    cancel: &CancellationToken,
+) -> anyhow::Result<u8> {
+    let (mut worst, ends, progress) = (0, Instant::now() + RUN_MOST, machine.settings.progress);
+    for (n, keep @ KeepConfig { name, quota, .. }) in keeps.iter().copied().enumerate() {
         // The user is at hand, and need not wait for the end of the round.
         if args.now
             && args.names.contains(name)
-            && let Some(why) = block_on(keeper::hindrance(&machine.kubo(), &settings.state_dir, keep)).flatten()
+            && let Some(why) = keeper::hindrance(&machine.kubo(), &machine.settings.state_dir, keep).await
         {
             report::say(&format!("{name}: {why}"));
         }
-        let bar = FilesBar::new(settings.progress == ProgressMode::Bar, name);
-        let (cancel, mut last) = (CancellationToken::new(), Instant::now());
+        let bar = FilesBar::new(progress == ProgressMode::Bar, name);
+        let mut last = Instant::now();
         let mut told = |at: KeeperProgress| {
             bar.at((at.files, at.of_files), (at.bytes, at.of_bytes));
-            if settings.progress == ProgressMode::Line && last.elapsed() >= LINE_EVERY {
+            if progress == ProgressMode::Line && last.elapsed() >= LINE_EVERY {
                 last = Instant::now();
                 let (bytes, of) = (show_size(at.bytes), show_size(at.of_bytes));
                 report::say(&format!("{name}: {} of {} files, {bytes} of {of}", at.files, at.of_files));
             }
         };
-        let declared = || Ok(Settings::read(env, flags)?.keeps.into_iter().find(|keep| keep.name == *name));
-        let done = runtime::run(&cancel, keeper::round(&machine, name, &declared, args.now, &cancel, &mut told));
+        let time = ends.saturating_duration_since(Instant::now()) / (keeps.len() - n) as u32;
+        let terms = RoundTerms { now: args.now, until: Instant::now() + time.min(ROUND_MOST), cancel };
+        let done = keeper::round(machine, name, &|| find(name), &terms, &mut told).await;
         bar.clear();
         match done {
             Ok(done) if args.json => writeln!(report::out(), "{}", as_json(name, *quota, done))?,
@@ -328,4 +347,17 @@ fn configured<'a>(settings: &'a Settings, name: &str) -> Result<&'a KeepConfig, 
         let hint = near.map_or(format!("pkgswarm keep {name} --quota 40G"), |near| format!("did you mean {near}?"));
         Error::usage(name, "no share of an index of that name is kept").hint(hint)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_waits_for_the_longest_run() {
+        let unit = include_str!("../../dist/systemd/system/pkgswarm-keep.service");
+        let hours = unit.lines().find_map(|line| line.strip_prefix("TimeoutStartSec=")?.strip_suffix('h')).unwrap();
+        let waits = Duration::from_secs(3600 * hours.parse::<u64>().unwrap());
+        assert!(waits >= RUN_MOST + Duration::from_secs(3600) && ROUND_MOST <= RUN_MOST, "{waits:?}");
+    }
 }

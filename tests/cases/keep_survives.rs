@@ -13,6 +13,8 @@ const ALL: &[&str] = &["keep", "arch", "--quota", "1G", "--mirrors", "--min-free
 
 /// Bytes of the empty directory, which is MFS as well and stays.
 const EMPTY_DIRECTORY: u64 = 4;
+/// Bytes of a file that the user has pinned.
+const OWN: usize = 7000;
 
 /// Gives the keeper a number that is always the same.
 fn begins_as(world: &World, key: u8) {
@@ -28,6 +30,7 @@ fn begins_as(world: &World, key: u8) {
 }
 
 /// Kills a run at one call of Kubo's after the other, each time of a share that is `begun`, and looks at what is left.
+/// What the user has pinned is there all the time.
 fn killed_at_each_call(
     packages: &[Package],
     begun: impl Fn(&World),
@@ -35,10 +38,10 @@ fn killed_at_each_call(
     step: usize,
     after: impl Fn(&World, &FakeKubo, usize),
 ) {
-    let mirror = mirror_with(packages);
+    let (mirror, own) = (mirror_with(packages), Package::new("own", OWN));
     let mut calls = 0;
     loop {
-        let kubo = FakeKubo::empty();
+        let kubo = FakeKubo::empty().holding(&own.bytes).pinning(&cid(&own));
         let world = keeping(packages, &kubo, &mirror);
         begun(&world);
         let before = kubo.api().requests().len();
@@ -54,6 +57,7 @@ fn killed_at_each_call(
         running.kill();
         kubo.hang_after(None);
         after(&world, &kubo, calls);
+        assert!(kubo.pins().contains_key(&cid(&own)) && kubo.has_block(&cid(&own)), "after call {calls}");
         calls += step;
     }
     assert!(calls > 8 * step, "{calls}");
@@ -72,13 +76,84 @@ fn a_round_that_is_killed_anywhere_is_continued() {
             let run = world.run(&["keep", "run", "--now"]);
             assert_eq!(run.code(), 0, "after call {calls}: {run:?}");
             assert_eq!(kept(kubo, &packages), [0, 1, 2], "after call {calls}");
-            assert_eq!((kubo.loose_blocks(), kubo.pins().len()), (Vec::new(), 1), "after call {calls}");
+            assert_eq!((kubo.loose_blocks(), kubo.pins().len()), (Vec::new(), 2), "after call {calls}");
         },
     );
 }
 
+#[test]
+fn a_round_that_is_killed_while_its_root_grows_in_its_midst_is_continued() {
+    let packages: Vec<Package> = (0..230).map(|n| Package::new(&format!("p{n}"), 300 + n)).collect();
+    let (mirror, own) = (mirror_with(&packages), Package::new("own", OWN));
+    let begun = || {
+        let kubo = FakeKubo::empty().holding(&own.bytes).pinning(&cid(&own));
+        (keeping(&packages, &kubo, &mirror), kubo)
+    };
+    // The first of two roots is pinned after some hundred files.
+    let (world, kubo) = begun();
+    all_kept(&world);
+    let made = |request: &server::Request, call| request.path() == format!("api/v0/{call}");
+    let pins: Vec<usize> =
+        (0..).zip(kubo.api().requests()).filter(|(_, r)| made(r, "pin/add")).map(|it| it.0).collect();
+    assert_eq!(pins.len(), 2, "it grows in the midst of the round, and at its end");
+    for calls in [pins[0] - 1, pins[0] + 1, pins[0] + 3, pins[0] + 12, pins[1], pins[1] + 1] {
+        let (world, kubo) = begun();
+        kubo.hang_after(Some(calls));
+        let running = run::Running::start(world.command(ALL), world.base());
+        eventually("the call that hangs", || kubo.api().requests().len() > calls);
+        running.kill();
+        kubo.hang_after(None);
+        let run = world.run(&["keep", "run", "--now"]);
+        assert_eq!(run.code(), 0, "after call {calls}: {run:?}");
+        assert_eq!(kept(&kubo, &packages).len(), 230, "after call {calls}");
+        assert_eq!((kubo.loose_blocks(), kubo.pins().len()), (Vec::new(), 2), "after call {calls}");
+        assert_eq!(world.run(&["keep", "stop", "arch"]).code(), 0);
+        let left = (kubo.block_bytes(), kubo.pins().len());
+        assert_eq!(left, (EMPTY_DIRECTORY + OWN as u64, 1), "none of the files was taken for the user's");
+    }
+}
+
+#[test]
+fn what_two_shares_have_in_common_goes_with_the_last_of_them() {
+    let packages = packages();
+    let (kubo, mirror) = (FakeKubo::empty(), mirror_with(&packages));
+    let world = keeping(&packages, &kubo, &mirror);
+    let world = packages.iter().fold(FakeIndex::called("other"), FakeIndex::listing).in_use(world);
+    all_kept(&world);
+    let asked = mirror.requests().len();
+    let run = world.run(&["keep", "other", "--quota", "1G", "--mirrors", "--min-free", "0"]);
+    assert_eq!((run.code(), mirror.requests().len()), (0, asked), "it is all there: {run:?}");
+    assert_eq!(world.run(&["keep", "stop", "arch"]).code(), 0);
+    let left = kubo.pinned_under("pkgswarm-keep:other").unwrap();
+    assert!(packages.iter().all(|package| left.contains(&cid(package))) && kubo.loose_blocks().is_empty());
+    let run = world.run(&["keep", "stop", "other"]);
+    assert!(run.code() == 0 && run.said.contains("12 of them came because of the share"), "{run:?}");
+    assert_eq!((kubo.block_bytes(), kubo.pins().len()), (EMPTY_DIRECTORY, 0));
+}
+
+#[test]
+fn a_file_of_which_kubo_had_a_node_alone_goes_with_the_share_and_one_that_was_whole_stays() {
+    let packages = packages();
+    let mut root = Vec::new();
+    let built = pkgswarm::dag::build::build_blocks(&packages[0].bytes[..], |_, block| {
+        root = block.to_vec();
+        Ok(())
+    });
+    assert_eq!(built.unwrap().root.to_string(), cid(&packages[0]));
+    let kubo = FakeKubo::empty().holding_block(&cid(&packages[0]), &root).holding(&packages[4].bytes);
+    let mirror = mirror_with(&packages);
+    let world = keeping(&packages, &kubo, &mirror);
+    all_kept(&world);
+    // One that lost a block is not forgotten with the others.
+    kubo.lose(&cid(&packages[8]));
+    let run = world.run(&["keep", "stop", "arch"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    assert!(kubo.has_block(&cid(&packages[4])) && !kubo.has_block(&cid(&packages[0])));
+}
+
 fn all_kept(world: &World) {
-    assert_eq!(world.run(ALL).code(), 0);
+    let run = world.run(ALL);
+    assert_eq!(run.code(), 0, "{run:?}");
 }
 
 #[test]
@@ -89,7 +164,7 @@ fn a_round_that_is_killed_while_files_leave_leaves_no_block_behind() {
         let run = world.run(&["keep", "run", "--now"]);
         assert_eq!(run.code(), 0, "after call {calls}: {run:?}");
         assert_eq!(kept(kubo, &packages).len(), 2, "after call {calls}");
-        assert_eq!((kubo.loose_blocks(), kubo.pins().len()), (Vec::new(), 1), "after call {calls}");
+        assert_eq!((kubo.loose_blocks(), kubo.pins().len()), (Vec::new(), 2), "after call {calls}");
     });
 }
 
@@ -100,7 +175,8 @@ fn a_stop_that_is_killed_anywhere_is_continued() {
         // Root's child ends a moment after it, and has the lock until then.
         eventually("the end of the share", || world.run(&["keep", "stop", "arch"]).code() == 0);
         assert!(!world.path("state/keep/arch").exists(), "after call {calls}");
-        assert_eq!((kubo.block_bytes(), kubo.pins().len()), (EMPTY_DIRECTORY, 0), "after call {calls}");
+        let left = (kubo.block_bytes(), kubo.pins().len());
+        assert_eq!(left, (EMPTY_DIRECTORY + OWN as u64, 1), "after call {calls}");
     });
 }
 
@@ -228,4 +304,62 @@ fn files_that_no_peer_holds_keep_no_others_from_coming() {
     let run = world.run(&["keep", "arch", "--quota", "1G", "--min-free", "0"]);
     assert_eq!(run.code(), 0, "{run:?}");
     assert_eq!(kept(&kubo, &packages), (0..10).collect::<Vec<_>>(), "{run:?}");
+}
+
+#[test]
+fn a_peer_that_kubos_bitswap_does_not_know_is_connected_anew_before_files_are_asked_for() {
+    let packages: Vec<Package> = (0..4).map(|n| Package::new(&format!("p{n}"), 300 + n)).collect();
+    let kubo = packages.iter().fold(FakeKubo::empty(), |kubo, package| kubo.finding(&package.bytes)).deaf();
+    let mirror = mirror_with(&packages);
+    let world = keeping(&packages, &kubo, &mirror).set("PKGSWARM_KUBO_SEARCH", "always");
+    let run = world.run(&["keep", "arch", "--quota", "1G", "--min-free", "0", "--json"]);
+    let all: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&all["taken"], &all["missed"]), (&4.into(), &0.into()), "{run:?}");
+    assert_eq!(kept(&kubo, &packages), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_file_of_which_nothing_came_in_time_is_tried_again_in_the_same_round_and_in_the_next() {
+    let packages: Vec<Package> = (0..8).map(|n| Package::new(&format!("p{n}"), 300 + n)).collect();
+    let silent = |kubo: FakeKubo, n: usize| kubo.on(&format!("ipfs/{}", cid(&packages[n]))).hanging();
+    let kubo = packages.iter().fold(FakeKubo::empty(), |kubo, package| kubo.finding(&package.bytes));
+    let kubo = silent(silent(silent(kubo, 1).times(1), 4).times(1), 6);
+    let mirror = mirror_with(&packages);
+    let world = keeping(&packages, &kubo, &mirror).set("PKGSWARM_KUBO_SEARCH", "always");
+    let run = world.run(&["keep", "arch", "--quota", "1G", "--min-free", "0", "--json"]);
+    let all: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&all["taken"], &all["missed"]), (&7.into(), &1.into()), "{run:?}");
+    assert_eq!(kept(&kubo, &packages), [0, 1, 2, 3, 4, 5, 7]);
+    let kubo = kubo.honest();
+    assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
+    assert_eq!(kept(&kubo, &packages).len(), 8);
+}
+
+#[test]
+fn a_round_ends_soon_at_an_interrupt_and_at_the_end_of_its_unit_wherever_it_is() {
+    let packages: Vec<Package> = (0..2).map(|n| Package::new(&format!("p{n}"), 5000 + n)).collect();
+    let mirror = mirror_with(&packages);
+    for (n, calls) in (0..40).step_by(4).enumerate() {
+        let kubo = FakeKubo::empty();
+        let world = keeping(&packages, &kubo, &mirror).set("PKGSWARM_KUBO_API", &format!("http://{}", dead_address()));
+        assert_eq!(world.run(ALL).code(), 1);
+        // As by its unit: there is no root above it that the signal ends first.
+        let world = world.set("PKGSWARM_KUBO_API", &kubo.api_url()).run_by_user();
+        kubo.hang_after(Some(calls));
+        let running = run::Running::start(world.command(&["keep", "run", "--now"]), world.base());
+        let running = RefCell::new(running);
+        let hung = || kubo.api().requests().len() > calls;
+        eventually("the call that hangs, or the end", || hung() || running.borrow_mut().has_ended());
+        let running = running.into_inner();
+        if !hung() {
+            assert!(n > 4 && running.finish().code() == 0);
+            break;
+        }
+        running.signal([rustix::process::Signal::INT, rustix::process::Signal::TERM][n % 2]);
+        let run = running.finish();
+        assert!(run.code() == 130 && run.stderr.contains("interrupted"), "after call {calls}: {run:?}");
+        kubo.hang_after(None);
+        assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
+        assert_eq!((kept(&kubo, &packages), kubo.loose_blocks()), (vec![0, 1], Vec::new()), "after call {calls}");
+    }
 }

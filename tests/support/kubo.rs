@@ -60,6 +60,8 @@ struct State {
     until_hung: Option<usize>,
     /// True while no pin can be removed.
     keeps_pins: bool,
+    /// True while its Bitswap does not know its peer, and asks it for nothing.
+    is_deaf: bool,
     peers: usize,
     peering: FakePeering,
     disk: FakeDisk,
@@ -223,6 +225,12 @@ impl FakeKubo {
         self.state.lock().unwrap().keeps_pins = keeps;
     }
 
+    /// Has a connection that its Bitswap does not know of, until that is made anew.
+    pub fn deaf(self) -> Self {
+        self.state.lock().unwrap().is_deaf = true;
+        self
+    }
+
     /// Lists the blocks that no pin reaches.
     pub fn loose_blocks(&self) -> Vec<String> {
         let state = self.state.lock().unwrap();
@@ -357,10 +365,11 @@ impl State {
         let script = self.scripts.take(&if raw { format!("block/{cid}") } else { path.clone() });
         let cached = request.header("cache-control").is_some_and(|value| value.contains("only-if-cached"));
         let near = !self.far.contains(&cid);
-        if !cached && request.method == "GET" {
+        if !cached && request.method == "GET" && !self.is_deaf {
             self.far.remove(&cid);
         }
-        let found = if raw { self.blocks.get(&cid) } else { self.files.get(&cid) }.filter(|_| near || !cached);
+        let comes = near || !(cached || self.is_deaf);
+        let found = if raw { self.blocks.get(&cid) } else { self.files.get(&cid) }.filter(|_| comes);
         let (reply, last) = match found {
             None if cached => (Reply::new(412, "not in the local datastore\n"), false),
             None => {
@@ -438,7 +447,7 @@ impl State {
             "swarm/peers" if self.peers == 0 => json(r#"{"Peers":null}"#),
             "swarm/peers" => json(r#"{"Peers":[{"Addr":"/ip4/192.0.2.1/tcp/4001","Peer":"12D3"}]}"#),
             "swarm/peering/ls" | "swarm/peering/add" | "swarm/peering/rm" => json(&self.peering.answer(call, &arg)),
-            "block/get" => match self.blocks.get(&arg) {
+            "block/get" => match self.blocks.get(&arg).filter(|_| !self.far.contains(&arg)) {
                 Some(block) => Reply::new(200, block.as_slice()).with("X-Stream-Output", "1"),
                 None if arg == EMPTY => Reply::new(200, &b"\n\x02\x08\x01"[..]).with("X-Stream-Output", "1"),
                 None if request.query("offline").as_deref() == Some("true") => {
@@ -450,7 +459,7 @@ impl State {
                     late
                 }
             },
-            "block/stat" => match self.blocks.get(&arg) {
+            "block/stat" => match self.blocks.get(&arg).filter(|_| !self.far.contains(&arg)) {
                 Some(block) => json(&format!(r#"{{"Key":"{arg}","Size":{}}}"#, block.len())),
                 None => failure(&format!("block was not found locally (offline): ipld: could not find {arg}")),
             },
@@ -462,10 +471,19 @@ impl State {
                 let heard = r#"{"ID":"far","Type":1,"Responses":null}"#.to_owned();
                 json(&found.chain([heard]).collect::<Vec<_>>().join("\n"))
             }
-            "bitswap/stat" => json(r#"{"Peers":[],"DataSent":7,"DataReceived":0}"#),
+            "bitswap/stat" => {
+                let peers = if self.is_deaf { "" } else { r#""12D3""# };
+                json(&format!(r#"{{"Peers":[{peers}],"DataSent":7,"DataReceived":0}}"#))
+            }
+            "swarm/disconnect" => json("{}"),
+            "swarm/connect" => {
+                self.is_deaf = false;
+                json("{}")
+            }
             "dag/import" => {
                 let Some(blocks) = kubo_share::blocks_of(request) else { return failure("unexpected EOF") };
                 let count = blocks.len();
+                self.far.retain(|cid| blocks.iter().all(|(came, _)| came != cid));
                 self.blocks.extend(blocks);
                 json(&format!(r#"{{"Stats":{{"BlockCount":{count},"BlockBytesCount":1}}}}"#))
             }

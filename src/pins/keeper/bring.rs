@@ -15,6 +15,7 @@ use crate::dag::build::build_blocks;
 use crate::dag::unixfs::{self, DagNode};
 use crate::engine::deliver::{Candidate, Purpose, Receipt};
 use crate::engine::hub::{self, Hub};
+use crate::engine::source::Miss;
 use crate::engine::want::Want;
 use crate::machine::Machine;
 use crate::machine::call::Call;
@@ -25,6 +26,8 @@ use crate::store::journal::{By, Journal, JournalRecord};
 /// Longest time for one file: this, and a second for each 64 KiB.
 const PATIENCE: Duration = Duration::from_secs(120);
 const SLOWEST: u64 = 64 << 10;
+/// Longest time that a file takes after the end of the time in which files are begun.
+const PAST_END: Duration = Duration::from_secs(600);
 /// Longest time to hand a file to Kubo: this, and a second for each MiB.
 const HANDING: Duration = Duration::from_secs(60);
 const SLOWEST_HANDING: u64 = 1 << 20;
@@ -34,8 +37,13 @@ const BLOCKS_MOST: usize = 1 << 17;
 /// The reason why a file did not come.
 #[derive(Debug)]
 pub(super) enum NotBrought {
-    /// No source had it in its time. Another round may.
-    Missed(Error),
+    /// No source delivered it in its time. Another round may.
+    Missed {
+        /// What was tried.
+        error: Error,
+        /// True if nothing of it came and no source said so: all were out of time, or did not answer.
+        is_late: bool,
+    },
     /// Kubo takes no more, or does not answer; or this machine failed, or the user stopped it.
     Over(Error),
 }
@@ -47,12 +55,14 @@ pub(super) struct Bringer {
     pub(super) kubo: Kubo,
     /// True where mirrors may be asked.
     pub(super) mirrors: bool,
+    /// No file is begun after this.
+    until: Instant,
 }
 
 impl Bringer {
     /// Makes the one of a round.
-    pub(super) fn new(machine: &Rc<Machine>, hub: Hub, mirrors: bool) -> Self {
-        Self { lists: Lists::of(machine), hub, kubo: machine.kubo(), mirrors }
+    pub(super) fn new(machine: &Rc<Machine>, hub: Hub, mirrors: bool, until: Instant) -> Self {
+        Self { lists: Lists::of(machine), hub, kubo: machine.kubo(), mirrors, until }
     }
 
     /// Brings a file into Kubo whole, and returns the bytes that sources sent for it: none if Kubo has it already.
@@ -69,18 +79,21 @@ impl Bringer {
         }
         let mut call = Call::with(self.lists.again(), Path::new("/var/tmp"));
         call.cancel = self.hub.cancel().child_token();
-        let patience = PATIENCE + Duration::from_secs(entry.known.size / SLOWEST);
+        let left = self.until.saturating_duration_since(Instant::now()) + PAST_END;
+        let patience = left.min(PATIENCE + Duration::from_secs(entry.known.size / SLOWEST));
         let begun = Instant::now();
         let delivering = hub::deliver(&self.hub, &mut call, want.order(), Purpose::Keep);
         let Ok(delivered) = tokio::time::timeout(patience, delivering).await else {
             let late = format!("did not come within {} s", patience.as_secs());
-            return Err(NotBrought::Missed(Error::new(ErrorKind::NoSource, &entry.name, late)));
+            let error = Error::new(ErrorKind::NoSource, &entry.name, late);
+            return Err(NotBrought::Missed { error, is_late: true });
         };
         self.note(entry, begun, &delivered.receipt);
-        let sent = delivered.receipt.contributions.iter().map(|one| one.bytes).sum();
+        let Receipt { contributions, misses, .. } = delivered.receipt;
+        let sent = contributions.iter().map(|one| one.bytes).sum();
         let obtained = delivered.result.map_err(|error| match error.kind {
             ErrorKind::Interrupted | ErrorKind::Local => NotBrought::Over(error),
-            _ => NotBrought::Missed(error),
+            _ => NotBrought::Missed { error, is_late: sent == 0 && is_late(&misses) },
         })?;
         // What came through Kubo may be there by now.
         if is_whole(&self.kubo, cid).await.map_err(|fault| self.over(&fault))? {
@@ -96,7 +109,10 @@ impl Bringer {
         match self.kubo.import(car, cid, false, deadline).await {
             Ok(()) => Ok(sent),
             Err(fault) if is_over(&fault) => Err(self.over(&fault)),
-            Err(fault) => Err(NotBrought::Missed(Error::new(ErrorKind::NoSource, &entry.name, fault))),
+            Err(fault) => {
+                let error = Error::new(ErrorKind::NoSource, &entry.name, fault);
+                Err(NotBrought::Missed { error, is_late: false })
+            }
         }
     }
 
@@ -123,6 +139,11 @@ impl Bringer {
     fn over(&self, fault: &KuboError) -> NotBrought {
         NotBrought::Over(failure(&self.kubo, fault))
     }
+}
+
+/// True if one of these sources may have the file, and was out of time or did not answer.
+fn is_late(misses: &[(Candidate, Miss)]) -> bool {
+    misses.iter().any(|(candidate, miss)| !matches!(candidate, Candidate::Lan(_)) && miss.is_no_answer())
 }
 
 /// Returns the error of a round that Kubo ended.
@@ -165,4 +186,21 @@ pub(super) async fn is_whole(kubo: &Kubo, root: Cid) -> Result<bool, KuboError> 
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::digest::Sha256;
+    use crate::engine::source::kubo::KuboReach;
+
+    #[test]
+    fn a_file_is_late_where_a_source_that_may_have_it_was_out_of_time() {
+        let kubo = || Candidate::Kubo(Cid::raw(Sha256([7; 32])), KuboReach::Anywhere);
+        let (silent, absent) = (Miss::Stalled(PATIENCE), || Miss::Absent("HTTP 404".to_owned()));
+        let lan = (Candidate::Lan(Sha256([7; 32])), Miss::Unreachable("refused".to_owned()));
+        assert!(is_late(&[(kubo(), absent()), (kubo(), silent)]));
+        assert!(!is_late(&[(kubo(), absent()), lan]), "without a daemon of ours there is nothing to wait for");
+        assert!(!is_late(&[]), "no source at all");
+    }
 }

@@ -20,9 +20,11 @@
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::base::cid::Cid;
 use crate::base::clock;
 use crate::base::error::{Error, ErrorKind};
 use crate::config::KeepConfig;
@@ -117,7 +119,18 @@ pub(crate) async fn hindrance(kubo: &Kubo, state_dir: &Path, keep: &KeepConfig) 
     Some(format!("the share cannot grow to {}: {why}", show_size(keep.quota)))
 }
 
-/// Makes a round of the share `name`. `told` receives the progress repeatedly. With `now`, no condition keeps it waiting.
+/// The terms of a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoundTerms<'c> {
+    /// True if no condition keeps it waiting.
+    pub(crate) now: bool,
+    /// No file is begun after this; what is on its way then has ten minutes.
+    pub(crate) until: Instant,
+    /// Ends the round at any moment; what has arrived is kept.
+    pub(crate) cancel: &'c CancellationToken,
+}
+
+/// Makes a round of the share `name`. `told` receives the progress repeatedly.
 ///
 /// `declared` reads the share's declaration, when the lock is taken: hours may have passed since the process began, in which
 /// the share was ended or changed (`a_share_that_is_ended_or_changed_while_another_is_at_work_stays_so`).
@@ -129,12 +142,11 @@ pub(crate) async fn round(
     machine: &Rc<Machine>,
     name: &str,
     declared: &dyn Fn() -> Result<Option<KeepConfig>, Error>,
-    now: bool,
-    cancel: &CancellationToken,
+    terms: &RoundTerms<'_>,
     told: &mut dyn FnMut(KeeperProgress),
 ) -> Result<KeeperRound, Error> {
     let postponed = |why| Ok(KeeperRound::Postponed(why));
-    if let (false, Some(why)) = (now, Surroundings::now().objection(&machine.settings)) {
+    if let (false, Some(why)) = (terms.now, Surroundings::now().objection(&machine.settings)) {
         return postponed(PostponedRound::Condition(why));
     }
     let place = KeeperPlace::of(&machine.settings.state_dir, name);
@@ -146,7 +158,7 @@ pub(crate) async fn round(
         }
         return postponed(PostponedRound::KeptNoMore);
     };
-    let made = attempt(machine, config, &place, cancel, told).await;
+    let made = attempt(machine, config, &place, terms, told).await;
     if let Err(error) = &made
         && error.kind != ErrorKind::Interrupted
         && let Some(mut state) = place.read()
@@ -163,7 +175,7 @@ async fn attempt(
     machine: &Rc<Machine>,
     config: &KeepConfig,
     place: &KeeperPlace,
-    cancel: &CancellationToken,
+    terms: &RoundTerms<'_>,
     told: &mut dyn FnMut(KeeperProgress),
 ) -> Result<RoundReport, Error> {
     let (mut state, is_new) = place.open()?;
@@ -177,35 +189,47 @@ async fn attempt(
     }
     let (kubo, index) = (machine.kubo(), ShareIndex::read(&machine.settings, config)?);
     let failed = |fault| bring::failure(&kubo, &fault);
-    let located = located::locate(&kubo, machine.settings.kubo_api.to_string(), place).await;
-    let notes = index.unlisted.iter().cloned().chain(located.note()).collect();
-    let disk = KuboDisk::find(&kubo, located, config.min_free).await.map_err(failed)?;
+    let finding = async {
+        let located = located::locate(&kubo, machine.settings.kubo_api.to_string(), place).await;
+        let note = located.note();
+        Ok((note, KuboDisk::find(&kubo, located, config.min_free).await.map_err(failed)?))
+    };
+    let found = terms.cancel.run_until_cancelled(finding).await;
+    let (note, disk) = found.ok_or_else(|| work::interrupted(&config.name))??;
+    let notes = index.unlisted.iter().cloned().chain(note).collect();
     state.round = state.round.saturating_add(1);
     let place = place.clone();
     let mut keeper = KeeperAtWork { machine, config, kubo: kubo.clone(), place, state, index, disk, notes };
+    let mut before = 0;
+    // Cut short like a kill, from which the next round goes on as well.
+    let prepared = terms.cancel.run_until_cancelled(prepare(&mut keeper, &mut before)).await;
+    let harvest = match prepared.ok_or_else(|| work::interrupted(&config.name))?? {
+        Some(files) => keeper.take(&files, terms, told).await?,
+        None => Harvest::default(),
+    };
+    end(keeper, &harvest, before)
+}
+
+/// Makes all agree, lets go of what leaves, and returns the files to take; `None` of an index that is not in force.
+async fn prepare(keeper: &mut KeeperAtWork<'_>, before: &mut usize) -> Result<Option<Vec<Cid>>, Error> {
     keeper.recover().await?;
-    let before = keeper.state.files.len();
+    *before = keeper.state.files.len();
     if keeper.index.not_in_force.is_none() {
         keeper.mark_gone();
         keeper.state.seen.begin(keeper.index.files.keys().copied(), keeper.state.round);
     }
     keeper.make_room().await?;
-    let harvest = match keeper.index.not_in_force.clone() {
-        Some(why) => {
-            keeper.notes.push(format!("nothing new is taken from index {}: {why}", config.name));
-            Harvest::default()
-        }
-        None => {
-            keeper.look().await;
-            let sight = keeper.sight();
-            let choice = share::choose(&keeper.view(&sight));
-            let leave = keeper.due(&choice.leave, &choice.take);
-            let leave = keeper.spare_last_copies(&leave).await;
-            keeper.let_go(&leave).await?;
-            keeper.take(&choice.take, cancel, told).await?
-        }
-    };
-    end(keeper, &harvest, before)
+    if let Some(why) = &keeper.index.not_in_force {
+        keeper.notes.push(format!("nothing new is taken from index {}: {why}", keeper.config.name));
+        return Ok(None);
+    }
+    keeper.look().await;
+    let sight = keeper.sight();
+    let choice = share::choose(&keeper.view(&sight));
+    let leave = keeper.due(&choice.leave, &choice.take);
+    let leave = keeper.spare_last_copies(&leave).await;
+    keeper.let_go(&leave).await?;
+    Ok(Some(choice.take))
 }
 
 /// Writes down how a round ended.

@@ -58,11 +58,12 @@ pub(crate) async fn release(kubo: &Kubo, state_dir: &Path, name: &str, stays: bo
         }
     }
     let target = KuboPins { kubo, ledger: None, patience: PINNING };
+    let mut broken = Vec::new();
     if stays {
         // What lost a block would make the new pin wait for the network.
         for cid in files.keys().copied().collect::<Vec<_>>() {
             if !is_whole(kubo, cid).await.map_err(|e| failure(kubo, &e))? {
-                files.remove(&cid);
+                broken.extend(files.remove(&cid).filter(|file| file.ours).map(|_| cid));
             }
         }
     }
@@ -79,6 +80,7 @@ pub(crate) async fn release(kubo: &Kubo, state_dir: &Path, name: &str, stays: bo
     let of_share = |cid: &Cid| stays && files.contains_key(cid);
     let mut ours: Vec<Cid> = files.iter().filter(|(_, file)| file.ours && !stays).map(|(cid, _)| *cid).collect();
     let count = ours.len();
+    ours.extend(broken);
     ours.extend(state.iter().flat_map(|state| state.leaving.keys()).filter(|cid| !of_share(cid)));
     ours.extend(place.coming().into_iter().filter(|cid| !of_share(cid)));
     ours.extend(roots.iter().filter(|(_, found)| *found == pin_name(name)).map(|(root, _)| *root));

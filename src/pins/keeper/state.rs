@@ -76,7 +76,7 @@ pub(crate) struct KeeperState {
     /// What is remembered of the files of the index.
     #[serde(default)]
     pub(crate) seen: Sightings,
-    /// Files that no source had, and the round.
+    /// Files that did not come, and the first round that tries them again.
     pub(crate) missing: BTreeMap<Cid, u32>,
     /// The last round.
     #[serde(default)]
@@ -210,6 +210,20 @@ impl KeeperPlace {
     /// As of [`KeeperPlace::write`].
     pub(super) fn note_keepers(&self, keepers: &impl Serialize) -> Result<(), Error> {
         replace(&self.0.join("keepers.json"), keepers)
+    }
+
+    /// Lists the files that came because of the other shares of this machine.
+    pub(super) fn ours_elsewhere(&self) -> BTreeSet<Cid> {
+        let mut ours = BTreeSet::new();
+        let shares = self.0.parent().and_then(|all| fs::read_dir(all).ok());
+        for share in shares.into_iter().flatten().flatten().map(|entry| Self(entry.path())) {
+            if let Some(state) = share.read().filter(|_| share.0 != self.0) {
+                ours.extend(state.files.iter().filter(|(_, file)| file.ours).map(|(cid, _)| *cid));
+                ours.extend(state.leaving.keys());
+                ours.extend(share.coming());
+            }
+        }
+        ours
     }
 
     /// Removes all of it.

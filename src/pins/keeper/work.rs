@@ -32,8 +32,6 @@ const LIMITS: ReconcileLimits = ReconcileLimits { changes: 100, time: Duration::
 const LOOKED_AT_IN: u32 = 16;
 /// Rounds for which what left the index stays where there is room: it may come back, and others may lack it now.
 const STAY_AFTER: u32 = 8;
-/// Rounds for which a file that no source had is left out of the choice.
-const LEFT_OUT: u32 = 3;
 
 /// Returns the name of the pin of a share.
 pub(crate) fn pin_name(name: &str) -> String {
@@ -65,7 +63,7 @@ impl KeeperAtWork<'_> {
         let state = &self.state;
         let is_missing = |cid: &Cid| {
             let missed = state.missing.get(cid).filter(|_| !state.files.contains_key(cid));
-            missed.is_some_and(|round| state.round.saturating_sub(*round) < LEFT_OUT)
+            missed.is_some_and(|again| state.round < *again)
         };
         let held = state.files.keys().copied().collect();
         ShareSight { files: self.index.shares(is_missing), held }
@@ -139,7 +137,7 @@ impl KeeperAtWork<'_> {
         let before = self.state.files.len();
         for cid in self.state.files.keys().copied().collect::<Vec<_>>() {
             if !is_whole(&self.kubo, cid).await.map_err(|e| self.failed(&e))? {
-                self.state.files.remove(&cid);
+                self.drop_file(cid);
             }
         }
         let left = self.state.files.len();
@@ -156,7 +154,7 @@ impl KeeperAtWork<'_> {
         let mut damaged = 0;
         for cid in due {
             if !is_whole(&self.kubo, cid).await.map_err(|e| self.failed(&e))? {
-                self.state.files.remove(&cid);
+                self.drop_file(cid);
                 damaged += 1;
             }
         }
@@ -164,6 +162,16 @@ impl KeeperAtWork<'_> {
             self.notes.push(format!("{damaged} files had lost blocks in Kubo, and come again"));
         }
         Ok(damaged > 0)
+    }
+
+    /// Takes a file out of the share; what came because of the keeper is to go from the disk.
+    fn drop_file(&mut self, cid: Cid) -> bool {
+        let file = self.state.files.remove(&cid);
+        // What was there before the keeper stays for the user.
+        if let Some(KeptEntry { size, ours: true, .. }) = file {
+            self.state.leaving.insert(cid, cost(size));
+        }
+        file.is_some()
     }
 
     /// Takes over what came just before the last round was cut short, and lets go of what came in parts.
@@ -177,6 +185,7 @@ impl KeeperAtWork<'_> {
             match size {
                 Some(size) if is_whole(&self.kubo, cid).await.map_err(|e| self.failed(&e))? => {
                     self.state.files.insert(cid, KeptEntry { size, ours: true, gone: None });
+                    self.state.leaving.remove(&cid);
                     is_changed = true;
                 }
                 _ => drop(self.state.leaving.insert(cid, cost(size.unwrap_or(0)))),
@@ -207,14 +216,23 @@ impl KeeperAtWork<'_> {
     async fn pin(&mut self) -> Result<Option<()>, Error> {
         let mark = PinMark::exactly(pin_name(&self.config.name));
         let root = self.wanted_root();
-        self.state.root = root.as_ref().map(|root| root.cid);
+        let cid = root.as_ref().map(|root| root.cid);
+        if let Some(cid) = cid.filter(|cid| Some(*cid) != self.state.root) {
+            // Its nodes are in Kubo before the pin is: until then they are known as ours.
+            self.state.leaving.insert(cid, 0);
+            self.place.write(&self.state)?;
+        }
+        self.state.root = cid;
         let wanted: Vec<WantedPin> = root.map(wanted_pin).into_iter().collect();
         let target = KuboPins { kubo: &self.kubo, ledger: None, patience: PINNING };
         let done = reconcile(&wanted, &target, &mark, &LIMITS).await.map_err(|e| self.pin_failed(e))?;
         let Reconciled { failed, removed, left, .. } = done;
         self.state.leaving.extend(removed.iter().map(|pin| (pin.cid, 0)));
         match failed.into_iter().next() {
-            None if left == 0 => Ok(Some(())),
+            None if left == 0 => {
+                cid.map(|cid| self.state.leaving.remove(&cid));
+                Ok(Some(()))
+            }
             None => Err(self.refused("did not change the pin of the share in time")),
             Some(failure) if failure.error.is_of_target() => Err(self.pin_failed(failure.error)),
             Some(_) => Ok(None),
@@ -223,16 +241,7 @@ impl KeeperAtWork<'_> {
 
     /// Lets go of these files: out of the root first, then off the disk.
     pub(super) async fn let_go(&mut self, files: &[Cid]) -> Result<(), Error> {
-        let mut left = 0;
-        for cid in files {
-            if let Some(KeptEntry { size, ours, .. }) = self.state.files.remove(cid) {
-                left += 1;
-                // What was there before the keeper stays for the user.
-                if ours {
-                    self.state.leaving.insert(*cid, cost(size));
-                }
-            }
-        }
+        let left = files.iter().filter(|cid| self.drop_file(**cid)).count();
         if left == 0 {
             return Ok(());
         }
@@ -332,6 +341,11 @@ impl KeeperAtWork<'_> {
     fn refused(&self, what: &str) -> Error {
         Error::new(ErrorKind::NoSource, "kubo", format!("{what} ({})", self.config.name)).hint("pkgswarm doctor")
     }
+}
+
+/// Returns the error of a round of this share that the user ended.
+pub(super) fn interrupted(name: &str) -> Error {
+    Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept")
 }
 
 /// Returns the wish for a root, with its own blocks.
