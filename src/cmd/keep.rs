@@ -174,9 +174,7 @@ fn rounds(env: &Env, settings: &Settings, flags: &[String], args: &KeepRunArgs) 
     let machine = Machine::open(env, &limited(settings), Path::new("/var/tmp"))?;
     report::warn(machine.warning().as_slice());
     // Kubo finds its peers again within seconds.
-    let known = |keep: &KeepConfig| keeper::known_keepers(&KeeperPlace::of(&settings.state_dir, &keep.name));
-    let keepers: Vec<String> = settings.keeps.iter().flat_map(known).take(KEEPERS_MOST).collect();
-    let connecting = async { tokio::join!(peering::keep(&machine), peering::keep_keepers(&machine, &keepers)) };
+    let connecting = async { tokio::join!(peering::keep(&machine), keep_partners(&machine, settings)) };
     block_on(connecting).ok_or_else(|| Error::new(ErrorKind::Interrupted, "keep", "interrupted"))?;
     let cancel = CancellationToken::new();
     let find = |name: &str| Ok(Settings::read(env, flags)?.keeps.into_iter().find(|keep| keep.name == name));
@@ -225,6 +223,13 @@ async fn rounds_of(
         }
     }
     Ok(worst)
+}
+
+/// Has Kubo keep connections to the keepers that the shares know, and to no others.
+async fn keep_partners(machine: &Machine, settings: &Settings) {
+    let known = |keep: &KeepConfig| keeper::known_keepers(&KeeperPlace::of(&settings.state_dir, &keep.name));
+    let keepers: Vec<String> = settings.keeps.iter().flat_map(known).take(KEEPERS_MOST).collect();
+    peering::keep_keepers(machine, &keepers).await;
 }
 
 /// Returns the settings with prefetch's limit of the rate, shared by the files that come at a time.
@@ -283,7 +288,7 @@ fn stop(env: &Env, settings: &Settings, flags: &[String], args: &KeepStopArgs) -
     if env.var(HANDOVER).is_some() {
         // It ends with root's process, even after kill -9: the same command again finds no lock taken.
         let _channel = Giver::of(env);
-        return release(settings, args);
+        return release(env, settings, args);
     }
     if settings.keeps.iter().any(|keep| keep.name == *name) {
         report::say(&format!("removed {}", declared::remove_keep(env, name)?.display()));
@@ -294,11 +299,11 @@ fn stop(env: &Env, settings: &Settings, flags: &[String], args: &KeepStopArgs) -
     let words = ["keep", "stop", name.as_str()].into_iter().chain(options.into_iter().flatten());
     match by_child(env, settings, flags, words)? {
         Some(status) => Ok(status),
-        None => release(settings, args),
+        None => release(env, settings, args),
     }
 }
 
-fn release(settings: &Settings, args: &KeepStopArgs) -> anyhow::Result<u8> {
+fn release(env: &Env, settings: &Settings, args: &KeepStopArgs) -> anyhow::Result<u8> {
     let name = &args.name;
     check_keep_name(name).map_err(|why| Error::usage(name, why))?;
     let kubo = Kubo::configured(settings, &Http::new(settings.connect));
@@ -306,6 +311,10 @@ fn release(settings: &Settings, args: &KeepStopArgs) -> anyhow::Result<u8> {
     let interrupted = || Error::new(ErrorKind::Interrupted, name, "interrupted; the same command goes on");
     let again = |e: Error| e.hint(format!("`pkgswarm keep stop {name}` again unpins what is still kept"));
     let Released { files, bytes, removed } = released.ok_or_else(interrupted)?.map_err(again)?;
+    // What it knew of other keepers is forgotten with it. What this fails to let go of, Kubo forgets when it ends.
+    if let Ok(machine) = Machine::open(env, settings, Path::new("/var/tmp")) {
+        let _ = block_on(keep_partners(&machine, settings));
+    }
     if args.json {
         let all = json!({ "name": name, "files": files, "bytes": bytes, "removed": removed, "left": args.leave });
         writeln!(report::out(), "{all}")?;

@@ -221,7 +221,11 @@ fn kubo_keeps_connections_to_the_keepers_that_were_seen_beside_the_users_own() {
     }
     let ids = kubo.peering().ids();
     assert!(ids.len() > 10 && ids.len() <= 16 + 2, "{ids:?}");
-    let world = world.set("PKGSWARM_KUBO_PEERING", "false");
-    assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
+    let silent = ["--set", "kubo.peering=false", "keep", "run", "--now"];
+    assert_eq!(world.run(&silent).code(), 0);
     assert_eq!(kubo.peering().ids(), ["mine", "peer1"], "only the keeper's own go");
+    assert_eq!(world.run(&["keep", "run", "--now"]).code(), 0);
+    assert!(kubo.peering().ids().len() > 10);
+    assert_eq!(world.run(&["keep", "stop", "arch"]).code(), 0);
+    assert_eq!(kubo.peering().ids(), ["mine", "peer1"], "the end of the share ends them");
 }
