@@ -1,8 +1,9 @@
 //! The pins of an ipfs-cluster, of which each peer holds what the cluster allots to it.
 //!
 //! A root in the pinset is not put there again, which would replace its name and metadata as a whole, unless it is ours and
-//! for other peers than it shall be. Peers that gave up are asked to try again instead (`POST /pins/CID/recover`). A root goes only once its successor is held: with the
-//! cluster's own `pin-update` and an unpin at once, three of six rolls ended in errors at followers.
+//! for other peers than it shall be. Peers that gave up are asked to try again instead (`POST /pins/CID/recover`). A root
+//! goes only once its successor is held: with the cluster's own `pin-update` and an unpin at once, three of six rolls ended
+//! in errors at followers.
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 

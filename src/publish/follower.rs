@@ -17,7 +17,8 @@ pub(super) const TEMPLATE: &str = "pkgswarm-follower.json";
 pub struct FollowerTemplate {
     /// Its name, by which its peers hear of each other's pins.
     pub cluster_name: String,
-    /// The secret of its network, 64 hexadecimal digits. With it a machine can join and read, and cannot write.
+    /// The secret of its network, 64 hexadecimal digits. With it a machine can join and read; it cannot write as long as the
+    /// cluster's own `trusted_peers` names the writers.
     pub secret: String,
     /// Peers to connect to, whose pins are accepted; one at least.
     pub writers: Vec<PeerAddress>,

@@ -91,7 +91,8 @@ impl JoinPage<'_> {
                 }
                 li {
                     "The template names the peers that may write, and a secret that is public: it lets a machine join, and \
-                     tell how much room it has, and not write."
+                     tell how much room it has. It does not let it write, as long as the publisher's own cluster trusts \
+                     these peers alone."
                 }
                 li { "The template is read anew at each start, through your own Kubo, under the publisher's name." }
                 li {
