@@ -165,9 +165,9 @@ pub(crate) const KEYS: &[SettingKey] = &[
         name: "kubo.share",
         shape: Shape::Choice(&["no", "installed"], |it| &mut it.kubo_share),
         default: "no",
-        doc: "With `installed`, what pacman has installed from the repositories that share.repos allows goes into Kubo \
-              where it runs, so that others can have it from this machine: from pacman's cache, in the background \
-              once pacman has ended, each file once, the newest as far as kubo.keep allows, which also trims them. \
+        doc: "With `installed`, what pacman has installed from public repositories goes into Kubo where it runs, so that \
+              others can have it from this machine: from repositories whose servers all have public addresses, or that \
+              share.repos names; from pacman's cache, in the background once pacman has ended, each file once, the newest as far as kubo.keep allows, which also trims them. \
               Kubo keeps a copy of its own, tells the network which of these files it has, and is filled to nine tenths \
               of Datastore.StorageMax at most.",
     },

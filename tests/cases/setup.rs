@@ -439,6 +439,35 @@ fn a_kubo_that_keeps_a_share_announces_its_files_and_not_their_pieces() {
 }
 
 #[test]
+fn a_kubo_that_gives_what_is_installed_announces_all_and_can_be_reached() {
+    let kubo = FakeKubo::empty();
+    let world = World::new().kubo(&kubo);
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--yes"]).code(), 0);
+    assert_eq!(kubo.config()["Swarm"]["DisableNatPortMap"], true);
+    let giving = "[kubo]\nshare = \"installed\"\n";
+    let world = world.config(giving);
+    let run = world.run(&["setup", "--only", "kubo", "--yes"]);
+    assert!(run.code() == 0 && run.stdout.contains("Provide.Enabled: false -> not set"), "{run:?}");
+    let config = kubo.config();
+    assert!(config["Provide"]["Enabled"].is_null() && config["Provide"]["Strategy"].is_null(), "{config}");
+    assert_ne!(config["Swarm"]["DisableNatPortMap"], true, "{config}");
+    let found = world.run(&["doctor"]);
+    let said = format!("{}{}", found.stdout, found.stderr);
+    assert!(!said.contains("[kubo-announce]") && !said.contains("[kubo-keeps]"), "{said}");
+
+    // Setup's own strategy of a share leaves out what no pin holds.
+    let kubo = FakeKubo::empty();
+    let world = World::new().kubo(&kubo).config("[keep.arch]\nquota = \"1 GB\"\n");
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--yes"]).code(), 0);
+    assert_eq!(kubo.config()["Provide"], json!({"Strategy": "pinned+entities"}));
+    let world = world.config(&format!("{giving}[keep.arch]\nquota = \"1 GB\"\n"));
+    let found = world.run(&["doctor"]);
+    assert!(format!("{}{}", found.stdout, found.stderr).contains("[kubo-keeps]"), "{found:?}");
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--yes"]).code(), 0);
+    assert!(kubo.config()["Provide"]["Strategy"].is_null(), "{}", kubo.config());
+}
+
+#[test]
 fn setups_own_silence_ends_when_a_share_is_kept_and_the_users_own_stays() {
     let kubo = FakeKubo::empty();
     let world = World::new().kubo(&kubo);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Check, Finding};
 use crate::config::value::show_size;
-use crate::host::inspect::kubo::{KuboAnswers, KuboUnasked, KuboView};
+use crate::host::inspect::kubo::{KuboAnswers, KuboGift, KuboUnasked, KuboView};
 use crate::net::kubo::KuboErrorKind;
 
 /// `kubo.api` accepts every address that `ipfs` writes to that file, sockets included.
@@ -235,7 +235,8 @@ pub(crate) const CHECKS: &[Check] = &[
         look: of_daemon!(|kubo| {
             let strategy = at(&kubo.config, "/Provide/Strategy").as_str().unwrap_or("all");
             let all = !at(&kubo.config, "/Provide/Enabled").is_boolean() && matches!(strategy, "" | "all" | "flat");
-            (kubo.config.is_object() && all).then(|| {
+            // What kubo.share gives is found in no other way.
+            (kubo.config.is_object() && all && kubo.gives != KuboGift::Installed).then(|| {
                 let says = "Kubo announces every block that it caches to the whole network: others see what is here, at a \
                             constant cost in traffic";
                 Finding::note(says, SETUP)
@@ -244,16 +245,22 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-keeps",
-        about: "Kubo announces the files of a share that is kept, so that others find them.",
+        about: "Kubo announces the files of a share that is kept, and those that kubo.share gives, so that others find them.",
         look: of_daemon!(|kubo| {
             let is_off = at(&kubo.config, "/Provide/Enabled") == &Value::Bool(false);
-            let is_of_roots = at(&kubo.config, "/Provide/Strategy").as_str() == Some("roots");
-            (kubo.keeps && (is_off || is_of_roots)).then(|| {
-                let says = "Kubo announces none of the files that are kept: only machines that are connected find them";
+            let strategy = at(&kubo.config, "/Provide/Strategy").as_str().unwrap_or("");
+            let (files, lacks, wish) = match kubo.gives {
+                KuboGift::Nothing => return None,
+                KuboGift::Shares => ("that are kept", strategy == "roots", "pinned+entities"),
+                KuboGift::Installed => ("that kubo.share gives", !matches!(strategy, "" | "all" | "flat"), "all"),
+            };
+            (is_off || lacks).then(|| {
+                let says = format!("Kubo announces none of the files {files}: only machines that are connected find them");
                 let hint = match is_off {
                     true => "sudo pkgswarm setup --only kubo, where setup turned it off; else ipfs config --json Provide.Enabled \
-                             true; then restart Kubo",
-                    false => "ipfs config Provide.Strategy pinned+entities, then restart Kubo",
+                             true; then restart Kubo"
+                        .to_owned(),
+                    false => format!("ipfs config Provide.Strategy {wish}, then restart Kubo"),
                 };
                 Finding::warning(says, hint)
             })
@@ -281,10 +288,10 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-nat",
-        about: "Kubo opens no port in the router.",
+        about: "Kubo opens no port in the router, unless it gives files to others.",
         look: of_daemon!(|kubo| {
             let off = at(&kubo.config, "/Swarm/DisableNatPortMap") == &Value::Bool(true);
-            (kubo.config.is_object() && !off)
+            (kubo.config.is_object() && !off && kubo.gives == KuboGift::Nothing)
                 .then(|| Finding::note("Kubo opens its port 4001 in the router (UPnP), to the whole internet", SETUP))
         }),
     },

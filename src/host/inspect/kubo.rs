@@ -93,8 +93,29 @@ pub(crate) struct KuboAnswers {
     /// True when the process was started with `--enable-gc`; `None` when that cannot be seen, or it uses another
     /// port than Kubo's own.
     pub(crate) collects: Option<bool>,
-    /// True if a share is kept in it.
-    pub(crate) keeps: bool,
+    /// What others are to find there.
+    pub(crate) gives: KuboGift,
+}
+
+/// What others are to find in this machine's Kubo, by the settings.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) enum KuboGift {
+    #[default]
+    Nothing,
+    /// Shares: pins, so `Provide.Strategy` may leave out everything else.
+    Shares,
+    /// What is installed (`kubo.share`), with shares or without: no pin holds it, so `all` alone announces it.
+    Installed,
+}
+
+impl KuboGift {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        match settings.kubo_shares_installed {
+            true => Self::Installed,
+            false if settings.keeps.is_empty() => Self::Nothing,
+            false => Self::Shares,
+        }
+    }
 }
 
 impl Default for KuboView {
@@ -142,7 +163,7 @@ impl KuboView {
             repo: repo.and_then(Result::ok),
             peers: peers.and_then(Result::ok),
             pinned: pinned.and_then(Result::ok).map(|pins| pins.len()),
-            keeps: !settings.keeps.is_empty(),
+            gives: KuboGift::of(settings),
             given: given.and_then(Result::ok),
             // The process behind another port cannot be seen from here.
             collects: (is_examined && settings.kubo_api.port() == Some(5001)).then(collects).flatten(),

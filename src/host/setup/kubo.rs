@@ -16,7 +16,7 @@ use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
 use crate::config::{AskPolicy, Settings};
-use crate::host::inspect::kubo::client;
+use crate::host::inspect::kubo::{KuboGift, client};
 use crate::net::kubo::{self, Kubo, KuboError};
 use crate::pacman::handover;
 
@@ -88,7 +88,7 @@ const WISHES: &[OfferedValue] = &[
 ];
 
 /// The reason why setup's own silence ends.
-const ANNOUNCES: &str = "setup had turned it off; others find what is kept or published by what Kubo announces";
+const ANNOUNCES: &str = "as setup had it not: others find and reach what is given here";
 
 /// Values to set.
 struct Values {
@@ -154,7 +154,8 @@ pub(crate) fn offer(context: &Context<'_>, record: &SetupRecord) -> Result<Setup
         Err(e) => return Err(e),
     };
     let is_publisher = asked(&context.settings.kubo_api, kubo.keys())?.iter().any(|(name, _)| name != "self");
-    let is_keeper = !context.settings.keeps.is_empty();
+    let gives = KuboGift::of(context.settings);
+    let announces = is_publisher || gives != KuboGift::Nothing;
     let values = WISHES.iter().filter(|wish| {
         let is_free = |key: &str, usual: &str| {
             let now = at(&config, key);
@@ -162,10 +163,12 @@ pub(crate) fn offer(context: &Context<'_>, record: &SetupRecord) -> Result<Setup
         };
         is_free(wish.key, wish.usual)
             && (wish.beside.is_empty() || is_free(wish.beside, "\"\""))
-            // A publisher must announce, and so must a keeper of a share.
+            // A publisher must announce, and so must one that gives: what no pin holds, by Kubo's own strategy.
             && match wish.key {
-                "Provide.Enabled" => !is_publisher && !is_keeper,
-                "Provide.Strategy" => is_keeper,
+                "Provide.Enabled" => !announces,
+                "Provide.Strategy" => gives == KuboGift::Shares,
+                // Others have to reach it.
+                "Swarm.DisableNatPortMap" => gives == KuboGift::Nothing,
                 _ => true,
             }
     });
@@ -174,8 +177,14 @@ pub(crate) fn offer(context: &Context<'_>, record: &SetupRecord) -> Result<Setup
         let value = KuboValue { key: wish.key.to_owned(), before: at(&config, wish.key), after };
         ChangedValue { value, back: false, why: wish.why }
     });
-    let is_ours = |value: &&KuboValue| value.key == "Provide.Enabled" && at(&config, &value.key) == value.after;
-    let silenced = record.done.kubo.iter().find(is_ours).filter(|_| is_publisher || is_keeper);
+    let is_in_the_way = |value: &&KuboValue| match &*value.key {
+        "Provide.Enabled" => announces,
+        "Provide.Strategy" => gives == KuboGift::Installed,
+        "Swarm.DisableNatPortMap" => gives != KuboGift::Nothing,
+        _ => false,
+    };
+    let is_ours = |value: &&KuboValue| is_in_the_way(value) && at(&config, &value.key) == value.after;
+    let silenced = record.done.kubo.iter().filter(is_ours);
     let silenced = silenced.map(|value| ChangedValue { value: value.clone(), back: true, why: ANNOUNCES });
     let values: Vec<_> = silenced.into_iter().chain(values).collect();
     if values.is_empty() {
