@@ -160,10 +160,15 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
 }
 
 fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {
+    let refreshed = refresh_indexes(env, settings, args);
     if args.due && settings.kubo_shares_installed {
-        // By the same timer, for installations without a `-Sy` of the XferCommand's.
+        // By the same timer, for installations without a `-Sy` of the XferCommand's; after what matters more.
         super::upkeep::share_installed(&Machine::open(env, settings, Path::new("/var/tmp"))?);
     }
+    refreshed
+}
+
+fn refresh_indexes(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {
     if settings.indexes.is_empty() && args.due {
         // The timer may be enabled before an index is added: nothing is due.
         return Ok(0);

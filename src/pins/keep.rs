@@ -82,6 +82,14 @@ impl Ledger {
         Ok(())
     }
 
+    /// Returns the listed files: roots, bytes, and times in Unix seconds.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn listed(&self) -> io::Result<Vec<(Cid, u64, u64)>> {
+        Ok(self.read()?.into_iter().map(|(cid, entry)| (cid, entry.size, entry.time)).collect())
+    }
+
     /// Returns the bytes of all listed files.
     pub fn total(&self) -> io::Result<u64> {
         Ok(bytes_of(&self.read()?))

@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use pkgswarm::dag::build::build;
+use pkgswarm::dag::build::{build, build_blocks};
 
 use crate::support::repo::Package;
-use crate::support::world::listing;
-use crate::support::{FakeKubo, FakeMirror, World};
+use crate::support::{FakeIndex, FakeKubo, FakeMirror, World};
 
 const MIB: usize = 1 << 20;
 
@@ -84,7 +83,8 @@ fn nothing_goes_where_it_is_not_asked_for_or_not_allowed_or_kubo_is_not_there() 
         "{}",
         run.stderr
     );
-    assert!(!listing(&gone.path("store")).contains(&"kubo-shared".to_owned()), "it goes once Kubo is back");
+    let given = fs::read_to_string(gone.path("store/kubo-shared")).unwrap();
+    assert!(given.lines().all(|line| line.starts_with("looked ")), "it goes once Kubo is back: {given}");
     keeps_house(&gone.set("PKGSWARM_KUBO_ENABLED", "auto"));
     keeps_house(&world("PKGSWARM_KUBO_KEEP", "900"));
     assert_eq!(calls(&kubo, "dag/import"), 1);
@@ -104,4 +104,56 @@ fn what_is_there_already_stays_the_users_and_the_newest_stay_within_the_limit() 
     keeps_house(&world);
     let left = packages.each_ref().map(|package| kubo.has_block(&root_of(package)));
     assert!(left[0] && left.iter().filter(|has| **has).count() == 2, "{left:?}");
+}
+
+#[test]
+fn a_root_alone_is_no_file_that_is_there_and_the_rest_of_it_goes() {
+    let package = Package::new("big", 2 * MIB + 5);
+    let mut root = Vec::new();
+    build_blocks(&package.bytes[..], |_, block| {
+        root = block.to_vec();
+        Ok(())
+    })
+    .unwrap();
+    let kubo = FakeKubo::empty().holding_block(&root_of(&package), &root);
+    let world = world_of(&kubo, &[&package], |_| true);
+    keeps_house(&world);
+    assert_eq!(calls(&kubo, "dag/import"), 1);
+    let listed = fs::read_to_string(world.path("store/kubo-shared")).unwrap();
+    assert!(listed.contains(&root_of(&package)), "{listed}");
+}
+
+#[test]
+fn what_kubo_lost_is_given_again_a_day_later() {
+    let [a, b] = ["a", "b"].map(|name| Package::new(name, 900));
+    let kubo = FakeKubo::empty();
+    let world = world_of(&kubo, &[&a, &b], |_| true);
+    // Unreadable now, and mended later.
+    let cached = world.path("cache").join(b.file_name());
+    fs::write(&cached, vec![0; b.bytes.len()]).unwrap();
+    keeps_house(&world);
+    assert_eq!([&a, &b].map(|package| kubo.has_block(&root_of(package))), [true, false]);
+    fs::write(&cached, &b.bytes).unwrap();
+    kubo.collect_garbage();
+    keeps_house(&world);
+    assert_eq!(calls(&kubo, "dag/import"), 1, "it is not looked at each time");
+    let list = world.path("store/kubo-shared");
+    let text = fs::read_to_string(&list).unwrap();
+    let looked = text.lines().find(|line| line.starts_with("looked ")).expect("the time of the look").to_owned();
+    fs::write(&list, text.replace(&looked, "looked 1000000000")).unwrap();
+    keeps_house(&world);
+    assert_eq!([&a, &b].map(|package| kubo.has_block(&root_of(package))), [true, true]);
+    let asked = kubo.requests().len();
+    keeps_house(&world);
+    assert_eq!(kubo.requests().len(), asked);
+}
+
+#[test]
+fn an_index_of_a_private_repository_does_not_make_it_public() {
+    let package = Package::new("a", 900);
+    let kubo = FakeKubo::empty();
+    let world = world_of(&kubo, &[&package], |_| true).set("PKGSWARM_SHARE_REPOS", "public");
+    let world = FakeIndex::called("lab").listing(&package).in_use(world);
+    keeps_house(&world);
+    assert_eq!(calls(&kubo, "dag/import"), 0, "its server is on this machine");
 }

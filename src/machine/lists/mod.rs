@@ -196,10 +196,15 @@ impl Lists {
     /// Returns true when peers may be asked for files of `repo`, and so learn that they are wanted here.
     pub fn may_share(&self, repo: &RepoName) -> bool {
         let indexed = self.machine.settings.indexes.iter().any(|index| index.may_describe(repo.as_str()));
-        let allowed = match &self.machine.settings.share {
+        indexed || self.may_give(repo)
+    }
+
+    /// Returns true when files of `repo` may be put where the whole world finds them: its servers look public, or
+    /// `share.repos` names it. That an index lists them is not enough: it may be that of a private network.
+    pub(crate) fn may_give(&self, repo: &RepoName) -> bool {
+        match &self.machine.settings.share {
             SharePolicy::Public => self.repo(repo).is_some_and(|repo| repo.is_public(|url| self.is_own_endpoint(url))),
             SharePolicy::Named(names) => names.contains(repo),
-        };
-        indexed || allowed
+        }
     }
 }

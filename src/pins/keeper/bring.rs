@@ -165,7 +165,7 @@ fn is_over(fault: &KuboError) -> bool {
 ///
 /// # Errors
 /// Those of the daemon.
-pub(super) async fn is_whole(kubo: &Kubo, root: Cid) -> Result<bool, KuboError> {
+pub(crate) async fn is_whole(kubo: &Kubo, root: Cid) -> Result<bool, KuboError> {
     let (mut unread, mut looked) = (vec![root], 0);
     while let Some(cid) = unread.pop() {
         looked += 1;

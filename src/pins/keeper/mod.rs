@@ -48,6 +48,7 @@ pub(crate) mod state;
 mod take;
 mod work;
 
+pub(crate) use bring::is_whole;
 use disk::{KuboDisk, cost};
 use listed::ShareIndex;
 use located::RepoPlace;
