@@ -34,7 +34,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "fetch" -d 'Fetch 
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "haiku" -d 'Serve repositories of Haiku\'s pkgman'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "keep" -d 'Keep a share of an index alive in Kubo, within a quota'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "keep" -d 'Keep a share of an index alive, within a quota'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index from repo-add directories'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "group" -d 'Hold the same pins on the machines of a closed group'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "prefetch" -d 'Fetch pending updates in advance'
@@ -179,7 +179,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand haiku; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand haiku; and __fish_seen_subcommand_from help" -f -a "steps" -d 'Print what to type on Haiku to switch to the endpoint, and to switch back'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand haiku; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Stop serving a repository'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand haiku; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l quota -d 'Most room that the share takes on Kubo\'s disk, like 40G; required the first time' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l quota -d 'Most room that the share takes on the disk, like 40G; required the first time' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l repos -d 'Only these repositories of the index [default: all]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l min-free -d 'Room that stays free on that disk, whatever else fills it: a size, or a part of the whole [default: 10%]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and not __fish_seen_subcommand_from run ls list status stop help" -l newest -d 'Of several versions of a package keep only the newest; --newest=false ends that' -r -f -a "true\t''
@@ -219,7 +219,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from status" -s v -l verbose -d 'Name every source that failed, also when another one delivered'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help: in short with -h, in full with --help'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from stop" -l set -d 'Set one setting for this run, above every other layer' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from stop" -l leave -d 'Leave the files in Kubo, under a pin of your own'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from stop" -l leave -d 'Leave the files in Kubo under a pin of your own, or in the store\'s directory left'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from stop" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from stop" -s q -l quiet -d 'Print data, errors and warnings alone'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand keep; and __fish_seen_subcommand_from stop" -s v -l verbose -d 'Name every source that failed, also when another one delivered'
@@ -431,7 +431,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_s
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "haiku" -d 'Serve repositories of Haiku\'s pkgman'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "keep" -d 'Keep a share of an index alive in Kubo, within a quota'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "keep" -d 'Keep a share of an index alive, within a quota'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "publish" -d 'Build, sign and publish an index from repo-add directories'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "group" -d 'Hold the same pins on the machines of a closed group'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand help; and not __fish_seen_subcommand_from xfer fetch cid index haiku keep publish group prefetch setup doctor daemon endpoint shared lan status why stats config store help" -f -a "prefetch" -d 'Fetch pending updates in advance'

@@ -27,6 +27,8 @@ mod house;
 mod hpkr;
 #[path = "real_node/indexes.rs"]
 mod indexes;
+#[path = "real_node/kept.rs"]
+mod kept;
 #[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/pkgman.rs"]
 mod pkgman;

@@ -95,9 +95,9 @@ pub(crate) enum Command {
     /// pkgman checks no signature: its server, and every machine between, can have it install anything. Through the endpoint it gets one snapshot of a repository that was proven by the repository's key (minisign), and packages with the sums of that, from this machine, neighbours, Kubo and mirrors. The manual page pkgswarm-haiku(7) says how.
     #[command(subcommand)]
     Haiku(HaikuCommand),
-    /// Keep a share of an index alive in Kubo, within a quota
+    /// Keep a share of an index alive, within a quota
     ///
-    /// Volunteers who keep shares of the same index hold all of it together, without talking to each other: most of a share follows from a random number of this machine, the rest from what few others hold. The files come from neighbours, Kubo, gateways and, where --mirrors says so, mirrors; each is proven, goes into Kubo, and is announced and served by it. One pin, pkgswarm-keep:NAME, holds all of them.
+    /// Volunteers who keep shares of the same index hold all of it together, without talking to each other: most of a share follows from a random number of this machine, the rest from what few others hold. The files come from neighbours, Kubo, gateways and, where --mirrors says so, mirrors; each is proven, goes into Kubo, and is announced and served by it. One pin, pkgswarm-keep:NAME, holds all of them. On a machine without Kubo a share is kept in the store, and pkgswarm daemon serves it to trusted networks.
     ///
     /// It never takes more than the quota, leaves --min-free of Kubo's disk free whatever else fills it, and touches neither your own pins nor MFS nor files that were in Kubo before. Called again, it changes the settings. The first round is made at once; pkgswarm-keep.timer makes the others.
     Keep(KeepArgs),

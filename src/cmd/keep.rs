@@ -1,4 +1,4 @@
-//! `pkgswarm keep …`: shares of indexes that this machine keeps alive in Kubo.
+//! `pkgswarm keep …`: shares of indexes that this machine keeps alive, in Kubo or in the store.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -22,9 +22,10 @@ use crate::net::http::Http;
 use crate::net::kubo::Kubo;
 use crate::pacman::handover::{self, Giver, Handed, HandoverTarget};
 use crate::pins::keeper::state::KeeperPlace;
-use crate::pins::keeper::{self, KeeperProgress, KeeperRound, PostponedRound, Released, RoundReport, RoundTerms};
+use crate::pins::keeper::{self, KeeperProgress, KeeperRound, PostponedRound, Released, RoundReport, RoundTerms, own};
 use crate::refresh::peering;
 use crate::report::{self, counted};
+use crate::store::kept::StoreShare;
 
 /// Most keepers, of all shares, to which Kubo keeps connections.
 const KEEPERS_MOST: usize = 32;
@@ -79,7 +80,7 @@ fn set(env: &Env, settings: &Settings, flags: &[String], args: &KeepArgs) -> any
     let of = if repos.is_empty() { String::new() } else { format!(" ({})", repos.join(", ")) };
     let from = if keep.mirrors { "peers, gateways and mirrors" } else { "peers and gateways" };
     report::say(&format!(
-        "keeps up to {} of index {name}{of} in Kubo, fetched from {from}; {} of its disk stay free",
+        "keeps up to {} of index {name}{of}, fetched from {from}; {} of the disk stay free",
         show_size(keep.quota),
         keep.min_free
     ));
@@ -194,6 +195,7 @@ async fn rounds_of(
         // The user is at hand, and need not wait for the end of the round.
         if args.now
             && args.names.contains(name)
+            && own::share_in_store(&machine.settings, name).is_none()
             && let Some(why) = keeper::hindrance(&machine.kubo(), &machine.settings.state_dir, keep).await
         {
             report::say(&format!("{name}: {why}"));
@@ -214,7 +216,12 @@ async fn rounds_of(
         bar.clear();
         match done {
             Ok(done) if args.json => writeln!(report::out(), "{}", as_json(name, *quota, done))?,
-            Ok(done) => told_of(name, &done),
+            Ok(done) => {
+                told_of(name, &done);
+                if let (KeeperRound::Made(_), Some(share)) = (&done, own::share_in_store(&machine.settings, name)) {
+                    report::say(&format!("{name}: kept in {}, served by pkgswarm daemon", share.dir().display()));
+                }
+            }
             Err(e) if e.kind == ErrorKind::Interrupted => return Err(e.into()),
             Err(e) => {
                 report::complain(&error::report(&e));
@@ -306,15 +313,27 @@ fn stop(env: &Env, settings: &Settings, flags: &[String], args: &KeepStopArgs) -
 fn release(env: &Env, settings: &Settings, args: &KeepStopArgs) -> anyhow::Result<u8> {
     let name = &args.name;
     check_keep_name(name).map_err(|why| Error::usage(name, why))?;
+    let again = |e: Error| e.hint(format!("`pkgswarm keep stop {name}` again goes on"));
+    if let Some(share) = own::share_in_store(settings, name) {
+        let place = KeeperPlace::of(&settings.state_dir, name);
+        let released = own::release_from_store(&share, &place, name, (args.leave, env.uid)).map_err(again)?;
+        return told_of_release(args, &released, Some(&share));
+    }
     let kubo = Kubo::configured(settings, &Http::new(settings.connect));
     let released = block_on(keeper::release(&kubo, &settings.state_dir, name, args.leave));
     let interrupted = || Error::new(ErrorKind::Interrupted, name, "interrupted; the same command goes on");
     let again = |e: Error| e.hint(format!("`pkgswarm keep stop {name}` again unpins what is still kept"));
-    let Released { files, bytes, removed } = released.ok_or_else(interrupted)?.map_err(again)?;
+    let released = released.ok_or_else(interrupted)?.map_err(again)?;
     // What it knew of other keepers is forgotten with it. What this fails to let go of, Kubo forgets when it ends.
     if let Ok(machine) = Machine::open(env, settings, Path::new("/var/tmp")) {
         let _ = block_on(keep_partners(&machine, settings));
     }
+    told_of_release(args, &released, None)
+}
+
+/// Tells what became of the files: in Kubo, or in the store.
+fn told_of_release(args: &KeepStopArgs, released: &Released, share: Option<&StoreShare>) -> anyhow::Result<u8> {
+    let (name, Released { files, bytes, removed }) = (&args.name, *released);
     if args.json {
         let all = json!({ "name": name, "files": files, "bytes": bytes, "removed": removed, "left": args.leave });
         writeln!(report::out(), "{all}")?;
@@ -323,6 +342,12 @@ fn release(env: &Env, settings: &Settings, args: &KeepStopArgs) -> anyhow::Resul
     let (count, bytes) = (counted(files, "file"), show_size(bytes));
     report::say(&match (files, args.leave) {
         (0, _) => format!("{name}: nothing was kept"),
+        (_, true) if let Some(share) = share => {
+            format!("{name}: {count}, {bytes}, are yours now, in {}", share.left_dir().display())
+        }
+        (_, false) if share.is_some() => {
+            format!("{name}: {count}, {bytes}; {removed} of them came because of the share, and went from the store")
+        }
         (_, true) => format!("{name}: {count}, {bytes}, stay in Kubo, pinned under the name {name}"),
         (_, false) => format!(
             "{name}: {count}, {bytes}, unpinned; {removed} of them came because of the share, and went from Kubo's disk"

@@ -1,4 +1,4 @@
-//! A share of an index that this machine keeps alive in Kubo, as `[keep.NAME]` declares it.
+//! A share of an index that this machine keeps alive, in Kubo or in the store, as `[keep.NAME]` declares it.
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
@@ -15,13 +15,17 @@ pub(crate) const KEEP_VERBS: &[&str] = &["run", "ls", "list", "status", "stop", 
 
 /// The fields, each with its meaning.
 pub(crate) const KEEP_FIELDS: &[(&str, &str)] = &[
-    ("quota", "Most bytes that the share takes on Kubo's disk, at any moment, overhead of blocks included. Required."),
+    (
+        "quota",
+        "Most bytes that the share takes on Kubo's disk, or in the store, at any moment, overhead included. Required.",
+    ),
     ("repos", "Repositories of the index of which files are kept. Default: all that the index may speak for."),
     (
         "min_free",
         "Room that stays free on the file system of Kubo's repository, whatever else fills it: a size, or a part of the \
          whole like \"10%\". Below that the files that are needed least are let go. Default: 10%. Where that file system \
-         is not on this machine, or cannot be looked at, Kubo's own StorageMax alone counts, and a round says so.",
+         is not on this machine, or cannot be looked at, Kubo's own StorageMax alone counts, and a round says so. For a \
+         share without Kubo, that of the store.",
     ),
     ("newest", "Whether of several versions of a package only the newest is kept. Default: false."),
     (

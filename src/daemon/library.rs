@@ -31,8 +31,8 @@ use crate::node::Node;
 use crate::node::indexes::Indexes;
 use crate::node::shelf::{Shelf, Shelved, saved};
 use crate::report::log;
-use crate::store::Store;
 use crate::store::contents::name_at;
+use crate::store::{Store, kept};
 
 /// Interval between full scans; another follows a change of a database. Covers what inotify missed, for example.
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
@@ -238,11 +238,16 @@ impl Keeper {
         dirs.push(self.store.files_dir());
         let mut watched = lists.places();
         let mut prefetched = Vec::new();
+        for store in std::iter::once(self.store.dir()).chain(self.settings.share_stores.iter().map(PathBuf::as_path)) {
+            // Where the first share of a store is not there yet, the directory above it tells.
+            dirs.extend(kept::share_dirs(store));
+            watched.extend([store.to_owned(), kept::shares_dir(store)]);
+        }
         for store in &self.settings.share_stores {
             dirs.push(store.join("files"));
             // A database newer than the system's lists the files fetched ahead. Its state is written once all of
             // it has come.
-            watched.extend([store.clone(), store.join("prefetch")]);
+            watched.push(store.join("prefetch"));
             let databases = store.join("prefetch/db");
             if databases.join("sync").exists() {
                 prefetched.push(Lists::of(&machine).with_databases(&databases));
@@ -368,7 +373,10 @@ impl Keeper {
     fn name_of(&self, path: &Path) -> Option<FileName> {
         let name = path.file_name()?.to_str()?;
         let dir = path.parent()?;
-        if dir == self.store.files_dir() || self.settings.share_stores.iter().any(|store| dir == store.join("files")) {
+        let is_kept = |store: &Path| dir.parent().is_some_and(|above| above == kept::shares_dir(store));
+        let of_shares = |store: &PathBuf| dir == store.join("files") || is_kept(store);
+        let is_own = dir == self.store.files_dir() || is_kept(self.store.dir());
+        if is_own || self.settings.share_stores.iter().any(of_shares) {
             return name.parse::<Sha256>().ok().and_then(|_| name_at(path));
         }
         FileName::new(name).ok().filter(|name| {

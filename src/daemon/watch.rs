@@ -79,7 +79,9 @@ fn is_list(dir: &Path, name: &str) -> bool {
     let plain = ["sync", "index", "pkgswarm.json", "prefetch", "state.json", "haiku", "snapshot.json"];
     // The directories of Haiku's repositories come with their first lists.
     let is_shelf = || dir.ends_with("haiku") && !dir.parent().is_some_and(|above| above.ends_with("haiku"));
-    names::lists_packages(name) || plain.contains(&name) || is_copy() || is_shelf()
+    // So do those of shares, with their first files.
+    let is_share = || name == "kept" || (dir.ends_with("kept") && !name.starts_with('.'));
+    names::lists_packages(name) || plain.contains(&name) || is_copy() || is_shelf() || is_share()
 }
 
 #[cfg(test)]

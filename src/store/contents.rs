@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::name::FileName;
-use crate::store::Store;
 use crate::store::note::Note;
+use crate::store::{Store, kept};
 
 /// The contents of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -28,8 +28,9 @@ pub(crate) struct Use {
 /// True if the store in `dir`, which may be another user's, has a file of this name and size. It is not proven
 /// here, but by the process that takes it.
 pub(crate) fn holds(dir: &Path, sha256: Sha256, size: u64) -> bool {
-    fs::symlink_metadata(dir.join("files").join(sha256.to_string()))
-        .is_ok_and(|meta| meta.is_file() && meta.len() == size)
+    let usual = dir.join("files").join(sha256.to_string());
+    let is_whole = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size);
+    is_whole(&usual) || kept::find(dir, sha256).is_some_and(|path| is_whole(&path))
 }
 
 /// Returns pacman's name of the proven file at `path`, in any store.

@@ -10,6 +10,7 @@
 //! <store>/files/<key>      proven once, and proven again at each delivery
 //! <store>/files/<key>.name pacman's name for it, and the source that delivered it
 //! <store>/aside/<run>/     unproven files for one pacman run (`aside.rs`)
+//! <store>/kept/, left/     files of shares, which stay (`kept.rs`)
 //! <store>/health/, cache/  files of `health.rs` and `catalogue`
 //! ```
 //!
@@ -24,6 +25,7 @@
 //! ```text
 //! aside health journal sweep tests
 //! coming evict note stats
+//! kept
 //! contents held room
 //! ```
 
@@ -52,6 +54,7 @@ mod evict;
 pub mod health;
 pub(crate) mod held;
 pub mod journal;
+pub(crate) mod kept;
 mod note;
 mod room;
 pub(crate) mod stats;
@@ -243,7 +246,7 @@ impl Store {
         match verify::prove(&kept.file, sha256, size) {
             Ok(proof) => Some(ProvenFile { kept, proof }),
             Err(_) => {
-                let _ = std::fs::remove_file(self.dir.join("files").join(sha256.to_string()));
+                let _ = std::fs::remove_file(self.place_of(sha256));
                 None
             }
         }
@@ -251,7 +254,7 @@ impl Store {
 
     /// Opens the file of `sha256`, if the store has it, for a caller that proves it or a copy of it.
     pub(crate) fn open_unproven(&self, sha256: Sha256) -> Option<StoredFile> {
-        let path = self.dir.join("files").join(sha256.to_string());
+        let path = self.place_of(sha256);
         let file = fsx::open_read(&path).ok()?;
         let Note { from, stay, .. } = Note::beside(&path);
         Some(StoredFile { file, from: FileOrigin { is_stored: true, ..from }, stay })
@@ -259,8 +262,7 @@ impl Store {
 
     /// True if the store has a file of this name and size, not proven here.
     pub fn has(&self, sha256: Sha256, size: u64) -> bool {
-        let path = self.dir.join("files").join(sha256.to_string());
-        std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+        std::fs::symlink_metadata(self.place_of(sha256)).is_ok_and(|meta| meta.is_file() && meta.len() == size)
     }
 
     /// Counts the bytes of this file that are here, whole or as a beginning. For people: nothing is proven.

@@ -44,6 +44,7 @@ mod installed;
 mod interrupted;
 mod json;
 mod keep;
+mod keep_own;
 mod keep_settings;
 mod keep_survives;
 mod kubo_door;

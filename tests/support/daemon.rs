@@ -41,6 +41,8 @@ pub enum Daemon {
     Idle,
     /// Tells of neighbours and of files that it offers, one with a name as long as names may be.
     Sharing,
+    /// Says that it trusts a network and shares, and delivers what it has.
+    Serving,
     /// Answers about an index for ever, with empty answers.
     Endless,
     /// Says that a block is coming, and never brings it.
@@ -166,7 +168,8 @@ async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &M
         let document = br#"{"agent":"pkgswarm/0","networks":[{"network":"10.1.0.0/16","used":false}]}"#;
         return say("answer", Some(&file_of(document, Path::new("/tmp")))).await;
     }
-    if manner == Daemon::Sharing {
+    let is_about_itself = ["status", "shared"].contains(&request.as_str());
+    if manner == Daemon::Sharing || (manner == Daemon::Serving && is_about_itself) {
         let document = if request.starts_with("shared") { SHARED } else { STATUS };
         return say("answer", Some(&file_of(document.as_bytes(), Path::new("/tmp")))).await;
     }

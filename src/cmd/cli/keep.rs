@@ -11,7 +11,7 @@ pub(crate) struct KeepArgs {
     /// Name of the index, as `pkgswarm index ls` has it
     #[arg(required = true)]
     pub(crate) name: Option<String>,
-    /// Most room that the share takes on Kubo's disk, like 40G; required the first time
+    /// Most room that the share takes on the disk, like 40G; required the first time
     #[arg(long, value_name = "SIZE")]
     pub(crate) quota: Option<String>,
     /// Only these repositories of the index [default: all]
@@ -49,7 +49,7 @@ pub(crate) enum KeepCommand {
     Status(KeepStatusArgs),
     /// Keep a share no longer
     ///
-    /// Takes it out of the configuration, unpins it, and removes the files that came because of it from Kubo; those that you pinned, have in MFS, or had in Kubo before stay. With --leave all of them stay, under one pin of your own with the name of the index.
+    /// Takes it out of the configuration, unpins it, and removes the files that came because of it from Kubo; those that you pinned, have in MFS, or had in Kubo before stay. With --leave all of them stay, under one pin of your own with the name of the index. A share in the store leaves there the files that were in it before; with --leave all of them go to its directory left, under pacman's names.
     Stop(KeepStopArgs),
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct KeepStatusArgs {
 pub(crate) struct KeepStopArgs {
     /// Which share
     pub(crate) name: String,
-    /// Leave the files in Kubo, under a pin of your own
+    /// Leave the files in Kubo under a pin of your own, or in the store's directory left
     #[arg(long)]
     pub(crate) leave: bool,
     /// Print JSON

@@ -11,7 +11,7 @@ pub(super) const RUN: JsonOutput = JsonOutput {
         ("postponed", "The reason why no round was made; null where one was."),
         ("quota", "The quota."),
         ("files", "Files that are kept."),
-        ("bytes", "Bytes that they take on Kubo's disk at most."),
+        ("bytes", "Bytes that they take on the disk at most."),
         ("taken", "Files that are new among them."),
         ("came", "Bytes that sources sent for these."),
         ("let_go", "Files that were let go."),
@@ -29,9 +29,10 @@ pub(super) const LS: JsonOutput = JsonOutput {
         ("system", "True where root keeps it, and this user only looks."),
         ("quota", "The quota."),
         ("files", "Files that are kept."),
-        ("bytes", "Bytes that they take on Kubo's disk at most."),
+        ("bytes", "Bytes that they take on the disk at most."),
         ("last", "Time at which the last round ended that did not fail."),
         ("failed", "The reason why a later one failed, in words; null where none did."),
+        ("kept_in", "`kubo`, or `store` for the store of this machine."),
     ],
 };
 
@@ -49,8 +50,8 @@ pub(super) const STATUS: JsonOutput = JsonOutput {
         ("repo", "The path of Kubo's repository; null before the first round, and where it is not on this machine."),
         ("measured", "The path whose disk is measured for it; null where this user cannot look at that disk."),
         ("files", "Files that are kept."),
-        ("bytes", "Bytes that they take on Kubo's disk at most."),
-        ("root", "The pinned root; null where nothing is kept."),
+        ("bytes", "Bytes that they take on the disk at most."),
+        ("root", "The pinned root; null where nothing is kept, and for a share in the store."),
         ("round", "The number of the last round; null before the first."),
         ("last", "Time at which the last round ended that did not fail."),
         ("failed", "The reason why a later one failed, in words; null where none did."),
@@ -60,12 +61,23 @@ pub(super) const STATUS: JsonOutput = JsonOutput {
         ("index_bytes", "Their bytes."),
         ("missing", "Files that no source had lately."),
         ("came", "Bytes that sources sent in all rounds."),
-        ("kubo_sent", "Bytes that Kubo has sent since it started, of all that it has; null where it does not answer."),
+        (
+            "kubo_sent",
+            "Bytes that Kubo has sent since it started, of all that it has; null where it does not answer, and for a share in the store.",
+        ),
         ("coverage.looked", "Files whose other holders were counted."),
         ("coverage.none", "Those of them with no other holder."),
         ("coverage.one", "Those with one."),
         ("coverage.two", "Those with two."),
         ("coverage.more", "Those with three or more."),
+        ("kept_in", "`kubo`, or `store` for the store of this machine."),
+        ("dir", "The directory there; null for a share in Kubo."),
+        (
+            "networks",
+            "Trusted networks to which pkgswarm daemon serves a share in the store now; null where it serves none.",
+        ),
+        ("unserved", "The reason why it serves none, in words; null where it does, and for a share in Kubo."),
+        ("offered", "Files of a share in the store that it offers; null where it does not tell."),
     ],
 };
 
@@ -76,8 +88,8 @@ pub(super) const STOP: JsonOutput = JsonOutput {
     fields: &[
         ("name", "The index."),
         ("files", "Files that were kept."),
-        ("bytes", "Bytes that they took on Kubo's disk at most."),
-        ("removed", "Those that came because of the share, and went from Kubo's disk."),
-        ("left", "True where they stay under a pin of the user's own."),
+        ("bytes", "Bytes that they took on the disk at most."),
+        ("removed", "Those that came because of the share, and went with it."),
+        ("left", "True where they stay, as the user's own."),
     ],
 };

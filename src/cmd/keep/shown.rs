@@ -17,10 +17,13 @@ use crate::index::time;
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
 use crate::pins::keeper::bytes_of;
+use crate::pins::keeper::own::serves::{ShareServing, Unserved};
+use crate::pins::keeper::own::share_seen;
 use crate::pins::keeper::state::{KeeperPlace, KeeperState, KnownRepo};
 use crate::report::cell::Cell;
 use crate::report::columns::Tone;
 use crate::report::{self, counted};
+use crate::store::kept::StoreShare;
 
 /// Longest wait for what Kubo says of itself.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -33,13 +36,28 @@ struct ShownShare<'s> {
     repo: Option<KnownRepo>,
     /// True where root keeps it, and this user looks.
     is_roots: bool,
+    /// Where it is, when not in Kubo.
+    in_store: Option<StoreShare>,
+}
+
+/// What there is to say of the giving.
+#[derive(Default)]
+struct ShareGiving {
+    /// Bytes that Kubo has sent.
+    kubo: Option<u64>,
+    /// What the daemon says, where a share is in the store.
+    daemon: Option<Result<ShareServing, Unserved>>,
+    /// Files of shares in the store that it offers, in the order of the shares.
+    offered: Vec<Option<usize>>,
 }
 
 impl<'s> ShownShare<'s> {
     fn of(settings: &Settings, roots: &RootsShares, keep: &'s KeepConfig) -> Self {
         let place = KeeperPlace::of(roots.state_dir(settings, &keep.name), &keep.name);
         let repo = place.repo().filter(|repo| repo.kubo == settings.kubo_api.to_string());
-        Self { keep, state: place.read(), repo, is_roots: roots.has(&keep.name) }
+        let is_roots = roots.has(&keep.name);
+        let in_store = share_seen(settings, &keep.name, is_roots);
+        Self { keep, state: place.read(), repo, is_roots, in_store }
     }
 
     fn bytes(&self) -> u64 {
@@ -70,7 +88,14 @@ impl<'s> ShownShare<'s> {
         }
     }
 
-    fn as_json(&self, sent: Option<u64>) -> Value {
+    /// Returns the word for where it is.
+    fn kept_in(&self) -> &'static str {
+        if self.in_store.is_some() { "store" } else { "kubo" }
+    }
+
+    fn as_json(&self, giving: &ShareGiving, offered: Option<usize>) -> Value {
+        let serving = self.in_store.as_ref().and(giving.daemon.as_ref());
+        let sent = giving.kubo.filter(|_| self.in_store.is_none());
         let state = self.state.as_ref();
         let [none, one, two, more] = self.coverage();
         let looked = none + one + two + more;
@@ -89,6 +114,10 @@ impl<'s> ShownShare<'s> {
             "index_bytes": at.and(last).map(|last| last.index_bytes),
             "missing": state.map(|state| state.missing.len()), "came": last.map(|last| last.came), "kubo_sent": sent,
             "coverage": { "looked": looked, "none": none, "one": one, "two": two, "more": more },
+            "kept_in": self.kept_in(), "dir": self.in_store.as_ref().map(|share| share.dir().display().to_string()),
+            "networks": serving.and_then(|serving| serving.as_ref().ok()).map(|serving| serving.networks.clone()),
+            "unserved": serving.and_then(|serving| serving.as_ref().err()).map(Unserved::words),
+            "offered": offered,
         })
     }
 }
@@ -105,6 +134,7 @@ pub(super) fn ls(env: &Env, settings: &Settings, as_json: bool) -> anyhow::Resul
                 "name": share.keep.name, "quota": share.keep.quota, "files": share.files(), "bytes": share.bytes(),
                 "last": last.map(|last| last.at).filter(|at| *at > 0), "failed": last.and_then(|last| last.failed.clone()),
                 "system": share.is_roots,
+                "kept_in": share.kept_in(),
             });
             writeln!(report::out(), "{line}")?;
         }
@@ -150,11 +180,11 @@ pub(super) fn status(env: &Env, settings: &Settings, args: &KeepStatusArgs) -> a
         report::say("no share is kept; pkgswarm keep NAME --quota 40G begins");
         return Ok(0);
     }
-    let kubo = Kubo::configured(settings, &Http::new(settings.connect));
-    let sent = block_on(in_time(kubo.bytes_sent())).flatten();
+    let giving = block_on(giving(settings, &shares)).unwrap_or_default();
+    let offered = |at: usize| giving.offered.get(at).copied().flatten();
     if args.json {
-        for share in &shares {
-            writeln!(report::out(), "{}", share.as_json(sent))?;
+        for (at, share) in shares.iter().enumerate() {
+            writeln!(report::out(), "{}", share.as_json(&giving, offered(at)))?;
         }
         return Ok(0);
     }
@@ -163,17 +193,36 @@ pub(super) fn status(env: &Env, settings: &Settings, args: &KeepStatusArgs) -> a
         if at > 0 {
             screen.gap();
         }
-        page(&mut screen, share, sent);
+        page(&mut screen, share, &giving, offered(at));
     }
     screen.show()?;
     Ok(0)
+}
+
+/// Asks those who give: Kubo, and our daemon for what is in the store.
+async fn giving(settings: &Settings, shares: &[ShownShare<'_>]) -> ShareGiving {
+    let mut giving = ShareGiving::default();
+    if shares.iter().any(|share| share.in_store.is_none()) {
+        let kubo = Kubo::configured(settings, &Http::new(settings.connect));
+        giving.kubo = in_time(kubo.bytes_sent()).await;
+    }
+    if shares.iter().any(|share| share.in_store.is_some()) {
+        giving.daemon = Some(ShareServing::ask(settings).await);
+    }
+    for share in shares {
+        giving.offered.push(match (&share.in_store, &giving.daemon) {
+            (Some(share), Some(Ok(_))) => ShareServing::count(settings, share.dir()).await,
+            _ => None,
+        });
+    }
+    giving
 }
 
 async fn in_time<E>(work: impl Future<Output = Result<u64, E>>) -> Option<u64> {
     tokio::time::timeout(PATIENCE, work).await.ok()?.ok()
 }
 
-fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
+fn page(screen: &mut Screen, share: &ShownShare<'_>, giving: &ShareGiving, offered: Option<usize>) {
     let keep = share.keep;
     let (files, bytes) = (counted(share.files(), "file"), show_size(share.bytes()));
     screen.line(Cell::strong(format!("{}: {files}, {bytes} of {}", keep.name, show_size(keep.quota))));
@@ -182,6 +231,10 @@ fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
         grid.row(["kept by".into(), format!("root: sudo pkgswarm keep status {}", keep.name).into()]);
     }
     grid.row(["last round".into(), share.last()]);
+    if let Some(store) = &share.in_store {
+        grid.row(["kept in".into(), store.dir().display().to_string().into()]);
+        grid.row(["served".into(), served(giving, offered)]);
+    }
     if let Some(state) = &share.state {
         if let Some(part) = (share.files() as u64 * 100).checked_div(state.last.index_files) {
             let (files, bytes) = (counted(state.last.index_files, "file"), show_size(state.last.index_bytes));
@@ -198,10 +251,7 @@ fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
         };
         grid.row(["coverage".into(), says.into()]);
         grid.row(["came".into(), format!("{} in all rounds", show_size(state.last.came)).into()]);
-        let given = sent.map_or("not known: Kubo does not answer".to_owned(), |sent| {
-            format!("{} by Kubo since it started, of all that it has", show_size(sent))
-        });
-        grid.row(["given".into(), given.into()]);
+        grid.row(["given".into(), given(share, giving).into()]);
         if let Some(KnownRepo { repo, measured, .. }) = &share.repo {
             let repo = repo.display().to_string();
             let says = match measured.as_ref().map(|at| at.display().to_string()) {
@@ -216,4 +266,31 @@ fn page(screen: &mut Screen, share: &ShownShare<'_>, sent: Option<u64>) {
         }
     }
     screen.grid(&grid);
+}
+
+/// Tells which networks the daemon serves, or why it serves none.
+fn served(giving: &ShareGiving, offered: Option<usize>) -> Cell {
+    let files =
+        offered.map_or(String::new(), |files| format!("{} offered by pkgswarm daemon, ", counted(files, "file")));
+    match &giving.daemon {
+        Some(Ok(serving)) if serving.networks.is_empty() => {
+            Cell::from(files).then("").and("this machine is in no trusted network now", Tone::Poor)
+        }
+        Some(Ok(serving)) => format!("{files}to {}", serving.networks.join(", ")).into(),
+        Some(Err(why)) => Cell::of(why.words(), Tone::Bad).next(why.remedy()),
+        None => Cell::of("not known", Tone::Poor),
+    }
+}
+
+/// Tells what others got.
+fn given(share: &ShownShare<'_>, giving: &ShareGiving) -> String {
+    let of_daemon = giving.daemon.as_ref().and_then(|serving| serving.as_ref().ok()?.given);
+    match (&share.in_store, giving.kubo, of_daemon) {
+        (None, Some(sent), _) => format!("{} by Kubo since it started, of all that it has", show_size(sent)),
+        (None, None, _) => "not known: Kubo does not answer".to_owned(),
+        (Some(_), _, Some(sent)) => {
+            format!("{} by pkgswarm daemon since it started, of all that it offers", show_size(sent))
+        }
+        (Some(_), _, None) => "not known: pkgswarm daemon does not tell".to_owned(),
+    }
 }

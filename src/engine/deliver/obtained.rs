@@ -35,13 +35,18 @@ pub struct Obtained {
 /// A file whose only user is the caller. Its temporary name is removed on drop.
 #[derive(Default, Debug)]
 pub struct TempFile {
-    _name: Option<TempPath>,
+    name: Option<TempPath>,
 }
 
 impl TempFile {
     /// Wraps a file that has this name until then.
     pub(super) fn named(name: TempPath) -> Self {
-        Self { _name: Some(name) }
+        Self { name: Some(name) }
+    }
+
+    /// Returns its name, for who moves the file to a place of its own; `None` where it has none.
+    pub(crate) fn into_name(self) -> Option<TempPath> {
+        self.name
     }
 }
 

@@ -3,9 +3,11 @@
 use super::{Check, Finding};
 use crate::base::name::shown;
 use crate::host::inspect::Inspection;
+use crate::host::inspect::daemon::DaemonView;
 use crate::host::inspect::index::IndexFacts;
 use crate::host::inspect::keep::ShareFacts;
 use crate::host::inspect::units::UnitState;
+use crate::pins::keeper::own::serves::Unserved;
 use crate::report::counted;
 
 /// Rounds that fail in a row before that is more than bad luck.
@@ -43,7 +45,32 @@ pub(crate) const CHECKS: &[Check] = &[
             told.collect()
         },
     },
+    Check {
+        name: "keep-served",
+        about: "Shares that are kept in the store are served: pkgswarm daemon runs, shares, and trusts a network.",
+        look: unserved,
+    },
 ];
+
+fn unserved(facts: &Inspection) -> Vec<Finding> {
+    let in_store = |share: &&ShareFacts| {
+        share.state.as_ref().is_some_and(|state| state.files.values().any(|file| file.sha256.is_some()))
+    };
+    let why = match &facts.daemon {
+        DaemonView::NotAsked => Unserved::Off,
+        DaemonView::NotRunning => Unserved::Silent("it does not run".to_owned()),
+        DaemonView::Silent(why) => Unserved::Silent(why.clone()),
+        DaemonView::Answers(report, _) if report.sharing == Some(false) => Unserved::SharesNothing,
+        DaemonView::Answers(report, _) if report.trusted.as_ref().is_some_and(Vec::is_empty) => Unserved::TrustsNone,
+        DaemonView::Answers(..) => return Vec::new(),
+    };
+    let finding = |share: &ShareFacts| {
+        let (name, words) = (&share.keep.name, why.words());
+        let says = format!("no machine gets anything of the share of {name} in the store: {}", shown(&words));
+        Finding::warning(says, why.remedy())
+    };
+    facts.keep.shares.iter().filter(in_store).map(finding).collect()
+}
 
 fn rounds(facts: &Inspection) -> Vec<Finding> {
     let failing = |share: &ShareFacts| {

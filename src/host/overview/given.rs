@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::host::inspect::Inspection;
 use crate::host::inspect::store::StoreUse;
-use crate::pins::keeper::state::KeeperPlace;
+use crate::pins::keeper::state::{KeeperPlace, KeptEntry};
 
 /// The sums. `None` stands for a daemon that does not run, or does not tell.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct GivenSums {
     neighbours: Option<u64>,
     /// Bytes that Kubo has given to all that asked it since its start, whatever they are.
     kubo: Option<u64>,
-    /// Bytes in the stores, partial files included.
+    /// Bytes in the stores, partial files and shares included.
     stored: u64,
     /// Bytes in Kubo that are there because of us.
     cached: u64,
@@ -30,12 +30,14 @@ impl GivenSums {
         let sum = |of: &dyn Fn(&StoreUse) -> u64| found.stores.iter().map(of).sum();
         let state = |keep: &KeepConfig| KeeperPlace::of(&settings.state_dir, &keep.name).read();
         let shares = settings.keeps.iter().filter_map(state).flat_map(|state| state.files.into_values());
+        let (in_store, in_kubo): (Vec<KeptEntry>, Vec<KeptEntry>) = shares.partition(|file| file.sha256.is_some());
+        let size = |files: Vec<KeptEntry>| files.iter().map(|file| file.size).sum::<u64>();
         Self {
             neighbours: found.daemon.report().and_then(|report| report.given),
             kubo: found.kubo.told().ok().and_then(|(_, answers)| answers.given),
-            stored: sum(&|store| store.held.bytes + store.held.partial),
+            stored: sum(&|store| store.held.bytes + store.held.partial) + size(in_store),
             cached: sum(&|store| store.kubo_cached),
-            shares: shares.map(|file| file.size).sum(),
+            shares: size(in_kubo),
         }
     }
 

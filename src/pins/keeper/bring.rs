@@ -13,7 +13,7 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::fsx::FromStart;
 use crate::dag::build::build_blocks;
 use crate::dag::unixfs::{self, DagNode};
-use crate::engine::deliver::{Candidate, Purpose, Receipt};
+use crate::engine::deliver::{Candidate, Obtained, Purpose, Receipt};
 use crate::engine::hub::{self, Hub};
 use crate::engine::source::Miss;
 use crate::engine::want::Want;
@@ -48,6 +48,14 @@ pub(super) enum NotBrought {
     Over(Error),
 }
 
+/// A file that came.
+pub(super) struct BroughtFile {
+    /// It, proven.
+    pub(super) obtained: Obtained,
+    /// Bytes that sources sent for it.
+    pub(super) sent: u64,
+}
+
 /// What one bringing needs.
 pub(super) struct Bringer {
     pub(super) lists: Lists,
@@ -73,6 +81,33 @@ impl Bringer {
         if is_whole(&self.kubo, cid).await.map_err(|fault| self.over(&fault))? {
             return Ok(0);
         }
+        let BroughtFile { obtained, sent } = self.delivered(entry).await?;
+        // What came through Kubo may be there by now.
+        if is_whole(&self.kubo, cid).await.map_err(|fault| self.over(&fault))? {
+            return Ok(sent);
+        }
+        let file = obtained.file.try_clone().map_err(|e| NotBrought::Over(Error::local(&entry.name, e)))?;
+        let car = upload::car(cid, move |block| {
+            let built = build_blocks(FromStart::of(&file), block)?;
+            // The index names the file by a root that is not its own: nothing of it counts.
+            if built.root == cid { Ok(()) } else { Err(io::Error::other("the index has another root for it")) }
+        });
+        let deadline = HANDING + Duration::from_secs(entry.known.size / SLOWEST_HANDING);
+        match self.kubo.import(car, cid, false, deadline).await {
+            Ok(()) => Ok(sent),
+            Err(fault) if is_over(&fault) => Err(self.over(&fault)),
+            Err(fault) => {
+                let error = Error::new(ErrorKind::NoSource, &entry.name, fault);
+                Err(NotBrought::Missed { error, is_late: false })
+            }
+        }
+    }
+
+    /// Has a file delivered, within a time of its own.
+    ///
+    /// # Errors
+    /// The reason why it did not come. What has come of it is kept for the next time.
+    pub(super) async fn delivered(&self, entry: &ShareEntry) -> Result<BroughtFile, NotBrought> {
         let mut want = Want::planned(&self.lists, &entry.repo, entry.name.clone(), entry.known.plan());
         if !self.mirrors {
             want.candidates.retain(|candidate| !matches!(candidate, Candidate::Mirror(_)));
@@ -95,25 +130,7 @@ impl Bringer {
             ErrorKind::Interrupted | ErrorKind::Local => NotBrought::Over(error),
             _ => NotBrought::Missed { error, is_late: sent == 0 && is_late(&misses) },
         })?;
-        // What came through Kubo may be there by now.
-        if is_whole(&self.kubo, cid).await.map_err(|fault| self.over(&fault))? {
-            return Ok(sent);
-        }
-        let file = obtained.file.try_clone().map_err(|e| NotBrought::Over(Error::local(&entry.name, e)))?;
-        let car = upload::car(cid, move |block| {
-            let built = build_blocks(FromStart::of(&file), block)?;
-            // The index names the file by a root that is not its own: nothing of it counts.
-            if built.root == cid { Ok(()) } else { Err(io::Error::other("the index has another root for it")) }
-        });
-        let deadline = HANDING + Duration::from_secs(entry.known.size / SLOWEST_HANDING);
-        match self.kubo.import(car, cid, false, deadline).await {
-            Ok(()) => Ok(sent),
-            Err(fault) if is_over(&fault) => Err(self.over(&fault)),
-            Err(fault) => {
-                let error = Error::new(ErrorKind::NoSource, &entry.name, fault);
-                Err(NotBrought::Missed { error, is_late: false })
-            }
-        }
+        Ok(BroughtFile { obtained, sent })
     }
 
     /// Writes down what its sources sent, for `stats` and `why`. Nothing was handed to a package manager, and what Kubo cached

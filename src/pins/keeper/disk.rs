@@ -3,6 +3,8 @@
 use std::io;
 
 use super::located::RepoPlace;
+use std::path::Path;
+
 use crate::base::size::{CHUNK, WIDTH};
 use crate::config::keep::MinFree;
 use crate::config::value::show_size;
@@ -129,6 +131,38 @@ impl KuboDisk {
             }
             Err(e) => FreeRoom::Lost(e.into()),
         }
+    }
+}
+
+/// Returns the bytes that a file of `size` bytes takes in a store at most, with the note beside it.
+pub(super) fn cost_in_store(size: u64) -> u64 {
+    cost(size).saturating_add(PAGE)
+}
+
+/// The file system of a store.
+#[derive(Debug)]
+pub(super) struct StoreDisk<'a> {
+    /// A path on it.
+    pub(super) at: &'a Path,
+    pub(super) min_free: MinFree,
+}
+
+impl StoreDisk<'_> {
+    /// Returns the bytes that may be added, quotas aside; none where it cannot be asked.
+    pub(super) fn room(&self) -> u64 {
+        self.free().map_or(0, |(free, least)| free.saturating_sub(least))
+    }
+
+    /// Returns the bytes that have to go.
+    pub(super) fn lacking(&self) -> u64 {
+        self.free().map_or(0, |(free, least)| least.saturating_sub(free))
+    }
+
+    /// Returns the free bytes, and those that are to stay free.
+    fn free(&self) -> Option<(u64, u64)> {
+        let found = rustix::fs::statvfs(self.at).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Some((bytes(found.f_bavail), self.min_free.of(bytes(found.f_blocks))))
     }
 }
 

@@ -14,6 +14,7 @@
 //! | `bring`, `take` | one file into Kubo; all of a round |
 //! | `letgo`, `release` | files that leave; the end of a share |
 //! | `work` | what the steps have in common |
+//! | `own` | the same on a machine without Kubo, in the store of pkgswarm |
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
@@ -39,6 +40,7 @@ pub mod holders;
 mod letgo;
 mod listed;
 mod located;
+pub(crate) mod own;
 mod peers;
 mod release;
 pub(crate) mod root;
@@ -54,7 +56,7 @@ use listed::ShareIndex;
 use located::RepoPlace;
 pub(crate) use peers::known_keepers;
 pub(crate) use release::{Released, release};
-use state::{KeeperPlace, LastRound};
+use state::{KeeperPlace, KeeperState, LastRound};
 use take::Harvest;
 pub(crate) use take::{AT_ONCE, KeeperProgress};
 use work::KeeperAtWork;
@@ -184,9 +186,10 @@ async fn attempt(
         // A failure has a place to be written to.
         place.write(&state)?;
     }
-    if !machine.asks_kubo() {
-        let why = "kubo.enabled is false, or a proxy is set: a share is kept in Kubo";
-        return Err(Error::usage(&config.name, why).hint("pkgswarm config kubo.enabled"));
+    if own::is_chosen(machine, config, &state).await? {
+        let own::StoreRound { state, index, notes, harvest, before } =
+            own::round(machine, config, (place, state), terms, told).await?;
+        return ended(RoundEnd { config, place: place.clone(), state, index, notes }, &harvest, before);
     }
     let (kubo, index) = (machine.kubo(), ShareIndex::read(&machine.settings, config)?);
     let failed = |fault| bring::failure(&kubo, &fault);
@@ -233,27 +236,42 @@ async fn prepare(keeper: &mut KeeperAtWork<'_>, before: &mut usize) -> Result<Op
     Ok(Some(choice.take))
 }
 
-/// Writes down how a round ended.
+/// A round at its end.
+struct RoundEnd<'a> {
+    config: &'a KeepConfig,
+    place: KeeperPlace,
+    state: KeeperState,
+    index: ShareIndex,
+    notes: Vec<String>,
+}
+
+/// Writes down how a round in Kubo ended.
 fn end(mut keeper: KeeperAtWork<'_>, harvest: &Harvest, before: usize) -> Result<RoundReport, Error> {
-    let missed = harvest.missed.len();
-    if missed > 0 {
-        let mirrors = match keeper.config.mirrors {
-            false => "; --mirrors would have such files fetched from mirrors",
-            true => "",
-        };
-        keeper.notes.push(format!("no source had {missed} of the files{mirrors}"));
-        keeper.notes.extend(harvest.why.as_ref().map(|why| format!("one of them: {why}")));
-    }
     let held = bytes_of(&keeper.state.files);
     let wanted = keeper.index.files.values().map(|entry| cost(entry.known.size)).sum::<u64>().min(keeper.config.quota);
     if harvest.without_room > 0 {
         let limit = keeper.disk.limit(held, wanted);
         keeper.notes.push(format!("{} files found no room on Kubo's disk: {limit}", harvest.without_room));
     }
-    if harvest.left > 0 {
-        keeper.notes.push(format!("{} files are left to the next round", harvest.left));
+    let KeeperAtWork { config, place, state, index, notes, .. } = keeper;
+    ended(RoundEnd { config, place, state, index, notes }, harvest, before)
+}
+
+/// Writes down how a round ended.
+fn ended(round: RoundEnd<'_>, harvest: &Harvest, before: usize) -> Result<RoundReport, Error> {
+    let RoundEnd { config, place, mut state, index, mut notes } = round;
+    let missed = harvest.missed.len();
+    if missed > 0 {
+        let mirrors = match config.mirrors {
+            false => "; --mirrors would have such files fetched from mirrors",
+            true => "",
+        };
+        notes.push(format!("no source had {missed} of the files{mirrors}"));
+        notes.extend(harvest.why.as_ref().map(|why| format!("one of them: {why}")));
     }
-    let KeeperAtWork { config, place, mut state, index, notes, .. } = keeper;
+    if harvest.left > 0 {
+        notes.push(format!("{} files are left to the next round", harvest.left));
+    }
     let (index_files, index_bytes) = match index.not_in_force {
         None => (index.files.len() as u64, index.files.values().map(|entry| entry.known.size).sum()),
         Some(_) => (state.last.index_files, state.last.index_bytes),

@@ -103,7 +103,7 @@ pub(super) async fn read(kubo: &Kubo, root: Cid) -> Result<ReadRoot, KuboError> 
         }
         let Some(block) = kubo.local_block(node).await? else { continue };
         let (entries, shards) = links(&block);
-        read.files.extend(entries.into_iter().map(|(_, cid, size)| (cid, KeptEntry { size, ours, gone: None })));
+        read.files.extend(entries.into_iter().map(|(_, cid, size)| (cid, KeptEntry::in_kubo(size, ours))));
         unread.extend(shards.into_iter().map(|shard| (shard, ours)));
     }
     Ok(read)
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_root_depends_on_its_files_alone_and_no_node_is_too_large() {
-        let file = |n: u32| (Cid::raw(Sha256::of(&n.to_le_bytes())), KeptEntry { size: 4, ours: n > 900, gone: None });
+        let file = |n: u32| (Cid::raw(Sha256::of(&n.to_le_bytes())), KeptEntry::in_kubo(4, n > 900));
         let files: BTreeMap<_, _> = (0..4000).map(file).collect();
         let root = ShareRoot::of(Sha256([7; 32]), &files);
         assert_eq!(root.cid, ShareRoot::of(Sha256([7; 32]), &(0..4000).rev().map(file).collect()).cid);

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::{cost, cost_in_store};
 use super::share::{KeeperKey, Sightings};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
@@ -32,11 +33,26 @@ const MOST: u64 = 64 << 20;
 pub struct KeptEntry {
     /// Its bytes.
     pub size: u64,
-    /// True if it was not in Kubo before: then its blocks go with it.
+    /// True if it was not here before, in Kubo or the store: then its bytes go with it.
     pub ours: bool,
+    /// Its digest, where it is kept in the store of this machine; `None` for a file in Kubo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
     /// The round since which the index lacks it; `None` while it is listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<u32>,
+}
+
+impl KeptEntry {
+    /// Makes that of a file in Kubo.
+    pub fn in_kubo(size: u64, ours: bool) -> Self {
+        Self { size, ours, sha256: None, gone: None }
+    }
+
+    /// Returns the bytes that it takes on the disk at most.
+    pub(super) fn cost(&self) -> u64 {
+        if self.sha256.is_some() { cost_in_store(self.size) } else { cost(self.size) }
+    }
 }
 
 /// The last round.

@@ -31,7 +31,7 @@ const ROLL_EVERY: Duration = Duration::from_secs(60);
 const WINDOW: usize = 128;
 /// Files that did not come, with none in between that did, after which a round looks for no more; and the same of those
 /// that are tried once more.
-const IN_VAIN: usize = 64;
+pub(super) const IN_VAIN: usize = 64;
 const IN_VAIN_AGAIN: usize = 2 * AT_ONCE;
 /// Longest wait for the root once the user has interrupted a round: what came is written down in any case.
 const LAST_ROOT: Duration = Duration::from_secs(10);
@@ -268,7 +268,7 @@ impl KeeperAtWork<'_> {
         match result {
             Ok(sent) => {
                 let ours = !pending.found.contains(&cid);
-                self.state.files.insert(cid, KeptEntry { size, ours, gone: None });
+                self.state.files.insert(cid, KeptEntry::in_kubo(size, ours));
                 self.state.missing.remove(&cid);
                 self.disk.add(takes);
                 (harvest.files, harvest.came) = (harvest.files + 1, harvest.came + sent);

@@ -31,7 +31,7 @@ const LIMITS: ReconcileLimits = ReconcileLimits { changes: 100, time: Duration::
 /// Rounds in which all that is held is looked at once.
 const LOOKED_AT_IN: u32 = 16;
 /// Rounds for which what left the index stays where there is room: it may come back, and others may lack it now.
-const STAY_AFTER: u32 = 8;
+pub(super) const STAY_AFTER: u32 = 8;
 
 /// Returns the name of the pin of a share.
 pub(crate) fn pin_name(name: &str) -> String {
@@ -126,7 +126,7 @@ impl KeeperAtWork<'_> {
         for (cid, KeptEntry { size, ours, .. }) in read.files {
             let size = self.index.files.get(&cid).map_or(size, |entry| entry.known.size);
             if !self.state.leaving.contains_key(&cid) {
-                self.state.files.entry(cid).or_insert(KeptEntry { size, ours, gone: None });
+                self.state.files.entry(cid).or_insert(KeptEntry::in_kubo(size, ours));
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ impl KeeperAtWork<'_> {
             let size = self.index.files.get(&cid).map(|entry| entry.known.size);
             match size {
                 Some(size) if is_whole(&self.kubo, cid).await.map_err(|e| self.failed(&e))? => {
-                    self.state.files.insert(cid, KeptEntry { size, ours: true, gone: None });
+                    self.state.files.insert(cid, KeptEntry::in_kubo(size, true));
                     self.state.leaving.remove(&cid);
                     is_changed = true;
                 }
@@ -359,5 +359,5 @@ pub(super) fn wanted_pin(root: ShareRoot) -> WantedPin {
 
 /// Returns the bytes of these files on a disk.
 pub(crate) fn bytes_of(files: &BTreeMap<Cid, KeptEntry>) -> u64 {
-    files.values().map(|file| cost(file.size)).sum()
+    files.values().map(KeptEntry::cost).sum()
 }
