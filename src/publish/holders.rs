@@ -148,8 +148,9 @@ pub(crate) async fn release(
     (publisher, name, state_dir): (&str, Option<&Name>, &Path),
 ) -> Result<bool, PinError> {
     let target: Box<dyn PinTarget> = match &holder.api {
+        // How far its peers are is nothing to wait for.
         HolderApi::Cluster(api, copies) => {
-            Box::new(ClusterPins { api: api.clone(), copies: *copies, origins: Vec::new(), patience: PATIENCE })
+            Box::new(ClusterPins { api: api.clone().alone(), copies: *copies, origins: Vec::new(), patience: PATIENCE })
         }
         HolderApi::Service(api) => Box::new(ServicePins::open(api.clone(), book(state_dir, api))?),
     };

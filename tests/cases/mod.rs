@@ -55,6 +55,7 @@ mod makepkg;
 mod multiplexed;
 mod ordinary_user;
 mod pinning;
+mod pinning_cluster;
 mod pins;
 mod prefetch;
 mod prefetch_conditions;

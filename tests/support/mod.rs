@@ -4,6 +4,7 @@ mod client;
 pub mod compression;
 pub mod daemon;
 pub mod endpoint;
+pub mod fake_cluster;
 pub mod fake_pinning;
 pub mod follow;
 pub mod haiku;

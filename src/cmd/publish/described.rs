@@ -143,20 +143,22 @@ pub(super) fn find(publication: &PublicationFile) -> FindHints {
     FindHints { peers: publication.peers.clone(), gateways: publication.gateways.clone() }
 }
 
-/// Returns what shall pin the publication besides Kubo.
+/// Returns what shall pin the publication besides Kubo; one whose secret cannot be read says so when it is asked.
 ///
 /// # Errors
-/// Usage errors, as of [`Secret::read`](crate::config::secret::Secret::read). `Local` where no client of https can be made.
+/// `Local` where no client of https can be made.
 pub(super) fn holders(env: &Env, settings: &Settings, publication: &PublicationFile) -> Result<Vec<Holder>, Error> {
     let of = |place: &PinPlace| {
-        let mut holder = holder(env, settings, place)?;
-        // Who follows a cluster is to hold all of it, however the cluster deals its pins out by default.
-        if publication.followers.as_ref().is_some_and(|rule| rule.cluster.name == place.name)
-            && let HolderApi::Cluster(_, copies) = &mut holder.api
-        {
-            *copies = Some(Copies::EACH);
-        }
-        Ok(holder)
+        let holder = holder(env, settings, place)?;
+        let is_followed = publication.followers.as_ref().is_some_and(|rule| rule.cluster.name == place.name);
+        Ok(match holder.api {
+            // Who follows a cluster is to hold all of it, however the cluster deals its pins out by default; and what
+            // strangers claim to hold counts for nothing.
+            HolderApi::Cluster(api, _) if is_followed => {
+                Holder { api: HolderApi::Cluster(api.alone(), Some(Copies::EACH)), ..holder }
+            }
+            _ => holder,
+        })
     };
     publication.pins.iter().map(of).collect()
 }
@@ -164,7 +166,7 @@ pub(super) fn holders(env: &Env, settings: &Settings, publication: &PublicationF
 /// Returns the client of such a place; nothing is asked yet.
 ///
 /// # Errors
-/// As of [`holders`].
+/// Usage errors, as of [`Secret::read`](crate::config::secret::Secret::read). `Local` where no client of https can be made.
 pub(super) fn api(env: &Env, settings: &Settings, place: &PinPlace) -> Result<RemoteApi, Error> {
     let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &place.at;
     // One that is asked over plain http is in a private network: its secret is for no proxy.
@@ -192,7 +194,7 @@ pub(super) fn owner(env: &Env, path: &Path) -> u32 {
 /// Returns what asks such a place.
 ///
 /// # Errors
-/// As of [`holders`].
+/// As of [`api`].
 pub(super) fn holder(env: &Env, settings: &Settings, place: &PinPlace) -> Result<Holder, Error> {
     let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &place.at;
     let api = api(env, settings, place)?;

@@ -3,7 +3,8 @@
 //! Traps that are avoided here: a query parameter that cannot be read is answered with 400, and the pin is made all the
 //! same, with default options, so that each parameter is built from what was checked; `GET /pins/CID` of an unknown CID
 //! is 200, so that membership is asked of `/allocations/CID`; an empty list is 204; a list that fails midway ends like a
-//! complete one, so that what it does not name may be there all the same.
+//! complete one, so that what it does not name may be there all the same; a status of all peers is by the names that these
+//! give themselves, so that a stranger among them can speak for any other (`Cluster.globalPinInfoCid`).
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
@@ -31,6 +32,8 @@ const ATTEMPTS: u64 = 3;
 #[derive(Clone)]
 pub struct ClusterApi {
     api: RemoteApi,
+    /// Whether the peer that is asked tells of itself alone.
+    is_alone: bool,
 }
 
 /// A pin of a cluster, of which its pinset tells.
@@ -119,7 +122,13 @@ struct WirePeerProgress {
 impl ClusterApi {
     /// Makes the client of one.
     pub fn new(api: RemoteApi) -> Self {
-        Self { api }
+        Self { api, is_alone: false }
+    }
+
+    /// Has the peer that is asked tell of itself alone how far it is with a pin: what other peers say counts for nothing, and
+    /// however many there are, they cost nothing.
+    pub fn alone(self) -> Self {
+        Self { is_alone: true, ..self }
     }
 
     /// Lists the pins whose names begin so.
@@ -298,8 +307,13 @@ impl ClusterApi {
     /// # Errors
     /// As of [`pins_beginning`](Self::pins_beginning).
     pub async fn recover(&self, cid: Cid) -> Result<(), RemoteError> {
-        let url = self.api.at(&["pins", &cid.to_string(), "recover"], &[]);
+        let url = self.api.at(&["pins", &cid.to_string(), "recover"], &self.of_whom());
         self.api.call(Method::POST, url, None).await.map(drop)
+    }
+
+    /// Returns the query for the peers that count.
+    fn of_whom(&self) -> Vec<(&'static str, String)> {
+        if self.is_alone { vec![("local", "true".to_owned())] } else { Vec::new() }
     }
 
     /// Explains a root that no peer could get, or not each of them.
@@ -313,7 +327,8 @@ impl ClusterApi {
     /// # Errors
     /// As of [`pins_beginning`](Self::pins_beginning).
     pub async fn progress(&self, cid: Cid) -> Result<ClusterProgress, RemoteError> {
-        let answer = self.api.call(Method::GET, self.api.at(&["pins", &cid.to_string()], &[]), None).await?;
+        let url = self.api.at(&["pins", &cid.to_string()], &self.of_whom());
+        let answer = self.api.call(Method::GET, url, None).await?;
         if answer.status == StatusCode::NO_CONTENT {
             return Ok(ClusterProgress { state: RemoteState::AtWork, copies: 0 });
         }
