@@ -8,7 +8,7 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -26,6 +26,12 @@ use crate::pins::{Addition, PinError, PinMark, PinTarget, PresentPin, Removal, W
 
 /// Most bytes of the file of ids.
 const IDS_MOST: u64 = 1 << 20;
+/// Bounds of the questions about requests that a list does not name: how many are asked of, and for how long.
+const UNLISTED_MOST: usize = 100;
+const UNLISTED_TIME: Duration = Duration::from_secs(60);
+
+/// What a service may say of one request that it does not know well, while it answers all other questions.
+const ODD: [RemoteErrorKind; 3] = [RemoteErrorKind::Broken, RemoteErrorKind::Refused, RemoteErrorKind::Forbidden];
 
 /// The pins of one service.
 pub struct ServicePins {
@@ -96,9 +102,12 @@ impl ServicePins {
     async fn list_ours(&self, mark: &PinMark) -> Result<Vec<PresentPin>, PinError> {
         let listed = self.api.named(mark.start(), mark.is_exact()).await?;
         let mut ours: Vec<PinRequest> = listed.into_iter().filter(|it| mark.owns(it.cid, &it.name)).collect();
-        for (id, cid) in self.requests.all() {
-            if ours.iter().any(|request| request.id == id) {
-                continue;
+        let listed: HashSet<String> = ours.iter().map(|request| request.id.clone()).collect();
+        let unlisted = self.requests.all().into_iter().filter(|(id, _)| !listed.contains(id));
+        let until = Instant::now() + UNLISTED_TIME;
+        for (id, cid) in unlisted.take(UNLISTED_MOST) {
+            if Instant::now() >= until {
+                break;
             }
             match self.api.get(&id, cid).await {
                 // A service that loses entries of its lists may lose names as well.
@@ -108,8 +117,9 @@ impl ServicePins {
                 Ok(Some(request)) if mark.owns(request.cid, &request.name) => ours.push(request),
                 Ok(Some(_)) => {}
                 Ok(None) => self.requests.forget(&id)?,
-                // What it says of another request is no reason to touch that one, nor to do nothing at all.
-                Err(e) if e.kind == RemoteErrorKind::Broken => {}
+                // An answer about another request, or none about this one, which may be another account's: that is no reason
+                // to touch it, nor to do nothing at all, because the list was answered well.
+                Err(e) if ODD.contains(&e.kind) => {}
                 Err(e) => return Err(e.into()),
             }
         }
@@ -135,6 +145,8 @@ impl ServicePins {
         if there.iter().any(|request| !is_ours(request) && request.state == RemoteState::Held) {
             return Ok(Addition::OfUser);
         }
+        let of_others: Vec<String> =
+            there.iter().filter(|request| !is_ours(request)).map(|request| request.id.clone()).collect();
         let mut standing = None;
         for request in there.into_iter().filter(is_ours) {
             match request.state {
@@ -146,6 +158,14 @@ impl ServicePins {
             Some(request) => request,
             None => self.api.add(wanted.cid, name, &self.origins).await?,
         };
+        // Some services have one request for each root, and answer with the user's: it stays the user's.
+        if of_others.contains(&request.id) {
+            return match request.state {
+                RemoteState::Held => Ok(Addition::OfUser),
+                RemoteState::AtWork => Ok(Addition::Pending),
+                RemoteState::Failed => Err(self.api.gave_up(&request).into()),
+            };
+        }
         self.requests.note(&request)?;
         if request.state == RemoteState::Held {
             return Ok(Addition::Held);
@@ -177,10 +197,14 @@ impl ServicePins {
     }
 
     async fn remove_one(&self, pin: &PresentPin) -> Result<Removal, PinError> {
+        let mut done = Ok(Removal::Gone);
         for id in self.requests.of_root(pin.cid) {
-            self.end(&id).await?;
+            // One that cannot be ended keeps no other.
+            if let Err(error) = self.end(&id).await {
+                done = done.and(Err(error));
+            }
         }
-        Ok(Removal::Gone)
+        done
     }
 }
 

@@ -252,3 +252,37 @@ fn publishers_of_one_name_keep_their_pins_apart_at_one_service() {
     }
     assert_eq!(place.has(), [(1, "pinned"), (2, "pinned")]);
 }
+
+#[test]
+fn a_request_of_which_a_service_says_nothing_useful_keeps_no_other_from_being_made_or_ended() {
+    for code in [400, 403, 410, 500] {
+        let place = Place::new();
+        place.roll(1);
+        // The service has forgotten it, or it is another account's.
+        let former = place.fake.state().requests.remove(0);
+        place.fake.state().odd.insert(former.id, code);
+        assert_eq!(place.roll(2).added, [cid(2)], "{code}");
+        assert_eq!(place.roll(3).removed.len(), 1, "{code}");
+        assert_eq!(place.has(), [(3, "pinned")], "{code}");
+    }
+}
+
+#[test]
+fn a_service_that_answers_with_the_request_of_the_user_does_not_make_it_ours() {
+    for name in ["the user's", ""] {
+        let place = Place::new();
+        place.fake.state().same_id = true;
+        place.fake.state().is_slow = true;
+        place.fake.pin_by_hand(&cid(1).to_string(), name);
+        let done = place.roll(1);
+        assert!(done.failed.is_empty() && done.pending == [cid(1)], "{done:?}");
+        place.fake.finish();
+        assert_eq!(place.roll(1).of_user, [cid(1)]);
+        place.fake.state().is_slow = false;
+        place.roll(2);
+        assert_eq!(place.has(), [(1, "pinned"), (2, "pinned")], "the user's stays");
+        place.fake.state().requests[0].status = "failed";
+        place.roll(1);
+        assert_eq!(place.fake.pins()[0], (cid(1).to_string(), name.to_owned(), "failed"), "even one that failed");
+    }
+}

@@ -1,6 +1,6 @@
 //! A pinning service in memory, with the faults that users of real ones have met. It speaks the Pinning Service API 1.0.0.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -46,6 +46,10 @@ pub struct FakePinningState {
     pub forgets: bool,
     /// A question about any request is answered with this one.
     pub instead: Option<FakeRequest>,
+    /// Questions about these requests are answered with this status.
+    pub odd: HashMap<String, u16>,
+    /// A root has one request, which each POST is answered with.
+    pub same_id: bool,
     /// Requests are answered with this status and body instead.
     pub refusal: Option<(u16, &'static str)>,
     count: u64,
@@ -94,6 +98,9 @@ impl FakePinning {
 
 impl FakePinningState {
     pub fn insert(&mut self, cid: &str, name: &str) -> FakeRequest {
+        if let Some(standing) = self.requests.iter().find(|it| self.same_id && it.cid == cid) {
+            return standing.clone();
+        }
         self.count += 1;
         let status = match (self.absent.contains(cid), self.is_slow) {
             (true, _) => "failed",
@@ -204,6 +211,7 @@ fn carried_out(
             let page: Vec<Value> = all.take(limit).map(|request| status(request, state.is_nameless)).collect();
             Some((200, String::new(), json!({"count": page.len(), "results": page}).to_string()))
         }
+        ("GET", Some(id)) if state.odd.contains_key(&id) => error(state.odd[&id], "ODD"),
         ("GET", Some(id)) => match state
             .instead
             .iter()
