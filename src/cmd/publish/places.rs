@@ -15,6 +15,7 @@ use crate::cmd::publish::described;
 use crate::config::Settings;
 use crate::config::pin_place::{PinPlace, PinPlaceAddress};
 use crate::config::publication::{PublicationFile, places_of};
+use crate::index::ipns::Name;
 use crate::publish::{self, PublishOptions, PublishReport};
 use crate::report;
 
@@ -28,6 +29,8 @@ const PATIENCE: u64 = 7 * 86_400;
 /// The places of the last run.
 #[derive(Default)]
 struct Remembered {
+    /// The publication's IPNS name, under which they have pinned it.
+    name: Option<Name>,
     places: Vec<PinPlace>,
     /// Unix seconds since which a place is in the file no more, by its name.
     gone: BTreeMap<String, u64>,
@@ -43,10 +46,13 @@ pub(super) fn settle(
     report: &PublishReport,
 ) {
     let before = Remembered::read(env, &options.state_dir);
-    let mut next = Remembered { places: publication.pins.clone(), gone: BTreeMap::new() };
+    // A run without Kubo does not know the name.
+    let name = report.name.clone().or(before.name.clone());
+    let mut next = Remembered { name, places: publication.pins.clone(), gone: BTreeMap::new() };
+    let former = before.name.as_ref().or(next.name.as_ref()).cloned();
     for place in before.left(&publication.pins) {
         let since = before.gone.get(&place.name).copied().unwrap_or(options.now);
-        let why = match release(env, settings, &place, options, report) {
+        let why = match release(env, settings, &place, options, former.as_ref()) {
             Ok(true) => continue,
             Ok(false) => "some are left".to_owned(),
             Err(why) => why,
@@ -64,16 +70,19 @@ pub(super) fn settle(
     }
 }
 
-/// Asks one place to let go; false where something is left.
+/// Asks one place to let go of what it has pinned under this name; false where something is left.
 fn release(
     env: &Env,
     settings: &Settings,
     place: &PinPlace,
     options: &PublishOptions,
-    report: &PublishReport,
+    name: Option<&Name>,
 ) -> Result<bool, String> {
+    if name.is_none() {
+        return Err("Kubo has not told the publication's name, which is in that of its pins".to_owned());
+    }
     let holder = described::holder(env, settings, place).map_err(|e| e.to_string())?;
-    let whose = (&*options.publisher, report.name.as_ref(), &*options.state_dir);
+    let whose = (&*options.publisher, name, &*options.state_dir);
     match block_on(publish::release(&holder, whose)) {
         Some(done) => done.map_err(|e| e.to_string()),
         None => Err("interrupted".to_owned()),
@@ -121,7 +130,12 @@ impl Remembered {
             _ => None,
         };
         let gone = section("gone").into_iter().flatten();
+        let name = match table.get_ref().get("name").map(Spanned::get_ref) {
+            Some(DeValue::String(text)) => text.parse().ok(),
+            _ => None,
+        };
         Self {
+            name,
             places: section("pins").and_then(|places| places_of(&places).ok()).unwrap_or_default(),
             gone: gone.filter_map(|(name, value)| Some((name.get_ref().to_string(), time(&value)?))).collect(),
         }
@@ -134,7 +148,8 @@ impl Remembered {
         }
         let gone: String = self.gone.iter().map(|(name, since)| format!("\"{name}\" = {since}\n")).collect();
         let places: String = self.places.iter().map(PinPlace::text).collect();
-        fsx::replace(&path, format!("[gone]\n{gone}{places}").as_bytes(), 0o644)
+        let name = self.name.as_ref().map(|name| format!("name = \"{name}\"\n")).unwrap_or_default();
+        fsx::replace(&path, format!("{name}[gone]\n{gone}{places}").as_bytes(), 0o644)
     }
 }
 
@@ -152,7 +167,7 @@ mod tests {
             PinPlace { name: "home".to_owned(), at, login: PinLogin::None, copies: None }
         };
         let (old, new, newest) = (place("http://10.0.0.1/"), place("http://10.0.0.2/"), place("http://10.0.0.3/"));
-        let mut known = Remembered { places: vec![old.clone()], gone: BTreeMap::new() };
+        let mut known = Remembered { name: None, places: vec![old.clone()], gone: BTreeMap::new() };
         for now in [&new, &newest] {
             let now = [now.clone()];
             known.places = known.left(&now).into_iter().chain(now).collect();
@@ -178,9 +193,11 @@ mod tests {
             place("far", PinPlaceAddress::Service(url("https://api.example.org/psa")), token, None),
         ];
         let gone = BTreeMap::from([("far".to_owned(), 1_790_000_000)]);
-        Remembered { places: places.clone(), gone: gone.clone() }.write(dir.path()).unwrap();
+        let name: Name = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8".parse().unwrap();
+        let written = Remembered { name: Some(name.clone()), places: places.clone(), gone: gone.clone() };
+        written.write(dir.path()).unwrap();
         let read = Remembered::read(&Env::from_process(), dir.path());
-        assert_eq!((read.places, read.gone), (places, gone));
+        assert_eq!((read.name, read.places, read.gone), (Some(name), places, gone));
         std::fs::write(dir.path().join(REMEMBERED), "[pins.far]\nservice = 7\n").unwrap();
         assert!(Remembered::read(&Env::from_process(), dir.path()).places.is_empty(), "a damaged one is forgotten");
     }
