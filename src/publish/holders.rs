@@ -7,6 +7,7 @@
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub))]
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,6 +82,8 @@ fn origins(known: &[PeerAddress], reach: HolderReach) -> Vec<String> {
 pub(crate) enum HolderApi {
     Cluster(ClusterApi, Option<Copies>),
     Service(ServiceApi),
+    /// One whose secret cannot be read, and so is not asked; the reason.
+    Unread(String),
 }
 
 /// A holder after a run.
@@ -153,6 +156,7 @@ pub(crate) async fn release(
             Box::new(ClusterPins { api: api.clone().alone(), copies: *copies, origins: Vec::new(), patience: PATIENCE })
         }
         HolderApi::Service(api) => Box::new(ServicePins::open(api.clone(), book(state_dir, api))?),
+        HolderApi::Unread(why) => return Err(PinError::File(io::Error::other(why.clone()))),
     };
     let done = pins::reconcile(&[], &*target, &mark(publisher, name), &LIMITS).await?;
     match done.failed.into_iter().next() {
@@ -192,6 +196,7 @@ async fn settled(
             let pins = ServicePins::open(api.clone(), book(state_dir, api))?;
             Box::new(pins.beside(kubo.clone(), origins, PATIENCE))
         }
+        HolderApi::Unread(why) => return Err(PinError::File(io::Error::other(why.clone()))),
     };
     let wanted = [WantedPin { cid: root, label: String::new(), content: None }];
     pins::reconcile(&wanted, &*target, mark, &LIMITS).await

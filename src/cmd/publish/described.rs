@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::base::env::Env;
-use crate::base::error::Error;
+use crate::base::error::{Error, ErrorKind};
 use crate::base::name::RepoName;
 use crate::base::public::is_public_url;
 use crate::base::users;
@@ -149,7 +149,14 @@ pub(super) fn find(publication: &PublicationFile) -> FindHints {
 /// `Local` where no client of https can be made.
 pub(super) fn holders(env: &Env, settings: &Settings, publication: &PublicationFile) -> Result<Vec<Holder>, Error> {
     let of = |place: &PinPlace| {
-        let holder = holder(env, settings, place)?;
+        let holder = match holder(env, settings, place) {
+            // A secret that is gone, or is open to others: the publication itself does without the place.
+            Err(error) if error.kind == ErrorKind::Usage => {
+                let api = HolderApi::Unread(error.to_string());
+                Holder { name: place.name.clone(), api, reach: HolderReach::Public }
+            }
+            made => made?,
+        };
         let is_followed = publication.followers.as_ref().is_some_and(|rule| rule.cluster.name == place.name);
         Ok(match holder.api {
             // Who follows a cluster is to hold all of it, however the cluster deals its pins out by default; and what
@@ -227,4 +234,28 @@ pub(super) fn retention(args: &PublishArgs) -> Result<Option<RetentionRule>, Err
     args.retain_versions.map(|number| words.versions(number)).transpose().map_err(told("--retain-versions"))?;
     args.retain_size.as_ref().map(|text| words.bytes(text)).transpose().map_err(told("--retain-size"))?;
     words.rule().map_err(|_| Error::usage("--retain-size", "needs --retain or --retain-versions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_whose_secret_cannot_be_read_keeps_no_other_from_being_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("arch.toml");
+        let at = dir.path().display();
+        let text = format!(
+            "[sources]\ndirectories = \"{at}\"\n[pins.far]\nservice = \"https://service.example\"\ntoken = \
+             \"{at}/token\"\n[pins.home]\ncluster = \"http://127.0.0.1:9094\"\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let env = Env { vars: [("HOME".to_owned(), at.to_string())].into(), ..Env::from_process() };
+        let settings = Settings::read(&env, &[]).unwrap();
+        let made = holders(&env, &settings, &PublicationFile::read(&file, "arch").unwrap()).unwrap();
+        let [far, home] = &made[..] else { panic!("{} places", made.len()) };
+        let HolderApi::Unread(why) = &far.api else { panic!("a secret that is not there") };
+        assert!(why.contains("/token: the secret cannot be read"), "{why}");
+        assert!(far.name == "far" && matches!(home.api, HolderApi::Cluster(..)));
+    }
 }

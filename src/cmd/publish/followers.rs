@@ -58,9 +58,11 @@ fn by_cluster(
     (rule, secret): (&FollowersRule, &str),
     told: &Path,
 ) -> Result<Vec<PeerAddress>, Error> {
-    let cluster = ClusterApi::new(described::api(env, settings, &rule.cluster)?);
     let interrupted = || Error::new(ErrorKind::Interrupted, "publish", "interrupted; run it again");
-    let asked = block_on(cluster.own()).ok_or_else(interrupted)?;
+    let asked = match described::api(env, settings, &rule.cluster) {
+        Ok(api) => block_on(ClusterApi::new(api).own()).ok_or_else(interrupted)?.map_err(|e| e.to_string()),
+        Err(unread) => Err(unread.to_string()),
+    };
     let warn = |why: &dyn std::fmt::Display| report::say(&format!("warning: followers: {why}"));
     // Of this cluster alone: one with another secret has other peers, or has shut them out.
     let (PinPlaceAddress::Cluster(url) | PinPlaceAddress::Service(url)) = &rule.cluster.at;
@@ -76,7 +78,7 @@ fn by_cluster(
             }
             return Ok(found);
         }
-        Err(e) => e.to_string(),
+        Err(why) => why,
     };
     let found = remembered(env, told, &whose);
     let then = if found.is_empty() { "there is no template for them yet" } else { "what it told last stands" };
@@ -182,6 +184,9 @@ mod tests {
         assert_eq!(asked(&place, "a secret"), first, "private ones alone for a moment");
         thread.join().unwrap();
         assert_eq!(asked(&place, "a secret"), first, "it is gone");
+        let token = PinLogin::Token(Secret::File("/nowhere".into()));
+        let unread = PinPlace { login: token, ..place.clone() };
+        assert_eq!(asked(&unread, "a secret"), first, "its own secret cannot be read");
         assert_eq!(asked(&place, "another"), [], "a secret that was changed shuts former peers out");
         let (other, thread) = cluster(Vec::new());
         thread.join().unwrap();
