@@ -113,13 +113,13 @@ struct PinChanges<'d> {
 
 impl<'d> PinChanges<'d> {
     fn between(desired: &'d [WantedPin], present: Vec<PresentPin>, mark: &PinMark) -> Self {
-        let (mut at_hand, mut at_work) = (HashSet::new(), HashMap::new());
+        let (mut at_hand, mut at_work, mut partly) = (HashSet::new(), HashMap::new(), HashMap::new());
         let ours: Vec<PresentPin> = present.into_iter().filter(|pin| mark.owns(pin.cid, &pin.name)).collect();
         for pin in &ours {
             match pin.state {
                 PinState::Held => drop(at_hand.insert(pin.cid)),
                 PinState::Pending => drop(at_work.insert(pin.cid, pin.copies)),
-                PinState::Failed => {}
+                PinState::Failed => drop(partly.insert(pin.cid, pin.copies)),
             }
         }
         let mut changes = Self {
@@ -143,7 +143,13 @@ impl<'d> PinChanges<'d> {
                     changes.pending.push(wanted.cid);
                     changes.accepted.insert(mark.name(&wanted.label), *copies);
                 }
-                (true, false, None) => changes.missing.push(wanted),
+                (true, false, None) => {
+                    changes.missing.push(wanted);
+                    // Where peers gave up, those that hold it count: roots that no cluster holds well do not pile up.
+                    if let Some(copies @ 1..) = partly.get(&wanted.cid).copied() {
+                        changes.accepted.insert(mark.name(&wanted.label), copies);
+                    }
+                }
                 _ => {}
             }
         }

@@ -316,9 +316,15 @@ impl ClusterApi {
         if self.is_alone { vec![("local", "true".to_owned())] } else { Vec::new() }
     }
 
-    /// Explains a root that no peer could get, or not each of them.
-    pub(crate) fn gave_up(&self, cid: Cid) -> RemoteError {
-        self.api.error(RemoteErrorKind::Refused, format!("its peers gave up on {cid}; they were asked to try again"))
+    /// Explains a root that no peer could get, or fewer of them than there shall be copies.
+    pub(crate) fn gave_up(&self, cid: Cid, (copies, least): (u32, u32)) -> RemoteError {
+        let text = match copies {
+            0 => format!("its peers gave up on {cid}; they were asked to try again"),
+            _ => format!(
+                "{copies} of at least {least} copies of {cid}: other peers are away or gave up, and were asked to try again"
+            ),
+        };
+        self.api.error(RemoteErrorKind::Refused, text)
     }
 
     /// Tells how far the peers are with a root: it is held once each of them holds it, but for those that have failed
