@@ -3,6 +3,8 @@
 
 #[path = "real_fleet/announced.rs"]
 mod announced;
+#[path = "real_fleet/disturbed.rs"]
+mod disturbed;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "support/fake_pinning.rs"]
 mod fake_pinning;
