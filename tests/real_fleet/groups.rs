@@ -140,7 +140,7 @@ impl Member {
 
 /// Waits until all members tell the same list of `pins` roots, all of them held.
 fn agree(members: &[&Member], pins: usize) -> String {
-    until("they agree", Duration::from_secs(120), || {
+    until("they agree", Duration::from_secs(300), || {
         let all: Vec<Value> = members.iter().map(|member| member.status()).collect();
         let is_one = |now: &Value| now["root"] == all[0]["root"] && now["pins"] == pins && now["held"] == pins;
         all.iter().all(is_one).then(|| all[0]["root"].as_str().expect("a root").to_owned())
@@ -163,7 +163,7 @@ fn a_closed_group_of_three_holds_the_same_pins_and_a_stranger_gets_and_sees_noth
         member.group(&["join", &file, "--port", &four_ports(), "--yes"]).ok();
         member.switch_on();
     }
-    until("all three meet", Duration::from_secs(120), || {
+    until("all three meet", Duration::from_secs(300), || {
         let mut all = [&mut first, &mut second, &mut third];
         all.iter_mut().for_each(|member| member.assert_up());
         all.iter().all(|member| member.status()["members"] == 3).then_some(())
