@@ -247,9 +247,9 @@ impl Year {
     }
 }
 
-/// Asserts what holds in every fleet: nearly everything has a holder, shares are used, and little is fetched.
-fn is_well(figures: &YearFigures, files: usize) {
-    assert!(figures.uncovered.0 < 0.012 * files as f64, "more than what has just come lacks a holder: {figures:?}");
+/// Asserts what holds in every fleet: no more than this part lacks a holder, shares are used, and little is fetched.
+fn is_well(figures: &YearFigures, files: usize, lacking: f64) {
+    assert!(figures.uncovered.0 < lacking * files as f64, "{figures:?}");
     assert!(figures.uncovered.1 < files / 25, "{figures:?}");
     assert!(figures.unreachable.0 < figures.chance && figures.used > 0.95, "{figures:?}");
     assert!(figures.fetched < 4.0, "{figures:?}");
@@ -259,16 +259,17 @@ fn is_well(figures: &YearFigures, files: usize) {
 fn two_months_of_thirty_keepers_leave_few_files_without_a_holder() {
     let figures = Year { keepers: 30, files: 300, days: 60, copies: 3.0, is_compared: true }.run(1);
     println!("{figures:?}");
-    is_well(&figures, 300);
+    // Hardly more than what has just come.
+    is_well(&figures, 300, 0.012);
 }
 
 #[test]
 #[ignore = "it takes ten minutes: `tests/run nightly` runs it"]
 fn a_year_of_a_thousand_keepers_leaves_few_files_without_a_holder() {
-    for copies in [3.0, 2.0] {
+    for (copies, lacking) in [(3.0, 0.012), (2.0, 0.04)] {
         let year = Year { keepers: 1000, files: 15_000, days: 365, copies, is_compared: false };
         let figures = year.run(1);
         println!("{copies} copies: {figures:?}");
-        is_well(&figures, 15_000);
+        is_well(&figures, 15_000, lacking);
     }
 }
