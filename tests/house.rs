@@ -255,8 +255,9 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
     ("Unix time", "duration_since(UNIX_EPOCH)", &["src/base/clock.rs"]),
     ("a file's identity from stat(2)", "st_ctime_nsec", &["src/base/fsx/key.rs"]),
     ("the names of temporary files", "\".pkgswarm-\"", &["src/base/fsx/replace.rs"]),
-    // output.rs names what it stages by link(2), and by rename(2) where there is no such thing.
-    ("replacing by rename", ".persist(", &["src/base/fsx/replace.rs", "src/trust/output.rs"]),
+    // output.rs names what it stages by link(2), and by rename(2) where there is no such thing; kept.rs what was proven on
+    // its way into the store of a share.
+    ("replacing by rename", ".persist(", &["src/base/fsx/replace.rs", "src/store/kept.rs", "src/trust/output.rs"]),
     ("files that are synced", ".sync_all()", &["src/base/fsx/replace.rs"]),
     ("files that are synced", ".sync_data()", &["src/base/fsx/replace.rs"]),
     ("reading a copied descriptor from its start", "io::Read for FromStart", &["src/base/fsx/from_start.rs"]),
@@ -278,6 +279,7 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
             "src/engine/content/block_sources.rs",
             "src/pacman/gather.rs",
             "src/pacman/gather/light.rs",
+            "src/pins/keeper/own/taken.rs",
             "src/pins/keeper/take.rs",
         ],
     ),

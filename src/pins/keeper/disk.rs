@@ -5,28 +5,12 @@ use std::io;
 use super::located::RepoPlace;
 use std::path::Path;
 
-use crate::base::size::{CHUNK, WIDTH};
 use crate::config::keep::MinFree;
 use crate::config::value::show_size;
 use crate::net::kubo::{Kubo, KuboError, RepoSize};
 
-/// The unit in which file systems give room.
-const PAGE: u64 = 4096;
-/// Bytes of a link in a node, rounded up.
-const LINK: u64 = 64;
-/// Bytes of a file's entries in the old and the new root together, rounded up as they are on a disk.
-const ENTRY: u64 = 512;
 /// The unit of Kubo's StorageMax.
 const GB: u64 = 1_000_000_000;
-
-/// Returns the bytes that a file of `size` bytes takes on Kubo's disk at most: its blocks, each in a file of its own, and
-/// its places in the keeper's roots.
-pub(super) fn cost(size: u64) -> u64 {
-    let pages = |bytes: u64| bytes.div_ceil(PAGE).max(1).saturating_mul(PAGE);
-    let leaves = size.div_ceil(CHUNK as u64);
-    let nodes = if leaves > 1 { pages(leaves * LINK).saturating_add(PAGE * (leaves / WIDTH as u64 + 1)) } else { 0 };
-    pages(size).saturating_add(nodes).saturating_add(ENTRY)
-}
 
 /// The file system of Kubo's repository.
 #[derive(Debug)]
@@ -134,11 +118,6 @@ impl KuboDisk {
     }
 }
 
-/// Returns the bytes that a file of `size` bytes takes in a store at most, with the note beside it.
-pub(super) fn cost_in_store(size: u64) -> u64 {
-    cost(size).saturating_add(PAGE)
-}
-
 /// The file system of a store.
 #[derive(Debug)]
 pub(super) struct StoreDisk<'a> {
@@ -169,16 +148,6 @@ impl StoreDisk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_costs_what_its_blocks_take_on_a_disk() {
-        assert_eq!(cost(0), PAGE + ENTRY);
-        assert_eq!(cost(PAGE), PAGE + ENTRY);
-        assert_eq!(cost(1 << 20), (1 << 20) + ENTRY);
-        // Two leaves, the second of one page, and the node over them.
-        assert_eq!(cost((1 << 20) + 1), (1 << 20) + PAGE + 2 * PAGE + ENTRY);
-        assert!(cost(u64::MAX >> 24) > u64::MAX >> 24);
-    }
 
     fn disk(place: RepoPlace, used: u64, most: u64) -> KuboDisk {
         KuboDisk { place, min_free: MinFree::Percent(0), repo: RepoSize { used, most } }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::time::SystemTime;
 
-use super::disk::cost;
+use super::cost::cost;
 use super::share::ShareFile;
 use crate::base::cid::Cid;
 use crate::base::error::Error;

@@ -9,7 +9,7 @@
 //! | `share` | the rule of choice, pure |
 //! | `listed` | the files of the index |
 //! | `state`, `root` | what is kept: on this machine, and as the one pinned directory |
-//! | `located`, `disk` | Kubo's disk; its limit and free room |
+//! | `located`, `disk`, `cost` | Kubo's disk; its limit and free room; what a file takes |
 //! | `holders`, `peers`, `sample` | who else holds files |
 //! | `bring`, `take` | one file into Kubo; all of a round |
 //! | `letgo`, `release` | files that leave; the end of a share |
@@ -35,6 +35,7 @@ use crate::machine::conditions::Surroundings;
 use crate::net::kubo::Kubo;
 
 mod bring;
+mod cost;
 mod disk;
 pub mod holders;
 mod letgo;
@@ -51,7 +52,8 @@ mod take;
 mod work;
 
 pub(crate) use bring::is_whole;
-use disk::{KuboDisk, cost};
+use cost::cost;
+use disk::KuboDisk;
 use listed::ShareIndex;
 use located::RepoPlace;
 pub(crate) use peers::known_keepers;

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::disk::cost;
+use super::cost::cost;
 use super::holders::{HolderLimits, count_holders};
 use super::peers::KnownKeepers;
 use super::share::{self, FRESH, Sighting};

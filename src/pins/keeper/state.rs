@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{cost, cost_in_store};
+use super::cost::{cost, cost_in_store};
 use super::share::{KeeperKey, Sightings};
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;

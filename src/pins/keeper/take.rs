@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::RoundTerms;
 use super::bring::{Bringer, NotBrought, is_whole};
-use super::disk::cost;
+use super::cost::cost;
 use super::listed::ShareEntry;
 use super::state::KeptEntry;
 use super::work::{KeeperAtWork, interrupted};

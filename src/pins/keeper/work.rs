@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bring::{failure, is_whole};
-use super::disk::{KuboDisk, cost};
+use super::cost::cost;
+use super::disk::KuboDisk;
 use super::letgo::{self, FILES_AT_ONCE};
 use super::listed::ShareIndex;
 use super::root::{self, ShareRoot};

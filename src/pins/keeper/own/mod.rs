@@ -127,7 +127,7 @@ impl StoreKeeper<'_> {
     /// Lists the files of the index for the rule, but for those that are left out.
     fn files(&self, is_left_out: impl Fn(&Cid) -> bool) -> Vec<ShareFile> {
         let files = self.index.files.iter().filter(|(cid, _)| !is_left_out(cid));
-        files.map(|(cid, entry)| ShareFile { cid: *cid, size: super::disk::cost_in_store(entry.known.size) }).collect()
+        files.map(|(cid, entry)| ShareFile { cid: *cid, size: super::cost::cost_in_store(entry.known.size) }).collect()
     }
 
     /// Carries out `with` on what the rule knows.

@@ -13,7 +13,7 @@ use crate::engine::deliver::Obtained;
 use crate::engine::hub::Hub;
 use crate::pins::keeper::RoundTerms;
 use crate::pins::keeper::bring::{Bringer, BroughtFile, NotBrought};
-use crate::pins::keeper::disk::cost_in_store;
+use crate::pins::keeper::cost::cost_in_store;
 use crate::pins::keeper::listed::ShareEntry;
 use crate::pins::keeper::state::KeptEntry;
 use crate::pins::keeper::take::{AT_ONCE, Harvest, IN_VAIN, KeeperProgress};
