@@ -44,6 +44,9 @@ impl OwnThings {
     }
 }
 
+/// A disturbance: what it is called, and what happens.
+type DisturbanceKind = (&'static str, fn(&mut Disturbed));
+
 struct Disturbed {
     keeper: Member,
     fleet: KeeperFleet,
@@ -168,7 +171,7 @@ impl Disturbed {
 fn disturbed(rounds: usize) {
     let mut it = Disturbed::new();
     it.filled(&it.sized(0.5, "0"));
-    let kinds: [(&str, fn(&mut Disturbed)); 6] = [
+    let kinds: [DisturbanceKind; 6] = [
         ("killed", Disturbed::kill),
         ("unplugged", Disturbed::unplug),
         ("without Kubo", Disturbed::without_kubo),

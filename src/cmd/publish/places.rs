@@ -47,7 +47,7 @@ pub(super) fn settle(
 ) {
     let before = Remembered::read(env, &options.state_dir);
     // A run without Kubo does not know the name.
-    let name = report.name.clone().or(before.name.clone());
+    let name = report.name.or(before.name);
     let mut next = Remembered { name, places: publication.pins.clone(), gone: BTreeMap::new() };
     let former = before.name.as_ref().or(next.name.as_ref()).cloned();
     for place in before.left(&publication.pins) {
@@ -194,7 +194,7 @@ mod tests {
         ];
         let gone = BTreeMap::from([("far".to_owned(), 1_790_000_000)]);
         let name: Name = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8".parse().unwrap();
-        let written = Remembered { name: Some(name.clone()), places: places.clone(), gone: gone.clone() };
+        let written = Remembered { name: Some(name), places: places.clone(), gone: gone.clone() };
         written.write(dir.path()).unwrap();
         let read = Remembered::read(&Env::from_process(), dir.path());
         assert_eq!((read.name, read.places, read.gone), (Some(name), places, gone));
