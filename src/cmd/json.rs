@@ -288,6 +288,7 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("daemon.sharing", "Whether it offers files at all."),
             ("daemon.shared_files", "Files that are offered; `pkgswarm shared` lists them."),
             ("daemon.shared_bytes", "Their size."),
+            ("daemon.stores", "The stores whose files it offers."),
             ("daemon.given", "Bytes of blocks that it has given to neighbours since its start."),
             ("endpoint.enabled", "Whether endpoint.enabled is set."),
             ("endpoint.address", "The address on this machine at which pacman asks it."),

@@ -49,7 +49,7 @@ impl Scene {
         let socket = dir.path().join("socket");
         let listener = listen(&socket).unwrap();
         let transfers = Transfers::new(started.node.clone(), store);
-        let (server, _) = Server::new(started.node.clone(), transfers.clone());
+        let (server, _) = Server::new(started.node.clone(), transfers.clone(), Vec::new());
         tokio::spawn(async move { server.run(&listener).await });
         Self { dir, started, socket, store, transfers }
     }

@@ -1,7 +1,7 @@
 //! The daemon's life: start, main loop, end, and its messages to systemd.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,8 +85,10 @@ pub(crate) fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8
         let library = Library::open(env, settings, &node, store, own.join("shelf"));
         log::info(|| format!("node {}, asked at {}", node.id, settings.socket.display()));
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
+        let stores = std::iter::once(store.dir()).chain(settings.share_stores.iter().map(PathBuf::as_path));
+        let stores = stores.map(Path::to_path_buf).collect();
         let transfers = Transfers::new(node.clone(), store);
-        let (server, looks) = Server::new(node.clone(), transfers);
+        let (server, looks) = Server::new(node.clone(), transfers, stores);
         let kubo = (settings.kubo != AskPolicy::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
         let heard = |kind| signal(kind).map_err(failed);
         let (mut term, mut int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ struct ServerInner {
     status: Documents,
     shared: Documents,
     looks: mpsc::Sender<LookRequest>,
+    /// The stores whose files are offered.
+    stores: Vec<PathBuf>,
 }
 
 /// A connection, counted until drop.
@@ -121,11 +124,11 @@ impl Drop for Served {
 
 impl Server {
     /// Creates a server for `node`, and the receiver of its requests to look at the configuration.
-    pub(crate) fn new(node: Node, transfers: Transfers) -> (Self, mpsc::Receiver<LookRequest>) {
+    pub(crate) fn new(node: Node, transfers: Transfers, stores: Vec<PathBuf>) -> (Self, mpsc::Receiver<LookRequest>) {
         let [status, shared] = [STATUS, SHARED].map(|(most, fresh)| Documents::new(most, fresh));
         let (users, closers) = Default::default();
         let (looks, asked) = mpsc::channel(LOOKS);
-        (Self(Arc::new(ServerInner { node, transfers, users, closers, status, shared, looks })), asked)
+        (Self(Arc::new(ServerInner { node, transfers, users, closers, status, shared, looks, stores })), asked)
     }
 
     /// Accepts connections for ever.
@@ -203,7 +206,7 @@ impl Server {
                     }
                 }
                 Some("status") => {
-                    let status = || status::status(&self.0.node, self.0.transfers.count());
+                    let status = || status::status(&self.0.node, self.0.transfers.count(), &self.0.stores);
                     say(connection, "answer", Some(&self.0.status.get(status)?)).await?;
                 }
                 Some("shared") => {

@@ -27,7 +27,7 @@ async fn a_block_that_takes_long_is_life_for_the_caller() {
     let store: &'static Store = Box::leak(Box::new(Store::open(&dir.path().join("store"), uid, 1 << 30).unwrap()));
     let socket = dir.path().join("socket");
     let listener = SocketListener::at(&socket).unwrap();
-    let (server, _) = Server::new(node.clone(), Transfers::new(node, store));
+    let (server, _) = Server::new(node.clone(), Transfers::new(node, store), Vec::new());
     tokio::spawn(async move { server.run(&listener).await });
 
     let path = dir.path().join("file");

@@ -1,5 +1,7 @@
 //! The daemon's report on itself, as JSON: for `pkgswarm status`, `shared` and `lan ls`.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::node::networks::NetworkStanding;
@@ -7,7 +9,7 @@ use crate::node::{AGENT, Node};
 use crate::store::contents::name_at;
 
 /// Reports the node, its networks and its neighbours.
-pub(crate) fn status(node: &Node, transfers: usize) -> Value {
+pub(crate) fn status(node: &Node, transfers: usize, stores: &[PathBuf]) -> Value {
     let peers = node.peers().into_iter().map(|(id, info)| {
         let traffic = node.bitswap.traffic(id);
         json!({
@@ -44,6 +46,7 @@ pub(crate) fn status(node: &Node, transfers: usize) -> Value {
         "sharing": node.shelf.is_open(),
         "shared_files": files,
         "shared_bytes": bytes,
+        "stores": stores.iter().map(|store| store.to_string_lossy()).collect::<Vec<_>>(),
     })
 }
 

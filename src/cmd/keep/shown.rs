@@ -206,8 +206,10 @@ async fn giving(settings: &Settings, shares: &[ShownShare<'_>]) -> ShareGiving {
         let kubo = Kubo::configured(settings, &Http::new(settings.connect));
         giving.kubo = in_time(kubo.bytes_sent()).await;
     }
-    if shares.iter().any(|share| share.in_store.is_some()) {
-        giving.daemon = Some(ShareServing::ask(settings).await);
+    // All shares of a user are in one store.
+    let in_store = shares.iter().find_map(|share| share.in_store.as_ref());
+    if let Some(store) = in_store.and_then(|share| share.dir().ancestors().nth(2)) {
+        giving.daemon = Some(ShareServing::ask(settings, store).await);
     }
     for share in shares {
         giving.offered.push(match (&share.in_store, &giving.daemon) {

@@ -45,7 +45,7 @@ pub(in crate::pins::keeper) async fn is_chosen(
     if is_begun || machine.settings.kubo == AskPolicy::Yes {
         return Ok(false);
     }
-    match ShareServing::ask(&machine.settings).await {
+    match ShareServing::ask(&machine.settings, machine.store.dir()).await {
         Err(why) if !asks_kubo => Err(why.error_beside("kubo.enabled is false, or a proxy is set", &config.name)),
         // Kubo's own error says more.
         Err(_) => Ok(false),

@@ -97,7 +97,8 @@ pub(super) async fn round(
     keeper.make_room()?;
     // Room is made for others whether it is served or not.
     keeper.place.write(&keeper.state)?;
-    let serving = ShareServing::ask(&machine.settings).await.map_err(|why| why.error(&config.name))?;
+    let serving =
+        ShareServing::ask(&machine.settings, machine.store.dir()).await.map_err(|why| why.error(&config.name))?;
     if serving.networks.is_empty() {
         keeper
             .notes

@@ -1,6 +1,6 @@
 //! Who serves a share that is in the store: `pkgswarm daemon` of this machine, to the networks that it trusts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -32,6 +32,8 @@ pub(crate) enum Unserved {
     SharesNothing,
     /// No network is trusted.
     TrustsNone,
+    /// It offers other stores than this user's.
+    OtherStores,
 }
 
 /// The part of the daemon's report that counts here.
@@ -42,6 +44,8 @@ struct DaemonServing {
     trusted: Vec<String>,
     given: Option<u64>,
     networks: Vec<DaemonNetwork>,
+    /// Older daemons do not tell.
+    stores: Option<Vec<PathBuf>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -65,11 +69,11 @@ struct SharedPath {
 }
 
 impl ShareServing {
-    /// Asks the daemon.
+    /// Asks the daemon how it serves a share in this store.
     ///
     /// # Errors
     /// The reason why it serves nothing. Asking again later helps once the user did something about it.
-    pub(crate) async fn ask(settings: &Settings) -> Result<Self, Unserved> {
+    pub(crate) async fn ask(settings: &Settings, store: &Path) -> Result<Self, Unserved> {
         if settings.lan == AskPolicy::No {
             return Err(Unserved::Off);
         }
@@ -80,6 +84,9 @@ impl ShareServing {
         }
         if report.trusted.is_empty() {
             return Err(Unserved::TrustsNone);
+        }
+        if report.stores.is_some_and(|stores| !stores.iter().any(|offered| offered == store)) {
+            return Err(Unserved::OtherStores);
         }
         let used = report.networks.into_iter().filter(|network| network.used);
         Ok(Self { networks: used.map(|network| network.network).collect(), given: report.given })
@@ -108,6 +115,7 @@ impl Unserved {
             Self::Silent(why) => format!("pkgswarm daemon does not answer: {why}"),
             Self::SharesNothing => "pkgswarm daemon offers nothing: lan.share is false".to_owned(),
             Self::TrustsNone => "pkgswarm daemon trusts no network".to_owned(),
+            Self::OtherStores => "pkgswarm daemon offers other stores than this user's".to_owned(),
         }
     }
 
@@ -118,6 +126,7 @@ impl Unserved {
             Self::Silent(_) => "sudo systemctl enable --now pkgswarm-daemon.service",
             Self::SharesNothing => "pkgswarm config lan.share",
             Self::TrustsNone => "sudo pkgswarm lan trust",
+            Self::OtherStores => "sudo pkgswarm keep NAME --quota SIZE; or name the store in share.stores",
         }
     }
 
