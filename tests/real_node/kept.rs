@@ -32,19 +32,23 @@ fn what_a_machine_without_kubo_keeps_is_had_by_its_neighbour_when_the_mirror_has
     let told = share(keeper);
     let files = told["files"].as_u64().expect("a count");
     assert_eq!((&told["kept_in"], &told["index_files"]), (&"store".into(), &told["files"]), "{told} {ran}");
-    assert!(files >= 4 && keeper.pacman.installed().is_empty(), "{told}");
+    assert!(files >= 4, "{told}");
     until("all of the share is offered", PATIENCE, || (share(keeper)["offered"] == files).then_some(()));
     assert_eq!(share(keeper)["networks"].as_array().map(Vec::len), Some(1));
 
     other.pacman.run(&["-Sy"]).ok();
-    scene.take_packages_from_mirror();
+    // A share has no signatures: these the mirror still sends.
+    let of_mirror = std::fs::read_dir(scene.repo.dir()).expect("the repository").flatten().map(|entry| entry.path());
+    for package in of_mirror.filter(|path| path.extension().is_some_and(|end| end == "zst")) {
+        std::fs::remove_file(package).expect("a package");
+    }
     let before = scene.uplink();
     until("the packages come from the keeper", PATIENCE, || {
         let ran = other.pacman.run(&["-S", "g++x", "tiny"]);
         let of_neighbours = ran.stderr.lines().filter(|line| line.contains("  from neighbour")).count();
         (other.pacman.installed().len() == 4).then(|| assert!(of_neighbours >= 4, "{ran}"))
     });
-    assert_eq!(scene.uplink(), before, "nothing came from the mirror");
+    assert!(scene.uplink() - before < 2000, "nothing but signatures came from the mirror");
     assert!(share(keeper)["files"] == files && keeper.swarm.store_bytes() > 10 * MIB, "the keeper has all of it still");
 
     let ended = beside_pacman(keeper, &["keep", "stop", "tests"]);

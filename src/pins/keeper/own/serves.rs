@@ -85,7 +85,9 @@ impl ShareServing {
         if report.trusted.is_empty() {
             return Err(Unserved::TrustsNone);
         }
-        if report.stores.is_some_and(|stores| !stores.iter().any(|offered| offered == store)) {
+        // It follows the configuration, so what was set after its start counts as well.
+        let is_named = settings.share_stores.iter().any(|named| named == store);
+        if !is_named && report.stores.is_some_and(|stores| !stores.iter().any(|offered| offered == store)) {
             return Err(Unserved::OtherStores);
         }
         let used = report.networks.into_iter().filter(|network| network.used);
